@@ -1,0 +1,51 @@
+"""Every error depthwise raises on purpose.
+
+    DepthwiseError                      catch this to catch them all
+    ├── InputError       (ValueError)   an argument or a setting is wrong        exit code 2
+    │   ├── DataError                   a data file, folder or array is wrong    exit code 2
+    │   └── ModelFileError              a saved model or checkpoint is wrong     exit code 2
+    ├── NothingFitsError (ValueError)   no candidate can meet the limits         exit code 3
+    ├── DivergedError    (ArithmeticError)  training produced NaN or infinity    exit code 4
+    └── MissingExtraError (ImportError) an optional dependency is not installed  exit code 2
+
+A message is one sentence or two: what is wrong, where (the file, argument and value), and how
+to mend it. `exit_code` is what the command line returns.
+"""
+
+__all__ = [
+    "DataError",
+    "DepthwiseError",
+    "DivergedError",
+    "InputError",
+    "MissingExtraError",
+    "ModelFileError",
+    "NothingFitsError",
+]
+
+
+class DepthwiseError(Exception):
+    exit_code = 1
+
+
+class InputError(DepthwiseError, ValueError):
+    exit_code = 2
+
+
+class DataError(InputError):
+    pass
+
+
+class ModelFileError(InputError):
+    pass
+
+
+class NothingFitsError(DepthwiseError, ValueError):
+    exit_code = 3
+
+
+class DivergedError(DepthwiseError, ArithmeticError):
+    exit_code = 4
+
+
+class MissingExtraError(DepthwiseError, ImportError):
+    exit_code = 2
