@@ -1,0 +1,47 @@
+"""The measure floor: what a network costs on a device, and how well it does.
+
+    metric.py       Metric: value, unit, interval, and measured | predicted | counted
+    devices.py      Device, the catalogue devices.toml, find(name_or_path)
+    machine.py      this machine as a Device, with calibration.py's measurements
+    counting.py     operations, bytes and live memory of one forward pass
+    speed.py        latency, throughput and peak memory, timed here
+    predict.py      the same from counts and a Device's figures
+    energy.py       mJ an item       cost.py  price and what is taken of it
+    flexibility.py  which runtimes, precisions and batches really run
+    scorecard.py    Scorecard: the six metrics of one Model on one Device
+
+Names are imported when first asked for: the Device part needs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+HOMES = {
+    "Counts": "counting",
+    "Device": "devices",
+    "Metric": "metric",
+    "Scorecard": "scorecard",
+    "catalog": "devices",
+    "costs": "scorecard",
+    "count": "counting",
+    "find": "devices",
+    "latency": "speed",
+    "measure": "scorecard",
+    "peak_memory": "speed",
+    "predict_latency": "predict",
+    "predict_memory": "predict",
+    "predict_throughput": "predict",
+    "this_machine": "machine",
+    "throughput": "speed",
+}
+__all__ = sorted(HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

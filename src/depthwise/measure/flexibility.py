@@ -1,0 +1,171 @@
+"""Flexibility: the share of a support matrix that really ran and agreed.
+
+    runtime  eager | torch.export      precision  fp32 | bf16      batch  1 | 64
+
+Each cell runs the same samples and its class probabilities (softmax of the logits) are compared
+with those of eager fp32 one sample at a time. A cell passes when the largest difference is at
+most 1e-4 in fp32; in bf16, whose 8 bits of mantissa round every layer, at most 2e-2, or 5e-2 with
+at least 95 % of the samples given the same class.
+
+torch.export is done once a precision, with a dynamic batch, so that batch 1 and 64 run the same
+program; a network whose export fixes the batch fails there, as it would when shipped.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from depthwise.measure.metric import Metric
+
+RUNTIMES = ("eager", "torch.export")
+PRECISIONS = ("fp32", "bf16")
+BATCHES = (1, 64)
+FP32_TOLERANCE = 1e-4
+BF16_TOLERANCE = 2e-2
+BF16_LOOSE_TOLERANCE, BF16_AGREEMENT = 5e-2, 0.95
+SINGLES = 8  # samples that are run one at a time in a batch 1 cell
+Program = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to run the network; max_difference: of probabilities, None where it did not run."""
+
+    runtime: str
+    precision: str
+    batch: int
+    ok: bool
+    reason: str
+    max_difference: float | None
+
+
+def flexibility(network: nn.Module, samples: Tensor) -> Metric:
+    """The share of cells that pass; details: cells. samples: (64, ...) as the network takes them,
+    real ones if there are any; fewer are repeated."""
+    batch = samples.repeat(-(-64 // len(samples)), *[1] * (samples.dim() - 1))[:64]
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            cells = _matrix(network, batch)
+    finally:
+        network.train(was_training)
+    share = sum(cell.ok for cell in cells) / len(cells)
+    return Metric(
+        share,
+        "fraction",
+        "measured",
+        low=share,
+        high=share,
+        source=f"{sum(cell.ok for cell in cells)} of {len(cells)} cells ran and agreed",
+        details={"cells": [asdict(cell) for cell in cells]},
+    )
+
+
+def _matrix(network: nn.Module, batch: Tensor) -> list[Cell]:
+    expected = torch.cat([_probabilities(network(one)) for one in batch.split(1)])  # (64, K)
+    cells = []
+    for runtime in RUNTIMES:
+        for precision in PRECISIONS:
+            program = _prepared(runtime, precision, network, batch)
+            cells += [_cell(runtime, precision, n, program, batch, expected) for n in BATCHES]
+    return cells
+
+
+def _prepared(runtime: str, precision: str, network: nn.Module, batch: Tensor) -> Program | str:
+    """The network as that runtime runs it, or why it cannot."""
+    eager = _in_precision(network, precision)
+    if runtime == "eager":
+        return eager
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _exported(_Forward(eager), batch[:2])
+    except Exception as error:  # a runtime may fail in any way; the cell says how
+        return f"export failed: {_one_line(error)}"
+
+
+def _exported(forward: nn.Module, example: Tensor) -> Program:
+    shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
+    program = torch.export.export(forward, (example,), dynamic_shapes=shapes)
+    return program.module()
+
+
+class _Forward(nn.Module):
+    """A function as a module, which is what torch.export takes."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.program(x)
+
+
+def _in_precision(network: nn.Module, precision: str) -> Program:
+    """bf16 by autocast: weights stay in fp32, products run in bf16, as in training."""
+    return network if precision == "fp32" else _Autocast(network)
+
+
+class _Autocast(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self.network(x)
+
+
+def _cell(
+    runtime: str,
+    precision: str,
+    batch: int,
+    program: Program | str,
+    samples: Tensor,
+    expected: Tensor,
+) -> Cell:
+    def cell(ok: bool, reason: str, difference: float | None = None) -> Cell:
+        return Cell(runtime, precision, batch, ok, reason, difference)
+
+    if isinstance(program, str):
+        return cell(False, program)
+    try:
+        got = _run(program, samples, batch)
+    except Exception as error:
+        return cell(False, f"run failed: {_one_line(error)}")
+    if got.shape != expected[: len(got)].shape or not bool(got.isfinite().all()):
+        return cell(False, f"output is {tuple(got.shape)} or not finite")
+    ok, reason, difference = agreement(precision, got, expected[: len(got)])
+    return cell(ok, reason, difference)
+
+
+def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str, float]:
+    """Whether probabilities (N, K) agree within the precision's tolerance, why, and how far."""
+    difference = float((got - expected).abs().max())
+    same = float((got.argmax(1) == expected.argmax(1)).float().mean())
+    if precision == "fp32":
+        ok = difference <= FP32_TOLERANCE
+    else:
+        loose = difference <= BF16_LOOSE_TOLERANCE and same >= BF16_AGREEMENT
+        ok = difference <= BF16_TOLERANCE or loose
+    verdict = "agrees" if ok else "differs"
+    return ok, f"{verdict}: by at most {difference:.1e}, {same:.0%} same class", difference
+
+
+def _run(program: Program, samples: Tensor, batch: int) -> Tensor:
+    """Probabilities (N, K) of the first samples, `batch` at a time."""
+    parts = samples.split(batch)[:SINGLES]
+    return torch.cat([_probabilities(program(part)) for part in parts])
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.float().softmax(1)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"

@@ -1,0 +1,209 @@
+"""This machine as a Device: measured once in a few seconds, then read from a cache.
+
+The cache is a JSON file under the user's cache folder (DEPTHWISE_CACHE overrides), named by
+processor, cores and PyTorch's version, so that a changed machine is measured anew. Delete it, or
+ask with refresh=True, after a measurement on a busy machine.
+
+Peaks are of square matrix products, bandwidth is that of copying (read and write both counted).
+Price and power of an unknown machine cannot be measured: DEPTHWISE_PRICE_USD and DEPTHWISE_WATTS
+(under load, all cores) give them, or a TOML file with `base = "this-machine"`. Without them the
+price is unknown and the power is assumed, 5 W a busy core, right within a factor of about two.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import psutil
+import torch
+
+from depthwise.errors import InputError
+from depthwise.measure.calibration import calibrate, quickest
+from depthwise.measure.devices import Device, catalog
+from depthwise.measure.speed import available_cores, using_threads
+
+VERSION = 1  # of what is measured; a change makes old caches void
+WATTS_A_CORE = 5.0
+
+
+def this_machine(refresh: bool = False) -> Device:
+    """This machine's processor. Takes a few seconds the first time, then reads the cache."""
+    cores = available_cores()
+    path = _cache_path(_processor(), cores)
+    stored = None if refresh else _stored(path)
+    if stored is None:
+        stored = _measure(cores)
+        _store(path, stored)
+    return _with_wishes(Device.from_dict(stored, str(path)))
+
+
+def this_gpu() -> Device:
+    """This machine's first NVIDIA GPU: measured peaks and bandwidth; power and price from the
+    catalogue where it is there. Raises InputError where there is none."""
+    if not torch.cuda.is_available():
+        raise InputError("device 'cuda': this machine has no NVIDIA GPU that PyTorch can use.")
+    about = torch.cuda.get_device_properties(0)
+    base = next((d for d in catalog().values() if d.id in about.name.lower()), None)
+    return Device(
+        id="cuda",
+        name=about.name,
+        kind="gpu",
+        cores=about.multi_processor_count,
+        memory_mb=round(about.total_memory / 1e6),
+        peak_gflops=_cuda_gflops(torch.float32),
+        peak_gflops_bf16=_cuda_gflops(torch.bfloat16),
+        bandwidth_gb_s=_cuda_bandwidth(),
+        idle_watts=base.idle_watts if base else 0.0,
+        busy_watts=base.busy_watts if base else None,
+        price_usd=base.price_usd if base else None,
+        overhead_us=8,
+        efficiency=0.4,
+        sources={"peak_gflops": ["A", "matrix products measured here"]},
+    )
+
+
+def _measure(cores: int) -> dict[str, Any]:
+    """Everything that is measured, as Device.to_dict has it."""
+    threads = sorted({1, cores})
+    with torch.inference_mode():
+        peaks = {n: (_gflops(torch.float32, n), _gflops(torch.bfloat16, n)) for n in threads}
+        bandwidth = max(_copy_gb_s(n) for n in threads)
+    grids = calibrate(threads)
+    small = grids["1"]["elementwise"]["seconds"][0]
+    here = ["A", "measured here"]
+    assumed = ["C", f"assumed, {WATTS_A_CORE:g} W a core, right within a factor of two"]
+    device = Device(
+        id="this-machine",
+        name=f"this machine ({_processor()})",
+        cores=cores,
+        clock_ghz=_clock_ghz(),
+        peak_gflops=max(fp32 for fp32, _ in peaks.values()),
+        peak_gflops_bf16=max(bf16 for _, bf16 in peaks.values()),
+        memory_mb=round(psutil.virtual_memory().total / 1e6),
+        bandwidth_gb_s=bandwidth,
+        busy_watts=WATTS_A_CORE * cores,
+        overhead_us=1e6 * small,
+        spread=1.3,
+        sources={
+            "peak_gflops": here,
+            "peak_gflops_bf16": here,
+            "bandwidth_gb_s": here,
+            "memory_mb": here,
+            "overhead_us": here,
+            "busy_watts": assumed,
+        },
+        calibration={"threads": grids, "peaks": {str(n): list(p) for n, p in peaks.items()}},
+    )
+    return device.to_dict()
+
+
+def _with_wishes(device: Device) -> Device:
+    """Price and power from the environment, which the cache must not hold."""
+    from dataclasses import replace
+
+    price, watts = _number("DEPTHWISE_PRICE_USD"), _number("DEPTHWISE_WATTS")
+    if price is not None:
+        sources = {**device.sources, "price_usd": ["B", "DEPTHWISE_PRICE_USD"]}
+        device = replace(device, price_usd=price, sources=sources)
+    if watts is not None:
+        sources = {**device.sources, "busy_watts": ["B", "DEPTHWISE_WATTS"]}
+        device = replace(device, busy_watts=watts, sources=sources)
+    return device
+
+
+def _number(variable: str) -> float | None:
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{variable} must be a number; got {text!r}.") from None
+    if not 0 <= value < float("inf"):
+        raise InputError(f"{variable} must be at least 0; got {text!r}.")
+    return value
+
+
+def _gflops(dtype: torch.dtype, threads: int, side: int = 640) -> float:
+    a, b = torch.ones(side, side, dtype=dtype), torch.ones(side, side, dtype=dtype)
+    with using_threads(threads):
+        return 2e-9 * side**3 / quickest(lambda: a @ b, bursts=6)
+
+
+def _copy_gb_s(threads: int, megabytes: int = 64) -> float:
+    source = torch.ones(megabytes * 250_000)
+    target = torch.empty_like(source)
+    with using_threads(threads):
+        return 2e-9 * source.nbytes / quickest(lambda: target.copy_(source))
+
+
+def _cuda_gflops(dtype: torch.dtype, side: int = 8192) -> float:
+    a = torch.ones(side, side, dtype=dtype, device="cuda")
+    return 2e-9 * side**3 / _cuda_quickest(lambda: a @ a)
+
+
+def _cuda_bandwidth() -> float:
+    source = torch.ones(64_000_000, device="cuda")
+    return 2e-9 * source.nbytes / _cuda_quickest(source.clone)
+
+
+def _cuda_quickest(run: Any) -> float:
+    def finished() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return quickest(finished)
+
+
+def _processor() -> str:
+    """The processor's name, as people know it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine() or "unknown processor"
+
+
+def _clock_ghz() -> float | None:
+    try:
+        frequency = psutil.cpu_freq()
+    except (OSError, NotImplementedError, AttributeError):
+        return None
+    return frequency.current / 1e3 if frequency and frequency.current else None
+
+
+def cache_folder() -> Path:
+    """Where measurements are kept."""
+    return Path(os.environ.get("DEPTHWISE_CACHE") or platformdirs.user_cache_dir("depthwise"))
+
+
+def _cache_path(processor: str, cores: int) -> Path:
+    key = f"{VERSION}|{processor}|{cores}|{torch.__version__}"
+    return cache_folder() / f"machine-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    """What the cache holds, or None where it is not there or not whole."""
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        Device.from_dict(stored)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return dict(stored)
+
+
+def _store(path: Path, stored: dict[str, Any]) -> None:
+    """Written whole or not at all; a cache that cannot be written is only slower."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(stored, file)
+        Path(file.name).replace(path)
+    except OSError:
+        pass

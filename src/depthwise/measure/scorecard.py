@@ -1,0 +1,247 @@
+"""Scorecard: the six key metrics of one Model on one Device (Sze, Chen, Yang, Emer, "Efficient
+Processing of Deep Neural Networks", ch. 3), each with its unit, interval and how it was come by.
+
+    measure(model, data, device)      all six, of a trained model
+    costs(network, shape, dtype, ...) all but accuracy: these do not depend on the weights, so
+                                      they are taken before any training
+
+On this machine latency, throughput, memory (and energy, where there are counters) are measured;
+on any other device they are predicted from the network's counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depthwise.errors import InputError
+from depthwise.measure import cost, predict, speed
+from depthwise.measure.counting import Counts, count
+from depthwise.measure.devices import Device, find
+from depthwise.measure.energy import find_counter, measure_energy, predict_energy
+from depthwise.measure.flexibility import flexibility as support
+from depthwise.measure.metric import Metric
+
+METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
+
+
+class Classifier(Protocol):
+    """What of a Model is used here."""
+
+    network_: nn.Module
+    input_shape_: tuple[int, ...]
+    input_dtype_: str
+    classes_: Any
+
+    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]: ...
+
+
+@dataclass
+class Scorecard:
+    """A metric is None where it was not asked for."""
+
+    device: str
+    accuracy: Metric | None = None
+    throughput: Metric | None = None
+    latency: Metric | None = None
+    energy: Metric | None = None
+    hardware_cost: Metric | None = None
+    flexibility: Metric | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        metrics = {name: getattr(self, name) for name in METRICS}
+        return {
+            "device": self.device,
+            **{name: m.to_dict() if m else None for name, m in metrics.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Scorecard":
+        """The inverse of to_dict. Raises InputError for a key it does not know."""
+        unknown = set(stored) - {f.name for f in fields(cls)}
+        if unknown:
+            raise InputError(f"a stored scorecard has no {sorted(unknown)[0]!r}.")
+        metrics = {n: Metric.from_dict(stored[n]) for n in METRICS if stored.get(n)}
+        return cls(device=stored.get("device", ""), **metrics)
+
+    def __str__(self) -> str:
+        rows = [(name.replace("_", " "), self._cell(name)) for name in METRICS]
+        rows += self._extras()
+        wide = max(len(name) for name, _ in rows)
+        return "\n".join([f"on {self.device}", *(f"  {n:<{wide}}  {v}" for n, v in rows)])
+
+    def _cell(self, name: str) -> str:
+        metric = getattr(self, name)
+        return str(metric) if metric else "not taken"
+
+    def _extras(self) -> list[tuple[str, str]]:
+        if not self.hardware_cost:
+            return []
+        about = self.hardware_cost.details
+        return [
+            ("parameters", f"{about['parameters']:,}"),
+            ("weights", f"{about['weight_bytes'] / 1e6:,.3f} MB"),
+            ("peak memory", f"{about['peak_memory_bytes'] / 1e6:,.3f} MB"),
+        ]
+
+
+def measure(
+    model: Classifier,
+    data: Any = None,
+    device: str | Device = "this",
+    seconds: float = 1.0,
+    flexibility: bool = True,
+) -> Scorecard:
+    """The Scorecard of a trained model.
+
+    data: a Dataset (its test part is used), or (X, y) held out, y as class labels or their
+    indices; None leaves accuracy out. seconds: time for latency and throughput together.
+    Raises InputError: unknown device, data of another shape or unknown labels.
+    """
+    target = find(device)
+    X, y = _held_out(data) if data is not None else (None, None)
+    card = costs(
+        model.network_,
+        model.input_shape_,
+        model.input_dtype_,
+        target,
+        seconds=seconds,
+        flexibility=flexibility,
+        samples=None if X is None else X[:64],
+    )
+    if X is not None:
+        card.accuracy = accuracy(model, X, y)
+    return card
+
+
+def costs(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    input_dtype: str = "float32",
+    device: str | Device = "this",
+    *,
+    seconds: float = 1.0,
+    flexibility: bool = True,
+    samples: NDArray[Any] | None = None,
+) -> Scorecard:
+    """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
+    or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made."""
+    target = find(device)
+    items = _samples(input_shape, input_dtype, samples)
+    counts = count(network, items[:1])
+    if target.is_here:
+        card = _measured(network, items, counts, target, seconds)
+    else:
+        card = _predicted(counts, target)
+    if flexibility:
+        card.flexibility = support(network, items)
+    return card
+
+
+def accuracy(model: Classifier, X: Any, y: Any) -> Metric:
+    """Share of held-out items given their class, 95 % Wilson interval. X: (N, ...); y: (N,) class
+    labels, or int indices into model.classes_. details: items, per_class, confusion,
+    calibration_error."""
+    from depthwise.scores import accuracy_report
+
+    names = [str(name) for name in model.classes_]
+    report = accuracy_report(_indices(y, model.classes_), model.predict_proba(X), names)
+    value, low, high = (report.pop(key) for key in ("value", "low", "high"))
+    return Metric(
+        float(value),
+        "fraction",
+        "measured",
+        low=float(low),
+        high=float(high),
+        source=f"{report['items']:,} held-out items, 95 % Wilson interval",
+        details=report,
+    )
+
+
+def _measured(
+    network: nn.Module, items: Tensor, counts: Counts, device: Device, seconds: float
+) -> Scorecard:
+    where = "cuda" if device.id == "cuda" else "cpu"
+    network, one = network.to(where), items[:1].to(where)
+    memory = speed.peak_memory(network, one)
+    latency = speed.latency(network, one, seconds=0.4 * seconds)
+    throughput = speed.throughput(network, one, seconds=0.6 * seconds)
+    energy = _energy(network, one, device, latency)
+    return Scorecard(
+        device=device.name,
+        latency=latency,
+        throughput=throughput,
+        energy=energy,
+        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory),
+    )
+
+
+def _energy(network: nn.Module, one: Tensor, device: Device, latency: Metric) -> Metric:
+    """From the counter where there is one, with the threads that latency was best with."""
+    threads = latency.details["threads"]
+    counter = find_counter(device)
+    if counter is None:
+        share = 1.0 if device.id == "cuda" else min(1.0, threads / device.cores)
+        return predict_energy(device, latency, power_share=share)
+    with speed.using_threads(threads), speed.inference(network, one) as run:
+        return measure_energy(run, device, counter)
+
+
+def _predicted(counts: Counts, device: Device) -> Scorecard:
+    latency = predict.predict_latency(counts, device)
+    throughput = predict.predict_throughput(counts, device)
+    energy = predict_energy(device, latency)
+    memory = predict.predict_memory(counts, device)
+    return Scorecard(
+        device=device.name,
+        latency=latency,
+        throughput=throughput,
+        energy=energy,
+        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory),
+    )
+
+
+def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> Tensor:
+    """(64, *shape) of the network's dtype: the given ones, repeated, or noise from a fixed seed."""
+    if dtype not in ("uint8", "float32"):
+        raise InputError(f'input_dtype must be "uint8" or "float32"; got {dtype!r}.')
+    if given is not None and len(given):
+        if tuple(given.shape[1:]) != tuple(shape):
+            raise InputError(f"data must be (N, {_commas(shape)}); got {tuple(given.shape)}.")
+        rows = np.resize(np.asarray(given, dtype=dtype), (64, *shape))
+        return torch.from_numpy(rows)
+    noise = np.random.default_rng(0)
+    if dtype == "uint8":
+        return torch.from_numpy(noise.integers(0, 256, (64, *shape), dtype=np.uint8))
+    return torch.from_numpy(noise.standard_normal((64, *shape), dtype=np.float32))
+
+
+def _held_out(data: Any) -> tuple[Any, Any]:
+    """(X, y) of a Dataset's test part, or of a pair."""
+    X, y = data.test if hasattr(data, "test") else data
+    X, y = np.asarray(X), np.asarray(y)
+    if len(X) != len(y) or not len(X):
+        raise InputError(f"held-out data needs one label an item; got {len(X)} and {len(y)}.")
+    return X, y
+
+
+def _indices(y: Any, classes: Any) -> NDArray[np.int64]:
+    """Labels as indices into classes; labels that are indices already stay."""
+    y, classes = np.asarray(y), np.asarray(classes)
+    if y.dtype.kind in "iu" and classes.dtype.kind not in "iu":
+        if y.size and not (y.min() >= 0 and y.max() < len(classes)):
+            raise InputError(f"labels must be 0 to {len(classes) - 1}; got {y.min()} to {y.max()}.")
+        return y.astype(np.int64)
+    order = {label: i for i, label in enumerate(classes.tolist())}
+    unknown = [label for label in y.tolist() if label not in order]
+    if unknown:
+        raise InputError(f"label {unknown[0]!r} is none of the model's classes.")
+    return np.array([order[label] for label in y.tolist()], dtype=np.int64)
+
+
+def _commas(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))

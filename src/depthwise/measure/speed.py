@@ -1,0 +1,289 @@
+"""Latency, throughput and peak memory of a network, timed where it runs.
+
+A shared machine's clock lies upwards: other work can only make a run slower. So runs come in
+short bursts spread over the time allowed, the settings under comparison take turns (interleaved),
+and a setting is judged by the median of its quietest burst; the bursts' spread is the interval.
+
+Threads are a setting like any other: one, or all cores, whichever is faster here and now (on a
+busy machine several threads wait for the slowest). The caller's number of threads is restored.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from depthwise.measure.counting import weight_bytes
+from depthwise.measure.metric import Metric
+
+BURSTS = 6
+BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+MEMORY_SHARE = 0.25  # of the free memory that a batch may take
+
+
+def latency(
+    network: nn.Module, sample: Tensor, *, seconds: float = 0.4, threads: int | None = None
+) -> Metric:
+    """Time to answer one item, ms. sample: (1, ...), as the network takes it; seconds: time to
+    spend, 0.2 to 5; threads: None chooses.
+
+    value: median of the quietest burst; low, high: the least and the greatest burst's median;
+    details: p50 (the value), p95 and p99 over all runs, runs, threads, p50_all over all runs.
+    """
+    choices = [threads] if threads else thread_choices(sample)
+    with inference(network, sample) as run:
+        settings = {n: _Setting(run, threads=n) for n in choices}
+        best = settings[_race(settings, seconds)]
+    times_ms = sorted(1e3 * t for t in best.times)
+    p50 = best.median_ms
+    return Metric(
+        p50,
+        "ms",
+        "measured",
+        low=p50,
+        high=1e3 * max(best.medians),
+        source=f"{len(times_ms)} runs in {len(best.medians)} bursts, {best.threads} threads",
+        details={
+            "p50": p50,
+            "p95": max(p50, _percentile(times_ms, 95)),
+            "p99": max(p50, _percentile(times_ms, 99)),
+            "p50_all": _percentile(times_ms, 50),
+            "batch": 1,
+            "threads": best.threads,
+            "runs": len(times_ms),
+        },
+    )
+
+
+def throughput(
+    network: nn.Module,
+    sample: Tensor,
+    *,
+    seconds: float = 0.6,
+    batches: Sequence[int] = BATCHES,
+    memory_bytes: int | None = None,
+) -> Metric:
+    """Items a second at the best batch that fits. sample: (1, ...); seconds: time to spend;
+    memory_bytes: what a batch may take, None: a quarter of what is free.
+
+    details: batch and threads (the best), rates {batch: items/s} of all that were tried.
+    """
+    allowed = memory_bytes or int(MEMORY_SHARE * _free_bytes(sample))
+    per_item = max(1, peak_memory(network, sample).details["live_bytes"])
+    deadline = time.perf_counter() + seconds
+    trials: dict[int, _Rate] = {}
+    for batch in batches:
+        if trials and batch * per_item > allowed:
+            break
+        if trials and _is_over(trials, batch, deadline):
+            break
+        trials[batch] = _rate(network, sample, batch, seconds / len(batches))
+    best = max(trials, key=lambda batch: trials[batch].best)
+    rate = trials[best]
+    return Metric(
+        rate.best,
+        "items/s",
+        "measured",
+        low=rate.worst,
+        high=rate.best,
+        source=f"batch {best} of {', '.join(map(str, trials))}; {rate.threads} threads",
+        details={
+            "batch": best,
+            "threads": rate.threads,
+            "rates": {str(batch): trial.best for batch, trial in trials.items()},
+        },
+    )
+
+
+def peak_memory(network: nn.Module, sample: Tensor) -> Metric:
+    """Bytes at the peak of `network(sample)`: weights, sample, and what the allocator gave out,
+    kernels' scratch space included, with one thread. details: weight_bytes, live_bytes."""
+    with inference(network, sample) as run, using_threads(1):
+        run()
+        peak = _cuda_peak(run) if sample.is_cuda else _cpu_peak(run)
+    weights = weight_bytes(network)
+    live = sample.nbytes + peak
+    return Metric(
+        float(weights + live),
+        "bytes",
+        "measured",
+        low=float(weights + live),
+        high=float(weights + live),
+        source="the allocator's own record of one run",
+        details={"weight_bytes": weights, "live_bytes": live},
+    )
+
+
+@contextmanager
+def using_threads(n: int) -> Iterator[None]:
+    """torch's threads set to n inside, as before outside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def inference(network: nn.Module, sample: Tensor) -> Iterator[Callable[[], None]]:
+    """A function that runs the network on the sample and waits for the end."""
+    was_training = network.training
+    network.eval()
+
+    def run() -> None:
+        network(sample)
+        if sample.is_cuda:
+            torch.cuda.synchronize()
+
+    try:
+        with torch.inference_mode():
+            yield run
+    finally:
+        network.train(was_training)
+
+
+def thread_choices(sample: Tensor) -> list[int]:
+    """One thread, and all cores this process may use."""
+    cores = available_cores()
+    return [1] if sample.is_cuda or cores == 1 else [1, cores]
+
+
+def available_cores() -> int:
+    """Cores this process may run on, which a container or taskset may have limited."""
+    try:
+        return len(psutil.Process().cpu_affinity())
+    except AttributeError:  # macOS has no affinity
+        return psutil.cpu_count(logical=False) or 1
+
+
+@dataclass
+class _Setting:
+    """One way to run, with the times of its bursts (seconds a run)."""
+
+    run: Callable[[], None]
+    threads: int
+    medians: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def median_ms(self) -> float:
+        return 1e3 * min(self.medians)
+
+    def burst(self, seconds: float) -> None:
+        with using_threads(self.threads):
+            self.run()  # threads wake up and caches fill outside the timing
+            times = timed(self.run, seconds)
+        self.medians.append(statistics.median(times))
+        self.times += times
+
+
+def timed(run: Callable[[], None], seconds: float, least: int = 3) -> list[float]:
+    """Times of single runs, seconds, for about `seconds` but at least `least` runs."""
+    times: list[float] = []
+    now = time.perf_counter()
+    end = now + seconds
+    while now < end or len(times) < least:
+        start = now
+        run()
+        now = time.perf_counter()
+        times.append(now - start)
+    return times
+
+
+def _race(settings: dict[int, _Setting], seconds: float) -> int:
+    """Bursts in turns; the loser of the first two rounds leaves if it is far behind."""
+    share = seconds / (BURSTS + 2)
+    for _ in range(2):
+        for setting in settings.values():
+            setting.burst(share / len(settings) * 2)
+    quickest = min(setting.median_ms for setting in settings.values())
+    running = [s for s in settings.values() if s.median_ms < 1.25 * quickest]
+    for _ in range(BURSTS - 2):
+        for setting in running:
+            setting.burst(share / len(running))
+    return min(settings, key=lambda n: settings[n].median_ms)
+
+
+@dataclass
+class _Rate:
+    """Items a second over the bursts of one batch size."""
+
+    best: float
+    worst: float
+    threads: int
+    run_seconds: float
+
+
+def _rate(network: nn.Module, sample: Tensor, batch: int, seconds: float) -> _Rate:
+    items = sample.repeat(batch, *[1] * (sample.dim() - 1))
+    choices = thread_choices(sample)
+    with inference(network, items) as run:
+        settings = [_Setting(run, threads=n) for n in choices]
+        for _ in range(2):
+            for setting in settings:
+                with using_threads(setting.threads):
+                    times = timed(run, seconds / (2 * len(settings)), least=2)
+                setting.medians.append(min(times))
+                setting.times += times
+    best = min(settings, key=lambda s: min(s.medians))
+    quickest, slowest = min(best.medians), max(best.medians)
+    return _Rate(batch / quickest, batch / slowest, best.threads, quickest)
+
+
+def _is_over(trials: dict[int, _Rate], batch: int, deadline: float) -> bool:
+    """No time for a larger batch, or the rate has begun to fall."""
+    last = list(trials)[-1]
+    expected = trials[last].run_seconds * batch / last * 4  # two runs at either thread choice
+    if time.perf_counter() + expected > deadline:
+        return True
+    return trials[last].best < 0.9 * max(rate.best for rate in trials.values())
+
+
+def _free_bytes(sample: Tensor) -> int:
+    if sample.is_cuda:
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _cuda_peak(run: Callable[[], None]) -> int:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    return int(torch.cuda.max_memory_allocated() - before)
+
+
+def _cpu_peak(run: Callable[[], None]) -> int:
+    """Largest sum of the allocator's events; the older profiler keeps their order, silently."""
+    from torch._C._profiler import _ExperimentalConfig
+    from torch.autograd import (
+        ProfilerConfig,
+        ProfilerState,
+        _disable_profiler_legacy,
+        _enable_profiler_legacy,
+    )
+
+    config = ProfilerConfig(
+        ProfilerState.CPU, False, True, False, False, False, _ExperimentalConfig()
+    )
+    _enable_profiler_legacy(config)
+    try:
+        run()
+    finally:
+        record = _disable_profiler_legacy()
+    live = peak = 0
+    for event in (event for thread in record for event in thread):
+        live += event.cpu_memory_usage() if event.kind() == "memory_alloc" else 0
+        peak = max(peak, live)
+    return peak
+
+
+def _percentile(ordered: Sequence[float], percent: float) -> float:
+    """Nearest rank: the smallest value with `percent` of the runs at or below it."""
+    rank = max(1, -(-len(ordered) * percent // 100))
+    return ordered[int(rank) - 1]
