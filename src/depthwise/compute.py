@@ -1,0 +1,153 @@
+"""Where and how the arithmetic is done: device, precision, memory layout, threads.
+
+A `Compute` is passed along, never global: the thread count it asks for holds inside `active()` and
+is put back after. `fastest` picks among several by running each: no guess about what a processor
+gains from bfloat16, channels-last or a second thread survives a neighbour on the other core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import platformdirs
+import psutil
+import torch
+from torch import nn
+
+from depthwise.errors import InputError
+
+__all__ = ["Compute", "cache_folder", "cached_choice", "fastest", "free_cores", "resolve_device"]
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a network is run.
+
+    | field           | values                  | meaning                                          |
+    | --------------- | ----------------------- | ------------------------------------------------ |
+    | `device`        | "cpu", "cuda", "cuda:1" | where tensors live                               |
+    | `precision`     | "float32", "bfloat16"   | bfloat16 runs products in autocast, weights stay |
+    | `channels_last` | bool                    | NHWC memory order for images                     |
+    | `threads`       | 1 .. cores              | processor threads inside `active()`              |
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    channels_last: bool = False
+    threads: int = 1
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def autocast(self) -> torch.autocast:
+        on = self.precision == "bfloat16"
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=on)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return network.to(self.device).to(memory_format=layout)
+
+    def place_batch(self, batch: torch.Tensor) -> torch.Tensor:
+        batch = batch.to(self.device)
+        if self.channels_last and batch.dim() == 4:
+            return batch.contiguous(memory_format=torch.channels_last)
+        return batch
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" becomes "cuda" where there is one, else "cpu"; anything else is checked."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f'device={device!r} is not one of "auto", "cpu", "cuda".') from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f'device={device!r}, but this machine has no usable GPU; use "cpu".')
+    return device
+
+
+def free_cores() -> int:
+    """Cores that nobody else is using now, at least 1 (sampled over a tenth of a second)."""
+    idle_shares = [1 - busy / 100 for busy in psutil.cpu_percent(interval=0.1, percpu=True)]
+    available = min(len(os.sched_getaffinity(0)), psutil.cpu_count() or 1)
+    return max(1, min(available, round(sum(idle_shares))))
+
+
+def fastest(
+    run: Callable[[Compute], object],
+    candidates: list[Compute],
+    *,
+    rounds: int = 3,
+    advantage: float = 1.1,
+) -> Compute:
+    """The candidate whose `run` takes the least wall time; the first one unless clearly beaten.
+
+    Candidates take turns (A B C, A B C, ...), so that a drift of the machine's speed meets all of
+    them, and the minimum over the rounds is compared: noise only ever adds time. `advantage` is
+    how many times faster than the incumbent a later candidate must be to replace it.
+    """
+    best_seconds = [float("inf")] * len(candidates)
+    for round_ in range(rounds + 1):
+        for i, compute in enumerate(candidates):
+            with compute.active():
+                start = time.perf_counter()
+                run(compute)
+                seconds = time.perf_counter() - start
+            if round_ > 0:  # the first round warms up caches and kernels
+                best_seconds[i] = min(best_seconds[i], seconds)
+    winner = 0
+    for i in range(1, len(candidates)):
+        if best_seconds[i] * advantage < best_seconds[winner]:
+            winner = i
+    return candidates[winner]
+
+
+def cache_folder() -> Path:
+    """Where depthwise keeps what it can make again: `DEPTHWISE_CACHE`, or the user's cache."""
+    return Path(os.environ.get("DEPTHWISE_CACHE") or platformdirs.user_cache_dir("depthwise"))
+
+
+def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
+    """`measure()` once per machine and key, then from the cache, so that a command repeated takes
+    the same decision and gives the same bits. Threads are lowered to the cores free right now."""
+    name = hashlib.sha256(f"{_machine()}|{key}".encode()).hexdigest()[:24]
+    path = cache_folder() / "compute" / f"{name}.json"
+    try:
+        choice = Compute(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        choice = measure()
+        with contextlib.suppress(OSError):  # no cache only means measuring again
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_suffix(f".{os.getpid()}")
+            scratch.write_text(json.dumps(choice.to_dict()))
+            scratch.replace(path)
+    if choice.threads == 1:
+        return choice
+    return replace(choice, threads=min(choice.threads, free_cores()))
+
+
+def _machine() -> str:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    features = torch.backends.cpu.get_cpu_capability()
+    cores = len(os.sched_getaffinity(0))
+    return f"{platform.machine()}|{features}|{cores}|{gpu}|{torch.__version__}"

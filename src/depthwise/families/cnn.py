@@ -1,0 +1,215 @@
+"""Convolutional neural network: a residual network whose width is its size.
+
+    stem     3x3 convolution, C -> w channels (large images are first reduced to at most 64 x 64)
+    stage 1  residual block(s) of w channels
+    stage 2  downsample to half the side, 2w channels, residual block(s)
+    stage 3  downsample to half the side, 4w channels, residual block(s)
+    head     average and maximum over positions, linear to K logits
+
+Residual block: y = relu(x + f(x)), f = conv-norm-relu-conv-norm (He et al. 2016); norm is batch
+normalisation, begun at zero in the last norm of f, so that every block begins as the identity
+(Goyal et al. 2017). A separable block replaces each 3x3 convolution by a depthwise 3x3 and a
+pointwise 1x1 (Howard et al. 2017): about a ninth of the products, but bound by memory.
+
+Shapes: B batch, C channels, H W image, K classes, w width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from depthwise.errors import InputError
+from depthwise.estimator import NetworkClassifier
+from depthwise.layers import Standardise
+
+__all__ = ["CNN", "CNNNetwork"]
+
+STAGES = 3
+LARGEST_SIDE = 64  # what the stem reduces larger images to, at most
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One size: channels of the first stage, residual blocks a stage, separable or not."""
+
+    width: int
+    blocks: int
+    separable: bool = False
+
+
+SIZES: dict[str, Rung] = {
+    "xxs": Rung(4, 1),
+    "xs": Rung(8, 1),
+    "s": Rung(16, 1),
+    "m": Rung(32, 1),
+    "l": Rung(64, 1),
+    "xl": Rung(96, 1),
+}
+
+
+def conv_norm(
+    inputs: int, outputs: int, stride: int = 1, kernel: int = 3, groups: int = 1
+) -> nn.Sequential:
+    """Convolution without bias, then batch normalisation: (B, C, H, W) -> (B, C', H/s, W/s)."""
+    conv = nn.Conv2d(
+        inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False
+    )
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+def mixing(inputs: int, outputs: int, stride: int, separable: bool) -> nn.Sequential:
+    """A 3x3 convolution with norm, or its separable form."""
+    if not separable:
+        return conv_norm(inputs, outputs, stride)
+    return nn.Sequential(
+        conv_norm(inputs, inputs, stride, groups=inputs), conv_norm(inputs, outputs, kernel=1)
+    )
+
+
+class ResidualBlock(nn.Module):
+    """y = relu(x + f(x)); (B, C, H, W) -> the same shape."""
+
+    def __init__(self, channels: int, separable: bool):
+        super().__init__()
+        self.first = mixing(channels, channels, 1, separable)
+        self.second = mixing(channels, channels, 1, separable)
+        last_norm = [m for m in self.second.modules() if isinstance(m, nn.BatchNorm2d)][-1]
+        nn.init.zeros_(last_norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(torch.relu(self.first(x))))
+
+
+class CNNNetwork(nn.Module):
+    """Raw images (B, C, H, W) -> logits (B, K)."""
+
+    def __init__(
+        self, input_shape: tuple[int, int, int], n_classes: int, rung: Rung, dropout: float
+    ):
+        super().__init__()
+        channels, height, width = input_shape
+        self.standardise = Standardise(channels, image=True)
+        side, stem = min(height, width), []
+        w = rung.width
+        while side > LARGEST_SIDE:
+            stem += [conv_norm(channels, w, stride=2), nn.ReLU()]
+            channels, side = w, (side + 1) // 2
+        stem += [conv_norm(channels, w), nn.ReLU()]
+        self.stem = nn.Sequential(*stem)
+        self.stages = nn.Sequential(*_stages(w, rung.blocks, rung.separable, side))
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * w * 2 ** (STAGES - 1), n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.stages(self.stem(self.standardise(x)))  # (B, 4w, H/4, W/4)
+        pooled = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)  # (B, 8w)
+        return self.output(self.dropout(pooled))
+
+
+def _stages(width: int, blocks: int, separable: bool, side: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for stage in range(STAGES):
+        channels = width * 2**stage
+        if stage:
+            stride = 2 if side >= 4 else 1
+            layers += [mixing(channels // 2, channels, stride, separable), nn.ReLU()]
+            side = (side + stride - 1) // stride
+        layers += [ResidualBlock(channels, separable) for _ in range(blocks)]
+    return layers
+
+
+class CNN(NetworkClassifier):
+    """Convolutional classifier for images (N, C, H, W), uint8 or float.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : a rung of the ladder, "xxs" (5 thousand weights) .. "xl" (5 million).
+    width, blocks, separable : channels of the first stage, residual blocks a stage, and whether
+        convolutions are separable, each in place of what `size` says.
+    dropout : share of pooled features silenced in training, 0 .. 0.5.
+    augment : "auto" shifts, and flips colour images; None; or names of `data.augment.augmenter`.
+    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
+    verbose : as in `DNN`.
+    """
+
+    family: ClassVar[str] = "cnn"
+    image_only: ClassVar[bool] = True
+    sizes: ClassVar[dict[str, Rung]] = SIZES
+
+    def __init__(
+        self,
+        *,
+        size: str = "s",
+        width: int | None = None,
+        blocks: int | None = None,
+        separable: bool | None = None,
+        dropout: float = 0.0,
+        augment: str | tuple[str, ...] | None = "auto",
+        epochs: float | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 5e-3,
+        optimizer: str = "adamw",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.05,
+        clip_norm: float | None = 2.0,
+        average: float = 0.02,
+        patience: int | str | None = "auto",
+        label_smoothing: float = 0.05,
+        validation_fraction: float = 0.0,
+        warm_start: bool = False,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.width = width
+        self.blocks = blocks
+        self.separable = separable
+        self.dropout = dropout
+        self.augment = augment
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.label_smoothing = label_smoothing
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+        if len(input_shape) != 3:
+            raise InputError(f"CNN needs images (C, H, W); got inputs of shape {input_shape}.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
+        channels, height, width = input_shape
+        return CNNNetwork((channels, height, width), n_classes, self._rung(), self.dropout)
+
+    def _rung(self) -> Rung:
+        if self.size not in SIZES:
+            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
+        rung = SIZES[self.size]
+        width = rung.width if self.width is None else int(self.width)
+        blocks = rung.blocks if self.blocks is None else int(self.blocks)
+        separable = rung.separable if self.separable is None else bool(self.separable)
+        if width < 1 or blocks < 0:
+            raise InputError(
+                f"width must be at least 1 and blocks at least 0; got {width}, {blocks}."
+            )
+        return Rung(width, blocks, separable)

@@ -1,0 +1,89 @@
+"""What a model takes in: arrays checked, described and handed to torch.
+
+Shapes: N items, C channels, H W image, D features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depthwise.errors import InputError
+
+__all__ = ["as_images", "as_tensor", "check_labels", "fingerprint_arrays", "statistics"]
+
+
+def as_images(X: Any) -> np.ndarray:
+    """Images as a checked array (N, C, H, W): uint8, or float32 without NaN. Raises InputError."""
+    images = X.numpy() if isinstance(X, Tensor) else np.asarray(X)
+    if images.ndim != 4:
+        remedy = " Add a channel axis: images[:, None]." if images.ndim == 3 else ""
+        raise InputError(f"images must be (N, C, H, W); got {images.shape}.{remedy}")
+    if len(images) == 0:
+        raise InputError("images has 0 items; at least one is needed.")
+    if images.shape[1] > 4 and images.shape[3] <= 4:
+        raise InputError(
+            f"images must be (N, C, H, W); got {images.shape}, which looks like (N, H, W, C). "
+            "Move the channels: images.transpose(0, 3, 1, 2)."
+        )
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise InputError(
+            f"images must be uint8 or float; got {images.dtype}. Use .astype('uint8')."
+        )
+    if not np.isfinite(images).all():
+        bad = int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))[0])
+        raise InputError(f"images[{bad}] contains NaN or infinity. Remove it or fill the pixels.")
+    return images.astype(np.float32, copy=False)
+
+
+def fingerprint_arrays(*arrays: np.ndarray) -> str:
+    """SHA-256 of shapes, dtypes and contents."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def check_labels(y: Any, items: int) -> np.ndarray:
+    labels = np.asarray(y)
+    if labels.ndim != 1 or len(labels) != items:
+        raise InputError(f"y must be ({items},), one label an image; got {labels.shape}.")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError("y contains NaN or infinity: every image needs a label.")
+    return labels
+
+
+def statistics(inputs: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel (C,) or by column (D,), in float64."""
+    if inputs.ndim == 4 and inputs.dtype == np.uint8:
+        return _pixel_statistics(inputs)
+    axes = (0, 2, 3) if inputs.ndim == 4 else (0,)
+    mean = inputs.mean(axis=axes, dtype=np.float64)
+    std = inputs.std(axis=axes, dtype=np.float64)
+    return torch.from_numpy(mean), torch.from_numpy(std)
+
+
+def _pixel_statistics(images_u8: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Exact, from one histogram a channel: no float copy of the data is made."""
+    values = np.arange(256, dtype=np.float64)
+    shares = [
+        np.bincount(images_u8[:, c].ravel(), minlength=256) / images_u8[:, c].size
+        for c in range(images_u8.shape[1])
+    ]
+    mean = np.array([share @ values for share in shares])
+    power = np.array([share @ values**2 for share in shares])
+    return torch.from_numpy(mean), torch.from_numpy(np.sqrt(np.maximum(power - mean**2, 0)))
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Shares the array's memory; copies where torch would warn (read-only or negative strides)."""
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    return torch.from_numpy(array)

@@ -1,0 +1,180 @@
+"""A saved model: a folder of two files, and loading it runs no code.
+
+    model.safetensors   every tensor of the network
+    model.json          format, family, settings, classes, preprocessing, fingerprints, versions
+
+The JSON carries the SHA-256 of the weights, so a damaged or swapped file is noticed. A network is
+rebuilt without memory ("meta" device), compared tensor by tensor with what the file holds, and only
+then filled: a description that promises a terabyte is refused before a byte of it is allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from depthwise.checkpoint import write_atomically
+from depthwise.errors import ModelFileError
+
+__all__ = ["FORMAT", "read_model", "versions", "write_model"]
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+CLASS_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "str", "O": "str"}
+
+
+def versions() -> dict[str, str]:
+    names = ("depthwise", "torch", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def write_model(model: Any, folder: Path) -> Path:
+    """Save a fitted model; each file is replaced in one step, the description last."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.network_.state_dict().items()}
+    write_atomically(folder / WEIGHTS, lambda scratch: save_file(tensors, scratch))
+    description = {
+        "format": FORMAT,
+        "family": model.family,
+        "settings": _plain(model.get_params(deep=False)),
+        "network": model.describe_network(),
+        "input_shape": list(model.input_shape_),
+        "input_dtype": model.input_dtype_,
+        "n_features_in": int(model.n_features_in_),
+        "preprocessing": "none: the network's first layer standardises raw inputs",
+        "classes": model.classes_.tolist(),
+        "classes_kind": CLASS_KINDS[model.classes_.dtype.kind],
+        "data_fingerprint": getattr(model, "data_fingerprint_", None),
+        "history": model.history_,
+        "weights_sha256": _sha256(folder / WEIGHTS),
+        "versions": versions(),
+    }
+    text = json.dumps(description, indent=1, allow_nan=False, default=str)
+    write_atomically(folder / DESCRIPTION, lambda scratch: scratch.write_text(text))
+    return folder
+
+
+def read_model(folder: str | Path, families: Mapping[str, type]) -> Any:
+    """The model that `write_model` saved; `families` maps its family's name to the class.
+
+    Raises ModelFileError, naming the file and the remedy, for anything missing, damaged, newer
+    than this version, or not ours.
+    """
+    folder = Path(folder)
+    description = _read_description(folder / DESCRIPTION)
+    tensors = _read_weights(folder / WEIGHTS, description.get("weights_sha256"))
+    try:
+        return _rebuild(description, tensors, families)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        detail = " ".join(str(error).split())[:300]
+        raise ModelFileError(
+            f"{folder / DESCRIPTION} does not describe the weights beside it ({detail}). "
+            "Restore the folder from a copy, or fit again."
+        ) from None
+
+
+def _rebuild(
+    description: dict[str, Any], tensors: dict[str, Tensor], families: Mapping[str, type]
+) -> Any:
+    family = description["family"]
+    if family not in families:
+        known = ", ".join(sorted(families))
+        raise ModelFileError(
+            f"model.json names the family {family!r}, which this version does not have ({known}). "
+            "Update depthwise, or load it with the version that saved it."
+        )
+    model = families[family](**_settings(description["settings"]))
+    with torch.device("meta"):
+        network = model.rebuild(description["network"])
+    _check_shapes(network, tensors)
+    network.load_state_dict(tensors, strict=True, assign=True)
+    model.network_ = network.eval()
+    model.input_shape_ = tuple(int(side) for side in description["input_shape"])
+    model.input_dtype_ = str(description["input_dtype"])
+    model.n_features_in_ = int(description["n_features_in"])
+    kind = description["classes_kind"]
+    model.classes_ = np.array(description["classes"], dtype=None if kind == "str" else kind)
+    model.history_ = description["history"]
+    model.data_fingerprint_ = description["data_fingerprint"]
+    return model
+
+
+def _check_shapes(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    wanted = {k: (tuple(v.shape), v.dtype) for k, v in network.state_dict().items()}
+    found = {k: (tuple(v.shape), v.dtype) for k, v in tensors.items()}
+    if wanted != found:
+        differing = sorted(set(wanted.items()) ^ set(found.items()), key=str)
+        raise ValueError(f"tensor {differing[0][0]!r} differs in name, shape or type")
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelFileError(
+            f"{path} does not exist: {path.parent} is not a saved model. Give the folder that "
+            "`depthwise fit` or `choose` (its best/) wrote."
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(
+            f"{path} cannot be read ({error}). Restore it from a copy, or fit again."
+        ) from None
+    found = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(found, int) or found < 1:
+        raise ModelFileError(f"{path} has no format number: it is not a depthwise model.")
+    if found > FORMAT:
+        raise ModelFileError(
+            f"{path} has format {found}, newer than this version reads ({FORMAT}). "
+            "Update depthwise: pip install --upgrade depthwise."
+        )
+    return description
+
+
+def _read_weights(path: Path, expected_sha256: Any) -> dict[str, Tensor]:
+    try:
+        if _sha256(path) != expected_sha256:
+            raise ModelFileError(
+                f"{path} is not the file that was saved (its SHA-256 differs from model.json). "
+                "Restore it from a copy, or fit again."
+            )
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            f"{path} cannot be read ({error}). Restore it from a copy, or fit again."
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain_value(value) for name, value in settings.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.random.RandomState):
+        return None
+    return value
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON turned tuples into lists; settings are hashable tuples again."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}

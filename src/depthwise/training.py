@@ -1,0 +1,410 @@
+"""The loop: every network of the library is trained here.
+
+    epoch e visits the items in an order drawn from (seed, e);
+    step  t draws its augmentation and dropout from (seed, t);
+    an update turns one batch into a smaller loss;
+    after each epoch the averaged weights are scored on the validation part, the best are kept.
+
+Nothing random is carried from one step to the next, so a run killed at any moment and begun again
+from its last checkpoint goes through the same numbers as one never killed: on a processor, with the
+same thread count, bit for bit.
+
+The holes in the loop are plain functions: `update(inputs, targets, progress) -> loss` (gradient
+descent is `GradientUpdate`), `validate() -> scores, higher is better`, and `watch(Event)`, which
+looks on and never steers.
+
+Shapes: N items, B batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from depthwise.checkpoint import read_state, write_state
+from depthwise.compute import Compute
+from depthwise.errors import DivergedError, InputError, ModelFileError
+
+__all__ = ["Event", "GradientUpdate", "History", "Recipe", "Update", "lr_factor", "train"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how boldly to train.
+
+    | field          | unit, sensible range                                               |
+    | -------------- | ------------------------------------------------------------------ |
+    | `epochs`       | passes over the data, > 0; fractions allowed                       |
+    | `batch_size`   | items a step, 8 .. 1024                                            |
+    | `lr`           | peak learning rate; AdamW 1e-3 .. 1e-2, SGD 1e-2 .. 1              |
+    | `optimizer`    | "adamw" or "sgd" (Nesterov momentum 0.9)                           |
+    | `schedule`     | "onecycle", "cosine" (short warm-up) or "constant"                 |
+    | `weight_decay` | 0 .. 0.1 for AdamW, 0 .. 1e-3 for SGD; never on biases or norms    |
+    | `clip_norm`    | largest gradient norm, 0.5 .. 5; None leaves gradients alone       |
+    | `average`      | share of the run the weight average looks back over, 0 .. 0.1      |
+    | `patience`     | epochs without a better validation score before stopping; or None  |
+    | `seed`         | any integer                                                        |
+    """
+
+    epochs: float = 12
+    batch_size: int = 128
+    lr: float = 3e-3
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
+    weight_decay: float = 0.02
+    clip_norm: float | None = 2.0
+    average: float = 0.02
+    patience: int | None = None
+    seed: int = 0
+
+
+WARM_UP = {"onecycle": 0.25, "cosine": 0.05, "constant": 0.0}
+
+
+def lr_factor(schedule: str, progress: float) -> float:
+    """The learning rate as a share of its peak at `progress` in [0, 1] of the run.
+
+    A cosine ramp up over the warm-up share, then a cosine fall to zero; "constant" stays at 1.
+    One-cycle: Smith and Topin 2017; cosine: Loshchilov and Hutter 2017.
+    """
+    warm_up = WARM_UP[schedule]
+    if progress < warm_up:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / warm_up)) / 2
+    if schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
+
+
+class Update(Protocol):
+    """One step of learning. `progress` in [0, 1) is how much of the run lies behind."""
+
+    def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class GradientUpdate:
+    """Forward, loss, backward, clip, step."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        recipe: Recipe,
+        compute: Compute,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.network, self.loss, self.recipe, self.compute = network, loss, recipe, compute
+        self.augment = augment or (lambda batch: batch)
+        self.optimizer = _optimizer(network, recipe)
+        self.weights = [p for p in network.parameters() if p.requires_grad]
+
+    def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * lr_factor(self.recipe.schedule, progress)
+        inputs = self.compute.place_batch(self.augment(inputs))
+        with self.compute.autocast():
+            loss = self.loss(self.network(inputs), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in weights if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in weights if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.lr, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, recipe.lr, betas=(0.9, 0.99), fused=True)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a watcher is told, several times a second at most. Times in seconds, rate in items/s."""
+
+    epoch: float
+    epochs: float
+    step: int
+    steps: int
+    loss: float
+    score: float | None
+    items_per_second: float
+    seconds: float
+    seconds_left: float
+
+
+@dataclass
+class History:
+    """What happened. `epochs`: one {"epoch", "loss", "score", "seconds"} each; `stopped`:
+    "finished", "patience", "time" or "interrupted"; `seconds`: training time over all sittings."""
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = "finished"
+    steps: int = 0
+    seconds: float = 0.0
+    compute: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    network: nn.Module,
+    update: Update,
+    inputs: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    *,
+    compute: Compute,
+    validate: Callable[[nn.Module], tuple[float, ...]] | None = None,
+    watch: Callable[[Event], None] | None = None,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    seconds_limit: float | None = None,
+    checkpoint_seconds: float = 20.0,
+) -> History:
+    """Train `network` in place; it ends with the best weights, or the last average.
+
+    `inputs` (N, ...) stay in their own dtype (uint8 pixels) and are gathered by index; `targets`
+    (N, ...). With a `checkpoint` path the run is resumable: a file from the same `fingerprint` is
+    taken up where it stopped, one from another run is refused (ModelFileError), and the file of a
+    finished run gives its result at once. Ctrl-C ends with the best so far. `seconds_limit` stops
+    in time. Raises DivergedError when the loss stops being finite.
+    """
+    if len(inputs) == 0:
+        raise InputError("there is nothing to train on: inputs has 0 items.")
+    loop = _Loop(network, update, inputs, targets, recipe, compute, validate, watch)
+    loop.checkpoint, loop.fingerprint = checkpoint, fingerprint
+    loop.seconds_limit, loop.checkpoint_seconds = seconds_limit, checkpoint_seconds
+    cuda = [torch.device(compute.device)] if compute.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda), compute.active():
+        return loop.run()
+
+
+class _Loop:
+    checkpoint: Path | None
+    fingerprint: str
+    seconds_limit: float | None
+    checkpoint_seconds: float
+
+    def __init__(
+        self,
+        network: nn.Module,
+        update: Update,
+        inputs: Tensor,
+        targets: Tensor,
+        recipe: Recipe,
+        compute: Compute,
+        validate: Callable[[nn.Module], tuple[float, ...]] | None,
+        watch: Callable[[Event], None] | None,
+    ):
+        self.network, self.update, self.recipe, self.compute = network, update, recipe, compute
+        self.inputs, self.targets = inputs.to(compute.device), targets.to(compute.device)
+        self.validate, self.watch = validate, watch
+        self.steps_per_epoch = math.ceil(len(inputs) / recipe.batch_size)
+        self.steps = max(1, round(recipe.epochs * self.steps_per_epoch))
+        self.average = WeightAverage(network, horizon=recipe.average * self.steps)
+        self.history = History(compute=compute.to_dict(), recipe=asdict(recipe))
+        self.step = 0
+        self.loss_sum = torch.zeros((), device=compute.device)
+        self.best: dict[str, Tensor] | None = None
+        self.best_scores: tuple[float, ...] = ()
+        self.best_epoch = 0
+        self.seconds_before = 0.0
+        self.begun = self.told = self.saved = time.monotonic()
+
+    # -- the run --------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        self._resume()
+        try:
+            while self.step < self.steps and not self._should_stop():
+                self._epoch()
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupted"
+        self.history.steps, self.history.seconds = self.step, self.seconds
+        if self.checkpoint and self.history.stopped != "interrupted":
+            self._save()
+        self.network.load_state_dict(self.best or self.average.network.state_dict())
+        self.network.eval()
+        return self.history
+
+    def _epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
+        self.network.train()
+        for batch in self._batches(epoch, start=self.step % self.steps_per_epoch):
+            torch.manual_seed(_mix(self.recipe.seed, self.step))
+            loss = self.update(self.inputs[batch], self.targets[batch], self.step / self.steps)
+            self.average.update(self.step)
+            self.loss_sum += loss
+            self.step += 1
+            if self.step == self.steps or self._out_of_time():
+                break
+            self._look_around()
+            if self.step % self.steps_per_epoch:  # an epoch's last step is saved once it is closed
+                self._save_now_and_then()
+        self._close_epoch()
+        self._save_now_and_then()
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Tensor]:
+        """Index batches (B,) of one epoch: sizes differ by at most one, so none is a sliver."""
+        generator = torch.Generator().manual_seed(_mix(self.recipe.seed, -1 - epoch))
+        order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
+        yield from order.tensor_split(self.steps_per_epoch)[start:]
+
+    def _close_epoch(self) -> None:
+        steps_done = (self.step - 1) % self.steps_per_epoch + 1
+        loss = float(self.loss_sum) / steps_done
+        self._check_finite(loss)
+        self.loss_sum.zero_()
+        scores = self.validate(self.average.network) if self.validate else ()
+        record: dict[str, Any] = {"epoch": self.step / self.steps_per_epoch, "loss": loss}
+        if scores:
+            record["score"] = scores[0]
+        self.history.epochs.append({**record, "seconds": self.seconds})
+        if scores and (self.best is None or scores > self.best_scores):
+            self.best = copy.deepcopy(self.average.network.state_dict())
+            self.best_scores, self.best_epoch = scores, len(self.history.epochs)
+        self._tell(loss)
+
+    def _should_stop(self) -> bool:
+        waited = len(self.history.epochs) - self.best_epoch
+        if self.best is not None and self.recipe.patience and waited >= self.recipe.patience:
+            self.history.stopped = "patience"
+        elif self._out_of_time():
+            self.history.stopped = "time"
+        return self.history.stopped != "finished"
+
+    # -- time, watching, trouble ------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.begun
+
+    def _out_of_time(self) -> bool:
+        return self.seconds_limit is not None and self.seconds >= self.seconds_limit
+
+    def _look_around(self) -> None:
+        now = time.monotonic()
+        if now - self.told >= 0.25:
+            self.told = now
+            mean_loss = float(self.loss_sum) / ((self.step - 1) % self.steps_per_epoch + 1)
+            self._check_finite(mean_loss)
+            self._tell(mean_loss)
+
+    def _tell(self, loss: float) -> None:
+        if self.watch is None:
+            return
+        done = self.step / self.steps_per_epoch
+        rate = self.step / max(self.seconds, 1e-9)
+        self.watch(
+            Event(
+                epoch=done,
+                epochs=self.steps / self.steps_per_epoch,
+                step=self.step,
+                steps=self.steps,
+                loss=loss,
+                score=self.best_scores[0] if self.best_scores else None,
+                items_per_second=rate * len(self.inputs) / self.steps_per_epoch,
+                seconds=self.seconds,
+                seconds_left=(self.steps - self.step) / rate if rate else math.inf,
+            )
+        )
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged: the loss became {loss} by step {self.step} of {self.steps}. "
+                f"Lower lr from {self.recipe.lr:g} to {self.recipe.lr / 3:.1g}, or look for "
+                "extreme values in the inputs (depthwise inspect)."
+            )
+
+    # -- kill and resume --------------------------------------------------------------------------
+
+    def _save_now_and_then(self) -> None:
+        if self.checkpoint and time.monotonic() - self.saved >= self.checkpoint_seconds:
+            self._save()
+            self.saved = time.monotonic()
+
+    def _save(self) -> None:
+        assert self.checkpoint is not None
+        self.history.steps, self.history.seconds = self.step, self.seconds
+        state = {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "update": self.update.state_dict(),
+            "loss_sum": self.loss_sum,
+            "best": self.best,
+            "best_scores": list(self.best_scores),
+            "best_epoch": self.best_epoch,
+            "history": asdict(self.history),
+        }
+        write_state(self.checkpoint, state)
+
+    def _resume(self) -> None:
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        state = read_state(self.checkpoint)
+        if state.get("fingerprint") != self.fingerprint:
+            raise ModelFileError(
+                f"{self.checkpoint} belongs to a run with other data or settings. Delete it, "
+                "or choose another folder."
+            )
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        self.update.load_state_dict(state["update"])
+        self.loss_sum.copy_(state["loss_sum"])
+        self.best, self.best_scores = state["best"], tuple(state["best_scores"])
+        self.best_epoch = state["best_epoch"]
+        self.history = History(**state["history"])
+        self.seconds_before = self.history.seconds
+
+
+class WeightAverage:
+    """a <- k a + (1 - k) w after every step: an exponential average that looks back over `horizon`
+    steps, less in the first ones, when there is little to look back on (k = min(1 - 1/horizon,
+    (1 + t) / (10 + t))). Polyak and Juditsky 1992. `network` holds the average."""
+
+    def __init__(self, network: nn.Module, horizon: float):
+        self.network = copy.deepcopy(network).eval()
+        self.decay = 1 - 1 / max(1.0, horizon)
+        self.averages, self.weights = _float_tensors(self.network), _float_tensors(network)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        keep = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.averages, self.weights, 1 - keep)
+
+
+def _float_tensors(network: nn.Module) -> list[Tensor]:
+    return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+
+
+def _mix(seed: int, number: int) -> int:
+    """A 64-bit seed from two integers, by the finaliser of SplitMix64 (Steele et al. 2014)."""
+    z = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return z ^ (z >> 31)
