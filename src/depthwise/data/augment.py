@@ -74,9 +74,7 @@ def random_affine(
     bottom = torch.stack([sin * stretch_x, (slant * sin + cos) * stretch_y, uniform(2 * shift)], 1)
     size = list(images.shape)
     grid = functional.affine_grid(torch.stack([top, bottom], 1), size, align_corners=False)
-    moved = functional.grid_sample(
-        images.float(), grid, padding_mode="border", align_corners=False
-    )
+    moved = functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
     return moved.round_().to(images.dtype) if not images.is_floating_point() else moved
 
 

@@ -1,0 +1,166 @@
+"""Decoded data kept between starts, one folder for each source and way of reading it.
+
+    <cache>/decoded/<key>/inputs.npy    memory-mapped when read
+                          arrays.npz    labels, groups, parts
+                          about.json    the rest, and what the files must look like
+
+The key hashes the source's path, every file's size and time, the options and the layout's
+version, so a changed source is another key. A folder is filled under another name and renamed
+when whole. What does not look as about.json says is thrown away and made again. A cache that
+cannot be written (permission, full disk) is done without.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from depthwise.data.dataset import Problem
+from depthwise.data.raw import Raw
+
+__all__ = ["Draft", "cache_root", "get", "key_of"]
+
+VERSION = 1
+_SPOTS, _SPOT_BYTES = 64, 4096
+
+
+def cache_root() -> Path:
+    """$DEPTHWISE_CACHE, else the user's cache folder."""
+    given = os.environ.get("DEPTHWISE_CACHE")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("depthwise"))
+
+
+def key_of(*parts: Any) -> str:
+    """A folder name for what these parts describe."""
+    text = "\0".join(str(part) for part in (VERSION, *parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def get(key: str) -> Raw | None:
+    """What is kept under this key, its inputs memory-mapped, or None (also if it is damaged)."""
+    folder = _folder(key)
+    try:
+        return _read(folder)
+    except FileNotFoundError:
+        return None
+    except Exception:  # whatever is wrong with it, it can be made again
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+class Draft:
+    """A folder being filled. `allocate` gives the array that pictures are decoded into."""
+
+    def __init__(self, key: str):
+        self._final = _folder(key)
+        self._folder: Path | None = None
+        self.trouble = ""
+        try:
+            self._final.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=self._final.parent))
+        except OSError as error:
+            self._give_up(error)
+
+    def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
+        """uint8, in the cache if there is room, else in memory."""
+        if self._folder is not None:
+            try:
+                return _mapped(self._folder / "inputs.npy", shape)
+            except OSError as error:
+                self._give_up(error)
+        return np.empty(shape, np.uint8)
+
+    def commit(self, raw: Raw) -> None:
+        """Writes the rest and gives the folder its name."""
+        if self._folder is None:
+            return
+        try:
+            _write(self._folder, raw)
+            if self._final.exists():
+                shutil.rmtree(self._final, ignore_errors=True)
+            self._folder.rename(self._final)
+            self._folder = None
+        except OSError as error:
+            if not self._final.exists():  # else another process was faster, with the same content
+                self._give_up(error)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Leaves nothing half-written behind."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _give_up(self, error: OSError) -> None:
+        self.trouble = f"{self._final.parent} cannot be written ({error.strerror or error})"
+        self.discard()
+
+
+def _folder(key: str) -> Path:
+    return cache_root() / "decoded" / key
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A writable memory map whose space is taken beforehand: a full disk fails here, as an error,
+    and not later, as a signal that ends the process."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _write(folder: Path, raw: Raw) -> None:
+    inputs = folder / "inputs.npy"
+    if inputs.exists() and isinstance(raw.inputs, np.memmap):
+        raw.inputs.flush()
+    else:
+        np.save(inputs, raw.inputs)
+    arrays = {"labels": raw.labels, "groups": raw.groups, "parts": raw.parts}
+    present: dict[str, Any] = {k: v for k, v in arrays.items() if v is not None}
+    np.savez(folder / "arrays.npz", **present)
+    about = {
+        "version": VERSION,
+        "kind": raw.kind,
+        "classes": raw.classes,
+        "problems": [asdict(problem) for problem in raw.problems],
+        "items": len(raw.labels),
+        "inputs_bytes": inputs.stat().st_size,
+        "inputs_spots": _spots(inputs),
+        "arrays_crc": zlib.crc32((folder / "arrays.npz").read_bytes()),
+    }
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _read(folder: Path) -> Raw:
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    inputs = folder / "inputs.npy"
+    seen = (VERSION, inputs.stat().st_size, _spots(inputs))
+    if seen != (about["version"], about["inputs_bytes"], about["inputs_spots"]):
+        raise ValueError("inputs.npy is not as it was written")
+    if zlib.crc32((folder / "arrays.npz").read_bytes()) != about["arrays_crc"]:
+        raise ValueError("arrays.npz is not as it was written")
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        labels, groups, parts = (arrays.get(name) for name in ("labels", "groups", "parts"))
+    mapped = np.load(inputs, mmap_mode="r", allow_pickle=False)[: about["items"]]
+    problems = [Problem(**problem) for problem in about["problems"]]
+    return Raw(about["kind"], mapped, labels, about["classes"], parts, problems, groups=groups)
+
+
+def _spots(path: Path) -> int:
+    """A checksum of pages spread evenly over the file: enough to notice damage, at any size."""
+    checksum, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        for k in range(_SPOTS):
+            file.seek(max(0, size - _SPOT_BYTES) * k // (_SPOTS - 1))
+            checksum = zlib.crc32(file.read(_SPOT_BYTES), checksum)
+    return checksum

@@ -1,0 +1,144 @@
+"""What is inconsistent in the data: found once, before any training, and told as Problems.
+
+few, uneven          a class with under 10 items; the largest class 10 times the smallest
+duplicates           the same item twice, exactly or nearly
+conflicting labels   the same item under two classes
+leakage              the same item in two parts of a split that the data brought
+constant             a picture of one single level; a column of one single value
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from depthwise.data.dataset import PARTS, Dataset, Problem
+from depthwise.data.duplicates import exact_groups, near_groups
+from depthwise.data.raw import Raw
+from depthwise.data.readers.tree import listed
+from depthwise.errors import DataError
+
+__all__ = ["check", "examine", "require_usable"]
+
+FEW, UNEVEN = 10, 10
+_REPEATS_ARE_NORMAL = 0.5
+_BLOCK_BYTES = 1 << 24
+
+
+def require_usable(raw: Raw, where: str) -> None:
+    """Raises DataError if nothing can be learnt from this: no items, one item, one class."""
+    if not len(raw.labels):
+        raise DataError(f"{where} holds no items; add some for each class.")
+    if len(raw.labels) == 1:
+        raise DataError(f"{where} holds one item only; bring several for each of two classes.")
+    present = np.unique(raw.labels)
+    if len(present) < 2:
+        raise DataError(
+            f"{where} holds one class only ({raw.classes[present[0]]!r}); bring at least two."
+        )
+
+
+def examine(raw: Raw) -> None:
+    """Fills in the groups of `raw` and adds what is wrong with it to its problems."""
+    exact = exact_groups(raw.inputs)
+    raw.groups = near_groups(raw.inputs, exact) if raw.kind == "images" else exact
+    found = list(_contents(raw, exact))
+    if raw.kind == "table" and len(np.unique(exact)) < _REPEATS_ARE_NORMAL * len(exact):
+        found = [problem for problem in found if problem.kind != "same item in two parts"]
+        raw.groups = np.arange(len(exact), dtype=np.int64)
+    raw.problems = [*raw.problems, *found]
+
+
+def check(dataset: Dataset) -> list[Problem]:
+    """The same checks on a Dataset however it was made, with the split it has now."""
+    parts = np.zeros(len(dataset.labels), np.int8)
+    for code, part in enumerate(PARTS):
+        parts[dataset.indices[part]] = code
+    raw = Raw(dataset.kind, dataset.inputs, dataset.labels, dataset.classes, parts)
+    examine(raw)
+    return raw.problems
+
+
+def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
+    assert raw.groups is not None
+    yield from _class_counts(raw)
+    yield from _duplicates(raw, exact)
+    yield from _conflicts(raw, raw.groups)
+    if raw.parts is not None:
+        yield from _leakage(raw, raw.groups, raw.parts)
+    yield from _constant(raw)
+
+
+def _class_counts(raw: Raw) -> Iterator[Problem]:
+    counts = np.bincount(raw.labels, minlength=len(raw.classes))
+    few = [raw.classes[k] for k in np.flatnonzero(counts < FEW)]
+    if few:
+        yield Problem("few items", listed(few), f"fewer than {FEW} items in the class", len(few))
+    low, high = int(counts.argmin()), int(counts.argmax())
+    if counts[high] >= UNEVEN * max(1, counts[low]):
+        detail = (
+            f"{raw.classes[high]} has {counts[high]:,} items, {raw.classes[low]} {counts[low]:,}"
+        )
+        yield Problem("uneven classes", "", detail)
+
+
+def _duplicates(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
+    assert raw.groups is not None
+    everyone = np.arange(len(exact))
+    copies = np.flatnonzero(exact != everyone)
+    if len(copies):
+        yield Problem(
+            "exact duplicate", _names(raw, copies), "equal to an earlier item", len(copies)
+        )
+    near = np.flatnonzero((raw.groups != everyone) & (exact == everyone))
+    if len(near):
+        yield Problem("near duplicate", _names(raw, near), "almost equal to another", len(near))
+
+
+def _conflicts(raw: Raw, groups: np.ndarray) -> Iterator[Problem]:
+    mixed = _groups_with_several(groups, raw.labels)
+    if len(mixed):
+        detail = "one item under several classes"
+        yield Problem("conflicting labels", _members(raw, groups, mixed[0]), detail, len(mixed))
+
+
+def _leakage(raw: Raw, groups: np.ndarray, parts: np.ndarray) -> Iterator[Problem]:
+    mixed = _groups_with_several(groups, parts)
+    if len(mixed):
+        detail = "the data's own split has it on both sides, left as it is"
+        where = _members(raw, groups, mixed[0])
+        yield Problem("same item in two parts", where, detail, len(mixed))
+
+
+def _groups_with_several(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Groups whose members differ in value, each told by its number."""
+    return np.unique(groups[values != values[groups]])
+
+
+def _constant(raw: Raw) -> Iterator[Problem]:
+    if raw.kind == "table":
+        with np.errstate(invalid="ignore"):
+            columns = np.flatnonzero((raw.inputs == raw.inputs[:1]).all(axis=0))
+        if len(columns):
+            where = listed([f"feature {k}" for k in columns])
+            yield Problem("constant feature", where, "one value throughout", len(columns))
+        return
+    flat = np.flatnonzero(np.concatenate([*_flat_pictures(raw.inputs)]))
+    if len(flat):
+        yield Problem("constant picture", _names(raw, flat), "one single level", len(flat))
+
+
+def _flat_pictures(images_u8: np.ndarray) -> Iterator[np.ndarray]:
+    rows = max(1, _BLOCK_BYTES // max(1, images_u8[:1].nbytes))
+    for start in range(0, len(images_u8), rows):
+        block = images_u8[start : start + rows].reshape(len(images_u8[start : start + rows]), -1)
+        yield block.min(axis=1) == block.max(axis=1)
+
+
+def _names(raw: Raw, items: np.ndarray, most: int = 3) -> str:
+    names = [raw.item_name(int(i)) for i in items[:most]]
+    more = len(items) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def _members(raw: Raw, groups: np.ndarray, group: int) -> str:
+    return _names(raw, np.flatnonzero(groups == group))

@@ -1,0 +1,140 @@
+"""One picture's bytes to one pixel matrix, uint8 (C, H, W), whatever the file holds.
+
+Turned upright by its EXIF orientation; alpha laid on white; 16-bit values divided by 257; palette,
+CMYK and the rest converted; squeezed to (H, W) as a whole, so that nothing is cut off. The first
+frame of an animation counts. The size in the header is checked before anything is decoded, and
+only plain raster formats are opened at all.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+__all__ = ["MAX_PIXELS", "Unreadable", "is_grey", "looks_like_picture", "open_picture"]
+__all__ += ["picture_pixels", "to_pixels", "upright_size"]
+
+MAX_PIXELS = 100_000_000
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_ALPHA_MODES = {"RGBA", "RGBa", "LA", "La", "PA"}
+
+
+class Unreadable(Exception):
+    """This picture cannot be used; the message says why in a few words."""
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Whether a file that begins with these bytes may be a picture."""
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    netpbm = head[:1] == b"P" and head[1:2].isdigit() and head[2:3].isspace()
+    return webp or netpbm or head.startswith(_MAGIC)
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """The picture with its header read and its size checked, nothing decoded yet."""
+    if not data:
+        raise Unreadable("empty file")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise Unreadable("not a picture") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(f"more than {MAX_PIXELS // 10**6} megapixels") from None
+    except Exception as error:  # hostile files raise anything at all
+        raise Unreadable(_reason(error)) from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Unreadable(
+            f"{image.width:,} x {image.height:,} is more than {MAX_PIXELS // 10**6} megapixels"
+        )
+    return image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(H, W) once the picture is turned upright."""
+    turned = _orientation(image) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether the picture can hold no colour: grey modes, and palettes of greys."""
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in {"1", "L", "LA", "La", "F"} or image.mode.startswith("I")
+
+
+def to_pixels(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decodes to uint8 (C, H, W) of this shape; raises Unreadable for broken content."""
+    channels, height, width = shape
+    orientation = _orientation(image)
+    try:
+        if image.format in ("JPEG", "MPO"):  # let the decoder itself shrink large photographs
+            image.draft(image.mode, (height, width) if orientation >= 5 else (width, height))
+        flat = _flat(image, "L" if channels == 1 else "RGB")
+        if orientation > 1:
+            flat = flat.transpose(_TURNS[orientation])
+        if flat.size != (width, height):
+            flat = flat.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        pixels = np.asarray(flat)
+    except Unreadable:
+        raise
+    except Exception as error:  # hostile files raise anything at all
+        raise Unreadable(_reason(error)) from None
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def picture_pixels(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """A picture file's bytes to uint8 (C, H, W), exactly as a Dataset of that shape has it."""
+    return to_pixels(open_picture(data), shape)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; only looked up where the header already showed EXIF, which keeps small files fast."""
+    if "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken EXIF: the picture itself may be sound
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """Decoded, without alpha, 8 bits a channel, in mode "L" or "RGB"."""
+    image.load()
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, coloured).convert(mode)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """16-bit levels, or fractions 0..1, to uint8."""
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise Unreadable("holds NaN or infinity")
+        scale = 255.0 if values.size and values.min() >= 0 and values.max() <= 1 else 1.0
+        return np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
+    levels = np.clip(values.astype(np.int64), 0, 65535)
+    return ((levels + 128) // 257).astype(np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).split("\n")[0].strip()
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return "the file is cut off"
+    return f"broken picture ({text or type(error).__name__})"

@@ -1,0 +1,204 @@
+"""From whatever the user has to a Dataset: recognise, read, check, split.
+
+    a name               "digits", "mnist", "fashion-mnist", "cifar10"
+    a folder or archive  class folders of pictures, IDX, CIFAR batches, .npz or .npy, a table
+    a file               the same single: .zip, .tar.gz, IDX, .npz, .npy, .csv, .tsv
+    arrays               load(X, labels=y), load((X, y)), load({"x_train": ..., "y_train": ...})
+
+Content decides, not the suffix; `format=` overrides.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthwise.data import cache as stores
+from depthwise.data import checks, named
+from depthwise.data.dataset import Dataset, Problem
+from depthwise.data.formats import open_tree, read_tree
+from depthwise.data.options import Options
+from depthwise.data.raw import Raw
+from depthwise.data.readers import arrays, idx, npz
+from depthwise.data.readers.tree import Tree
+from depthwise.data.refit import refit
+from depthwise.data.splits import split
+from depthwise.data.tables import fill_blanks
+from depthwise.errors import DataError, InputError
+
+__all__ = ["load"]
+
+
+def load(
+    source: Any,
+    *,
+    format: str | None = None,
+    label: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    mode: str | None = None,
+    seed: int = 0,
+    test_fraction: float = 0.15,
+    validation_fraction: float = 0.15,
+    labels: Any = None,
+    cache: bool = True,
+) -> Dataset:
+    """Reads labelled data, checks it, and splits it once into train, validation and test.
+
+    source: a name, a path, arrays, (X, y), or a dict of arrays; see the table at the top.
+    format: "folder", "idx", "cifar", "npz" or "csv" where recognising goes wrong.
+    label: the label column of a table; "fine" or "coarse" for CIFAR-100.
+    image_size: (H, W) or one number for both, in pixels; default: see `decode`.
+    mode: "L" (grey, C = 1) or "RGB" (C = 3); default: grey if every picture is.
+    seed, test_fraction, validation_fraction: of the split, where the data brings none.
+    labels: (N,) for arrays or files that hold none.
+    cache: keep what was decoded, so that the next start is instant.
+
+    Raises DataError for data that cannot be used and InputError for wrong arguments.
+    """
+    options = Options.of(format, label, image_size, mode)
+    _require_fractions(seed, test_fraction, validation_fraction)
+    raw, name, where = _read(source, labels, options, cache)
+    indices, origin = split(
+        raw.labels,
+        raw.groups,
+        raw.parts,
+        seed=seed,
+        test_fraction=test_fraction,
+        validation_fraction=validation_fraction,
+    )
+    inputs, blanks = (
+        fill_blanks(raw.inputs, indices["train"]) if raw.kind == "table" else (raw.inputs, [])
+    )
+    problems = [*raw.problems, *blanks]
+    return Dataset(
+        name,
+        raw.kind,
+        inputs,
+        raw.labels,
+        raw.classes,
+        indices,
+        origin,
+        problems,
+        where,
+        raw.groups,
+    )
+
+
+def _read(source: Any, labels: Any, options: Options, cache: bool) -> tuple[Raw, str, str]:
+    """The items, the data set's name, and where it came from."""
+    if isinstance(source, str) and source == "digits":
+        return _prepared(named.digits(), options, "digits"), "digits", "scikit-learn"
+    if isinstance(source, str | os.PathLike):
+        path, name, classes = _locate(source, cache)
+        raw = _read_path(path, labels, options, cache)
+        if len(classes) == len(raw.classes):
+            raw.classes = list(classes)
+        return raw, name, str(path)
+    return (
+        _prepared(_read_arrays(source, labels), options, "the data"),
+        "arrays",
+        "arrays in memory",
+    )
+
+
+def _locate(source: Any, cache: bool) -> tuple[Path, str, list[str]]:
+    """The path of a name or a path; a known name wins over a folder so named ("./mnist")."""
+    text = os.fspath(source)
+    if text in named.NAMED:
+        return named.obtain(text, stores.cache_root()), text, named.NAMED[text].classes
+    path = Path(text).expanduser()
+    try:
+        if path.exists():
+            return path, path.name.split(".")[0] or path.resolve().name, []
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{text!r} cannot be read ({getattr(error, 'strerror', '') or error})."
+        ) from None
+    known = list(named.NAMED) if path.parent == Path() else []
+    close = difflib.get_close_matches(path.name.lower(), known, 1, 0.6)
+    close = close or difflib.get_close_matches(path.name, beside, 1, 0.7)
+    hint = f"did you mean {close[0]}?" if close else f"known names are {', '.join(named.NAMED)}."
+    raise DataError(f"{text} is neither a file, a folder, nor a known data set; {hint}")
+
+
+def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
+    """From the cache if it holds this very source, else read, checked and kept."""
+    tree = open_tree(path)
+    if labels is not None:
+        return _prepared(_read_unlabelled(tree, labels), options, str(path))
+    key = stores.key_of(path.resolve(), tree.stamp(), options)
+    if cache and (kept := stores.get(key)):
+        return kept
+    if not cache:
+        return _prepared(read_tree(tree, options), options, str(path))
+    draft = stores.Draft(key)
+    try:
+        raw = _prepared(read_tree(tree, options, draft.allocate), options, str(path))
+        draft.commit(raw)
+    finally:
+        draft.discard()
+    if draft.trouble:
+        raw.problems.append(
+            Problem("no cache", "", f"{draft.trouble}; the next start decodes anew")
+        )
+    return raw
+
+
+def _prepared(raw: Raw, options: Options, where: str) -> Raw:
+    """Brought to the size and colours asked for, and checked."""
+    checks.require_usable(raw, where)
+    if raw.kind == "images":
+        raw.inputs = refit(raw.inputs, options.image_size, options.channels)
+    checks.examine(raw)
+    return raw
+
+
+def _read_arrays(source: Any, labels: Any) -> Raw:
+    if isinstance(source, dict):
+        return npz.read_arrays(source, "the dict")
+    if labels is None and isinstance(source, tuple) and len(source) == 2:
+        source, labels = source
+    if labels is None:
+        raise InputError("labels are missing; call load(X, labels=y) or load((X, y)).")
+    return arrays.read(source, labels)
+
+
+def _read_unlabelled(tree: Tree, labels: Any) -> Raw:
+    """One file of items with labels given beside it, as an array or as a path."""
+    name = next(iter(tree.sizes), "")
+    return arrays.read(_one_array(tree, name), _label_values(labels), f"{tree.where}")
+
+
+def _one_array(tree: Tree, name: str) -> np.ndarray:
+    head = tree.head(name) if name else b""
+    if idx.is_idx(head):
+        return idx.parse(tree.read(name), tree.where)
+    if npz.is_npy(head):
+        return npz.parse(tree.read(name), tree.where)
+    raise DataError(f"{tree.where} already holds labels or is no array; leave out labels=.")
+
+
+def _label_values(labels: Any) -> Any:
+    if not isinstance(labels, str | os.PathLike):
+        return labels
+    path = Path(labels)
+    if not path.is_file():
+        raise DataError(f"labels is {os.fspath(labels)!r}, which is no file.")
+    tree = open_tree(path)
+    return _one_array(tree, path.name)
+
+
+def _require_fractions(seed: int, test: float, validation: float) -> None:
+    for name, value in (("test_fraction", test), ("validation_fraction", validation)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value}; give a fraction between 0 and 1, such as 0.15.")
+    if test + validation >= 1:
+        raise InputError(
+            f"test_fraction {test} and validation_fraction {validation} leave nothing to train on; "
+            "their sum must be below 1."
+        )
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0.")

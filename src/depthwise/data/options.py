@@ -1,0 +1,59 @@
+"""The reading options of `load`, checked once."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from depthwise.errors import InputError
+
+__all__ = ["FORMATS", "Options"]
+
+FORMATS = ("folder", "idx", "cifar", "npz", "csv")
+_ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
+_MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}
+_LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Options:
+    """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None."""
+
+    format: str | None = None
+    label: str | None = None
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+
+    @classmethod
+    def of(
+        cls, format: str | None, label: str | None, image_size: Any, mode: str | None
+    ) -> "Options":
+        """Raises InputError that names the wrong argument."""
+        return cls(_format(format), label, _size(image_size), _channels(mode))
+
+
+def _format(value: str | None) -> str | None:
+    value = _ALIASES.get(value, value) if value else None
+    if value is not None and value not in FORMATS:
+        close = get_close_matches(value, FORMATS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(FORMATS)}."
+        raise InputError(f"format is {value!r}; {hint}")
+    return value
+
+
+def _channels(mode: str | None) -> int | None:
+    if mode is not None and mode not in _MODES:
+        raise InputError(f'mode is {mode!r}; use "L" for grey or "RGB" for colour.')
+    return _MODES[mode] if mode is not None else None
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    try:
+        height, width = (value, value) if not isinstance(value, list | tuple) else value
+        height, width = int(height), int(width)
+    except (TypeError, ValueError):
+        raise InputError(f"image_size is {value!r}; give (height, width) in pixels.") from None
+    if not (1 <= height <= _LARGEST_SIDE and 1 <= width <= _LARGEST_SIDE):
+        raise InputError(f"image_size is {value!r}; each side must be 1 to {_LARGEST_SIDE} pixels.")
+    return height, width

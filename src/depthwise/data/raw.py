@@ -1,0 +1,110 @@
+"""What every reader hands over, whatever the format: arrays, labels, and the split it brought."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from depthwise.data.dataset import Problem
+from depthwise.errors import DataError
+
+__all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_of", "sort_classes"]
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+_PART_WORDS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+    "t10k": TEST,
+}
+
+
+@dataclass
+class Raw:
+    """Items as read, before the split.
+
+    inputs: images uint8 (N, C, H, W) or table float32 (N, D), NaN only for a blank cell.
+    labels: int64 (N,). parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
+    item_name: how a message names item i ("cats/7.jpg", "row 12").
+    groups: int64 (N,), equal for copies of one another; filled in by the checks.
+    """
+
+    kind: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    classes: list[str]
+    parts: np.ndarray | None = None
+    problems: list[Problem] = field(default_factory=list)
+    item_name: Callable[[int], str] = lambda i: f"item {i:,}"
+    groups: np.ndarray | None = None
+
+
+def part_of(word: str) -> int | None:
+    """TRAIN, VALIDATION or TEST for a folder or array name that means one, else None."""
+    return _PART_WORDS.get(word.lower())
+
+
+def sort_classes(names: Sequence[str]) -> list[str]:
+    """Class names in order: by value when all are whole numbers, else alphabetically."""
+    distinct = set(names)
+    if all(name.isascii() and name.isdigit() for name in distinct):
+        return sorted(distinct, key=lambda name: (int(name), name))
+    return sorted(distinct)
+
+
+def encode_labels(values: Any, where: str) -> tuple[np.ndarray, list[str]]:
+    """Labels of any kind to int64 (N,) positions in the sorted class names.
+
+    Accepts whole numbers, strings, booleans, a column (N, 1), or one-hot rows (N, K).
+    Raises DataError for anything else, for NaN, and for fractions that are no class numbers.
+    """
+    array = _flat_labels(np.asarray(values), where)
+    if array.dtype.kind == "f":
+        array = _whole(array, where)
+    if array.dtype.kind not in "iubUS":
+        raise DataError(f"{where}: labels must be numbers or text; got dtype {array.dtype}.")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "replace")
+    distinct, labels = np.unique(array, return_inverse=True)
+    names = [str(value) for value in distinct.tolist()]
+    classes = sort_classes(names)
+    position = {name: k for k, name in enumerate(classes)}
+    order = np.array([position[name] for name in names], dtype=np.int64)
+    return order[labels.reshape(-1)] if len(order) else np.zeros(0, np.int64), classes
+
+
+def _flat_labels(array: np.ndarray, where: str) -> np.ndarray:
+    if array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat):
+        array = array.astype(str)
+    if array.ndim == 2 and array.shape[1] == 1:
+        return array[:, 0]
+    if array.ndim == 2 and array.dtype.kind in "iubf" and array.shape[1] > 1:
+        if ((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all():
+            return array.argmax(axis=1)
+        raise DataError(f"{where}: labels of shape {array.shape} are not one-hot rows; give (N,).")
+    if array.ndim != 1:
+        raise DataError(f"{where}: labels must be (N,), one for each item; got {array.shape}.")
+    return array
+
+
+def _whole(array: np.ndarray, where: str) -> np.ndarray:
+    bad = np.flatnonzero(~np.isfinite(array))
+    if len(bad):
+        raise DataError(
+            f"{where}: the label of item {bad[0]:,} is {array[bad[0]]} ({len(bad):,} such labels); "
+            "give every item a class or leave the item out."
+        )
+    if (array == np.round(array)).all():
+        if np.abs(array).max(initial=0) > 2**53:
+            raise DataError(f"{where}: labels are too large to be class numbers.")
+        return array.astype(np.int64)
+    raise DataError(
+        f"{where}: labels such as {array[array != np.round(array)][0]} are fractions, a quantity "
+        "and not a class; depthwise sorts into classes, so bin them first."
+    )

@@ -1,0 +1,139 @@
+"""Arrays in memory: numpy, torch, anything numpy can take.
+
+Images (N, H, W), (N, H, W, C) or (N, C, H, W) become uint8 (N, C, H, W) with C = 1 or 3:
+    whole numbers 0..255     as they are          16-bit numbers 0..65535    divided by 257
+    fractions 0..1           times 255, rounded   fractions 0..255           rounded
+Two and four channels carry alpha in the last and are laid on white. Tables (N, D) become float32.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from depthwise.data.raw import Raw, encode_labels
+from depthwise.errors import DataError
+
+__all__ = ["as_array", "as_images", "as_table", "read", "require_lengths"]
+
+_CHANNELS = (1, 3, 4, 2)  # most likely first
+_BLOCK_BYTES = 1 << 25
+
+
+def read(inputs: Any, labels: Any, where: str = "the array") -> Raw:
+    """Images (N, H, W[, C]) or (N, C, H, W), or rows (N, D), with labels (N,).
+
+    Raises DataError for other shapes, values out of range, NaN, and labels of another length.
+    """
+    array = as_array(inputs, where)
+    kind = "table" if array.ndim == 2 else "images"
+    pixels = as_table(array, where) if kind == "table" else as_images(array, where)
+    codes, classes = encode_labels(as_array(labels, "labels"), "labels")
+    require_lengths(len(pixels), len(codes), where)
+    return Raw(kind, pixels, codes, classes)
+
+
+def require_lengths(items: int, labels: int, where: str) -> None:
+    if items != labels:
+        raise DataError(f"{where} has {items:,} items but {labels:,} labels; give one for each.")
+
+
+def as_array(values: Any, where: str) -> np.ndarray:
+    """numpy's view of arrays, tensors, data frames and nested lists; never of Python objects."""
+    for step in ("detach", "cpu", "to_numpy", "numpy"):  # torch tensors, pandas frames
+        values = getattr(values, step)() if callable(getattr(values, step, None)) else values
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{where} is not a regular array ({error}); make all rows alike.") from None
+    if array.dtype.kind == "O" and not all(isinstance(value, str) for value in array.flat):
+        raise DataError(f"{where} holds Python objects, not numbers; convert it to one dtype.")
+    return array
+
+
+def as_table(array: np.ndarray, where: str) -> np.ndarray:
+    """Rows as float32 (N, D); raises DataError for text, NaN and infinity."""
+    require_numbers(array, where)
+    with np.errstate(over="ignore"):
+        table = np.ascontiguousarray(array, dtype=np.float32)
+    require_finite(table, where)
+    return table
+
+
+def as_images(array: np.ndarray, where: str) -> np.ndarray:
+    """Pictures as uint8 (N, C, H, W), C = 1 or 3; see the module's table of value ranges."""
+    require_numbers(array, where)
+    array = channels_first(array, where)
+    if 0 in array.shape:
+        raise DataError(f"{where} holds no pixels: its shape is {array.shape}.")
+    return over_white(_to_u8(array, where))
+
+
+def channels_first(array: np.ndarray, where: str) -> np.ndarray:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W) seen as (N, C, H, W), without a copy."""
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim != 4:
+        raise DataError(
+            f"{where} must be images (N, H, W), (N, H, W, C) or (N, C, H, W), or rows (N, D); "
+            f"got {array.shape}."
+        )
+    first, last = array.shape[1], array.shape[3]
+    if first not in _CHANNELS and last not in _CHANNELS:
+        raise DataError(f"{where} of shape {array.shape} has no axis of 1 to 4 channels.")
+    if first in _CHANNELS and last in _CHANNELS:  # both could be: tiny pictures
+        is_last = array.shape[1] == array.shape[2] and array.shape[2] != array.shape[3]
+    else:
+        is_last = last in _CHANNELS
+    return array.transpose(0, 3, 1, 2) if is_last else array
+
+
+def require_numbers(array: np.ndarray, where: str) -> None:
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{where} must hold numbers; got dtype {array.dtype}.")
+
+
+def require_finite(array: np.ndarray, where: str) -> None:
+    """Raises DataError that names the first item with NaN or infinity."""
+    if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+        return
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{where} holds NaN or infinity in {len(bad):,} of {len(array):,} items, "
+            f"the first is item {bad[0]:,}; fill or remove them."
+        )
+
+
+def _to_u8(array: np.ndarray, where: str) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    require_finite(array, where)
+    low, high = array.min(), array.max()
+    scale = _scale(array, float(low), float(high), where)
+    pixels = np.empty(array.shape, np.uint8)
+    rows = max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        block = array[start : start + rows].astype(np.float64)
+        pixels[start : start + rows] = np.rint(block * scale)
+    return pixels
+
+
+def _scale(array: np.ndarray, low: float, high: float, where: str) -> float:
+    """What one step of the array is worth on the scale 0..255."""
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
+        return 255.0
+    if low >= 0 and high <= 255 and array.dtype != np.uint16:
+        return 1.0
+    if low >= 0 and high <= 65535 and array.dtype.kind in "ui":
+        return 1 / 257 if high > 255 else 1.0
+    raise DataError(
+        f"{where} has pixel values from {low:g} to {high:g}; scale images to 0..1 or 0..255."
+    )
+
+
+def over_white(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (N, C, H, W) with alpha as the last of 2 or 4 channels, laid on white."""
+    if pixels.shape[1] in (1, 3):
+        return pixels
+    colour, alpha = pixels[:, :-1].astype(np.uint32), pixels[:, -1:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

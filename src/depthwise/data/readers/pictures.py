@@ -1,0 +1,184 @@
+"""Folders of pictures, one folder a class, with or without train/ val/ test/ above them.
+
+    cats/1.jpg  dogs/2.jpg                     two classes, to be split
+    train/cats/1.jpg  test/dogs/2.jpg          the split is the data's own
+
+A single folder round everything is looked through. Deeper folders belong to their class. Pictures
+outside a class folder and files that are no pictures are left out and reported.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from depthwise.data.dataset import Problem
+from depthwise.data.decode import Allocate, Decoded, decode
+from depthwise.data.images import Unreadable, looks_like_picture
+from depthwise.data.raw import Raw, part_of, sort_classes
+from depthwise.data.readers.tree import Tree, listed
+from depthwise.errors import DataError
+
+__all__ = ["PICTURE_SUFFIXES", "picture_names", "read"]
+
+PICTURE_SUFFIXES = frozenset(
+    f".{s}" for s in ["jpg", "jpeg", "jpe", "jfif", "png", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"]
+)
+MAX_PICTURE_BYTES = 1 << 30
+
+
+@dataclass
+class _Picture:
+    name: str
+    class_name: str
+    part: int | None
+
+
+def read(
+    tree: Tree,
+    allocate: Allocate = lambda shape: np.empty(shape, np.uint8),
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+) -> Raw:
+    """All pictures in class folders, decoded to one shape uint8 (N, C, H, W).
+
+    Raises DataError if there are none, or more than half of them or a whole class are broken.
+    """
+    names = picture_names(tree)
+    pictures, problems = _placed(names)
+    problems = [*tree.problems, *_others(tree, names), *problems]
+    if not pictures:
+        raise DataError(_nothing_found(tree, names))
+
+    def read_one(i: int) -> bytes:
+        if tree.sizes[pictures[i].name] > MAX_PICTURE_BYTES:
+            raise Unreadable("larger than 1 GiB")
+        try:
+            return tree.read(pictures[i].name)
+        except DataError as error:
+            raise Unreadable(str(error)) from None
+
+    decoded = decode(len(pictures), read_one, allocate, image_size, channels)
+    _require_most(tree, pictures, decoded)
+    kept = [pictures[i] for i in decoded.kept]
+    broken = [Problem("unreadable picture", pictures[i].name, w) for i, w in decoded.broken.items()]
+    return _raw(decoded, kept, [*problems, *broken])
+
+
+def picture_names(tree: Tree) -> list[str]:
+    """Files that are pictures by their suffix or, without a suffix, by their first bytes."""
+    return [name for name in tree.sizes if _is_picture(tree, name)]
+
+
+def _is_picture(tree: Tree, name: str) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in PICTURE_SUFFIXES or (not suffix and looks_like_picture(tree.head(name)))
+
+
+def _placed(names: list[str]) -> tuple[list[_Picture], list[Problem]]:
+    """Class and part of each picture, from its folders."""
+    paths = _without_wrapper([name.split("/") for name in names])
+    has_parts = _tops_are_parts(paths)
+    pictures, outside = [], []
+    for name, (*folders, _) in zip(names, paths):
+        part = part_of(folders[0]) if has_parts and folders else None
+        below = folders[1:] if has_parts else folders
+        if below and not (has_parts and part is None):
+            pictures.append(_Picture(name, below[0], part))
+        else:
+            outside.append(name)
+    detail = "outside a class folder, left out"
+    problems = [Problem("stray picture", listed(outside), detail, len(outside))] if outside else []
+    return pictures, problems
+
+
+def _without_wrapper(paths: list[list[str]]) -> list[list[str]]:
+    """Drops a top folder that holds everything, as long as folders remain below it."""
+    while paths and len({p[0] for p in paths}) == 1 and all(len(p) > 2 for p in paths):
+        if part_of(paths[0][0]) is not None:
+            break
+        paths = [path[1:] for path in paths]
+    return paths
+
+
+def _tops_are_parts(paths: list[list[str]]) -> bool:
+    """Whether the top folders are train, test and so on, with class folders below."""
+    tops = {path[0] for path in paths if len(path) > 1}
+    deep = {path[0] for path in paths if len(path) > 2}
+    return any(part_of(top) is not None for top in deep) and bool(tops)
+
+
+def _others(tree: Tree, pictures: list[str]) -> list[Problem]:
+    others = sorted(set(tree.sizes) - set(pictures))
+    if not others:
+        return []
+    return [Problem("not a picture", listed(others), "left out", len(others))]
+
+
+def _nothing_found(tree: Tree, names: list[str]) -> str:
+    if names:
+        return (
+            f"{tree.where}: {len(names):,} pictures but no class folders; put the pictures of each "
+            "class into a folder named after it."
+        )
+    held = f"holds {len(tree.sizes):,} files but no pictures" if tree.sizes else "is empty"
+    return f"{tree.where} {held}; expected one folder of pictures for each class."
+
+
+def _require_most(tree: Tree, pictures: Sequence[_Picture], decoded: Decoded) -> None:
+    """Raises DataError if what is broken is not the exception any more."""
+    broken, n = decoded.broken, len(pictures)
+    if not broken:
+        return
+    first = next(iter(broken))
+    example = f"{pictures[first].name}: {broken[first]}"
+    if len(broken) * 2 > n:
+        raise DataError(
+            f"{tree.where}: {len(broken):,} of {n:,} pictures cannot be read ({example}); "
+            "mend or remove them."
+        )
+    before = {p.class_name for p in pictures}
+    lost = sorted(before - {pictures[i].class_name for i in decoded.kept})
+    if lost:
+        raise DataError(
+            f"{tree.where}: no picture of class {listed(lost)} can be read ({example}); mend them "
+            "or remove the folder."
+        )
+
+
+def _raw(decoded: Decoded, kept: list[_Picture], problems: list[Problem]) -> Raw:
+    classes = sort_classes([p.class_name for p in kept])
+    position = {name: k for k, name in enumerate(classes)}
+    labels = np.array([position[p.class_name] for p in kept], np.int64)
+    parts = None
+    if any(p.part is not None for p in kept):
+        parts = np.array([p.part or 0 for p in kept], np.int8)
+    names = [p.name for p in kept]
+    problems = [*problems, *_odd_sizes(decoded), *_absent_classes(kept, classes)]
+    return Raw("images", decoded.pixels, labels, classes, parts, problems, names.__getitem__)
+
+
+def _odd_sizes(decoded: Decoded) -> list[Problem]:
+    if len(decoded.sizes) < 2:
+        return []
+    (low, high), shape = (min(decoded.sizes), max(decoded.sizes)), decoded.pixels.shape[2:]
+    detail = (
+        f"from {low[0]} x {low[1]} to {high[0]} x {high[1]}, brought to {shape[0]} x {shape[1]}"
+    )
+    return [Problem("different sizes", "", detail, len(decoded.sizes))]
+
+
+def _absent_classes(kept: list[_Picture], classes: list[str]) -> list[Problem]:
+    """Classes that a brought test or validation part lacks, or that only it has."""
+    seen = Counter((p.part, p.class_name) for p in kept)
+    parts = {part for part, _ in seen}
+    return [
+        Problem(
+            "class missing from a part", name, f"none in {('train', 'validation', 'test')[part]}"
+        )
+        for name in classes
+        for part in sorted(p for p in parts if p is not None)
+        if not seen[part, name]
+    ]
