@@ -8,27 +8,35 @@ product is timed over a small grid of
 and what it reached, in GFLOP/s, is kept; predict.py interpolates between the points (in
 logarithms). Operators that only move bytes are timed over sizes. All times are the quickest of
 several short bursts, which other work on the machine disturbs least, and include what a module's
-call costs in Python.
+call costs in Python. With several threads the quickest single run counts: on a busy machine most
+runs wait for a core, and only a few show what the operator takes.
+
+An operator inside a network runs a little slower than one repeated alone, whose code and data are
+all in the nearest cache: "chain" is the factor by which a small reference network was slower.
 
 A convolution of PyTorch on a processor takes one of two roads (`use_mkldnn` in ATen's
 Convolution.cpp): its own im2col product ("native"), or the vendor library ("library"); each has
 its own grid. The layout of the images (channels first or last) matters too.
 
     {"1": {"conv native first": {"widths": [...], "rows": [...], "gflops": [[...], ...]}, ...
-           "elementwise": {"bytes": [...], "seconds": [...]}, "view_seconds": ...}, "2": {...}}
+           "elementwise": {"bytes": [...], "seconds": [...]}, ...,
+           "view_seconds": ..., "chain": ...}, "2": {...}}
 """
 
 import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from depthwise.measure.counting import Counts, count
 from depthwise.measure.speed import timed, using_threads
 
 BURST_SECONDS = 0.0008
 BURSTS = 4
+POINT_SECONDS = 0.012  # one point's share of the time, threads that wait for each other included
 Grid = dict[str, Any]
 
 
@@ -37,14 +45,24 @@ def calibrate(threads: list[int]) -> dict[str, Any]:
     return {str(n): _at(n) for n in threads}
 
 
-def quickest(run: Callable[[], object], bursts: int = BURSTS) -> float:
-    """Seconds of one run: the least median of a few short bursts."""
+def quickest(
+    run: Callable[[], object], bursts: int = BURSTS, limit_seconds: float = POINT_SECONDS
+) -> float:
+    """Seconds of one run: the least of a few short bursts' medians, or with several threads of
+    all runs. At least one run after a first one, and little more than limit_seconds."""
 
     def once() -> None:
         run()
 
     once()
-    return min(statistics.median(timed(once, BURST_SECONDS, least=3)) for _ in range(bursts))
+    of_burst = statistics.median if torch.get_num_threads() == 1 else min
+    end = time.perf_counter() + limit_seconds
+    best = of_burst(timed(once, BURST_SECONDS, least=1))
+    for _ in range(bursts - 1):
+        if time.perf_counter() > end:
+            break
+        best = min(best, of_burst(timed(once, BURST_SECONDS, least=1)))
+    return best
 
 
 def _at(threads: int) -> dict[str, Any]:
@@ -52,10 +70,10 @@ def _at(threads: int) -> dict[str, Any]:
     with using_threads(threads), torch.inference_mode():
         for layout in ("first", "last"):
             table[f"conv native {layout}"] = _conv_grid(
-                3, layout, (4, 8, 16, 32, 64), (4, 8, 14, 24)
+                3, layout, (4, 8, 16, 24, 64), (4, 8, 14, 28)
             )
             table[f"conv library {layout}"] = _conv_grid(
-                3, layout, (8, 16, 32, 64, 128), (7, 14, 28, 56), library=True
+                3, layout, (4, 16, 24, 48, 128), (7, 14, 28, 56), library=True
             )
             table[f"depthwise {layout}"] = _depthwise_grid(layout)
         table["pointwise native"] = _conv_grid(1, "first", (4, 16, 64, 256), (4, 8, 14, 28))
@@ -66,6 +84,7 @@ def _at(threads: int) -> dict[str, Any]:
         table["elementwise"] = _curve(nn.ReLU(), 2)
         table["norm"] = _curve(nn.BatchNorm2d(16).eval(), 2)
         table["pool"] = _curve(nn.MaxPool2d(2), 1.25)
+        table["reduction"] = _curve(nn.AdaptiveAvgPool2d(1), 1)
         small = torch.ones(4, 4)
         table["view_seconds"] = quickest(lambda: small.flatten(1))
     return table
@@ -105,17 +124,15 @@ def _grid(
 
 
 def _linear_grid() -> Grid:
-    widths, rows = (16, 64, 256, 512, 1024), (1, 8, 64)
+    widths, rows = (16, 64, 256, 512, 1024, 2048, 3072), (1, 8, 64)
 
     def gflops(width: int, n: int) -> float:
         layer, x = nn.Linear(width, width), torch.randn(n, width)
-        return 2e-9 * n * width**2 / quickest(lambda: layer(x))
+        return 2e-9 * n * width**2 / quickest(lambda: layer(x), bursts=8, limit_seconds=0.03)
 
-    return {
-        "widths": list(widths),
-        "rows": list(rows),
-        "gflops": [[gflops(width, n) for n in rows] for width in widths],
-    }
+    table = [[gflops(width, n) for n in rows if n * width < 100_000] for width in widths]
+    full = [row + row[-1:] * (len(rows) - len(row)) for row in table]
+    return {"widths": list(widths), "rows": list(rows), "gflops": full}
 
 
 def _curve(layer: nn.Module, traffic: float) -> dict[str, list[float]]:
@@ -137,3 +154,27 @@ def _seconds(layer: nn.Module, x: Tensor, layout: str) -> float:
 def _images(batch: int, width: int, side: int, layout: str) -> Tensor:
     x = torch.randn(batch, width, side, side)
     return x.contiguous(memory_format=torch.channels_last) if layout == "last" else x
+
+
+def chain_factor(predicted: Callable[[Counts], float], threads: int) -> float:
+    """How much slower small networks run than `predicted`, the sum of their operators' seconds."""
+    ratios = []
+    for network, side in ((_reference(20), 26), (_reference(40), 12), (_reference(10), 18)):
+        x = torch.randn(1, 3, side, side)
+        counts = count(network, x)
+        with using_threads(threads), torch.inference_mode():
+            seconds = min(quickest(lambda n=network, x=x: n(x)) for _ in range(3))  # type: ignore[misc]
+        ratios.append(seconds / predicted(counts))
+    return min(1.5, max(1.0, statistics.median(ratios)))
+
+
+def _reference(width: int) -> nn.Module:
+    """Plain, strided and 1x1 convolutions with their normalisation, a pool and a linear layer."""
+    sizes = [(3, width, 3, 1), (width, width, 3, 1), (width, 2 * width, 3, 2)]
+    sizes += [(2 * width, 2 * width, 3, 1), (2 * width, 3 * width, 1, 1)]
+    layers: list[nn.Module] = []
+    for before, after, kernel, stride in sizes:
+        conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+        layers += [conv, nn.BatchNorm2d(after), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3 * width, 10)]
+    return nn.Sequential(*layers, *head).eval()

@@ -68,7 +68,17 @@ class Operation:
         return 2 * self.macs
 
 
-KINDS = ("conv", "pointwise", "depthwise", "linear", "norm", "pool", "elementwise", "view")
+KINDS = (
+    "conv",
+    "pointwise",  # a convolution of one pixel
+    "depthwise",
+    "linear",  # every other matrix product
+    "norm",
+    "pool",
+    "reduction",
+    "elementwise",  # everything else that moves bytes
+    "view",  # moves nothing
+)
 
 
 @dataclass(frozen=True)
@@ -231,6 +241,7 @@ class _Recorder(TorchDispatchMode):
 
 MATRIX_PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "baddbmm": 1, "addmv": 1}
 GATHERS = ("gather", "index", "index_select", "embedding", "take")
+REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "argmax", "_adaptive_avg_pool2d")
 ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 
 
@@ -283,6 +294,8 @@ def _kind(
         return "view"
     if "norm" in name:
         return "norm"
+    if name in REDUCTIONS:
+        return "reduction"
     return "pool" if "pool" in name else "elementwise"
 
 

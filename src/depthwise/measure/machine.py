@@ -1,8 +1,8 @@
 """This machine as a Device: measured once in a few seconds, then read from a cache.
 
 The cache is a JSON file under the user's cache folder (DEPTHWISE_CACHE overrides), named by
-processor, cores and PyTorch's version, so that a changed machine is measured anew. Delete it, or
-ask with refresh=True, after a measurement on a busy machine.
+processor, cores and PyTorch's version, so that a changed machine is measured anew. Where other
+processes held the cores, only one thread is measured, and that again after an hour.
 
 Peaks are of square matrix products, bandwidth is that of copying (read and write both counted).
 Price and power of an unknown machine cannot be measured: DEPTHWISE_PRICE_USD and DEPTHWISE_WATTS
@@ -15,20 +15,25 @@ import json
 import os
 import platform
 import tempfile
+import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import psutil
 import torch
 
+from depthwise.compute import cache_folder
 from depthwise.errors import InputError
-from depthwise.measure.calibration import calibrate, quickest
+from depthwise.measure import predict
+from depthwise.measure.calibration import calibrate, chain_factor, quickest
 from depthwise.measure.devices import Device, catalog
-from depthwise.measure.speed import available_cores, using_threads
+from depthwise.measure.speed import available_cores, cores_are_busy, using_threads
 
-VERSION = 1  # of what is measured; a change makes old caches void
+VERSION = 3  # of what is measured; a change makes old caches void
 WATTS_A_CORE = 5.0
+BUSY_SECONDS = 3600  # a measurement on a busy machine is trusted that long
 
 
 def this_machine(refresh: bool = False) -> Device:
@@ -69,7 +74,8 @@ def this_gpu() -> Device:
 
 def _measure(cores: int) -> dict[str, Any]:
     """Everything that is measured, as Device.to_dict has it."""
-    threads = sorted({1, cores})
+    busy = cores > 1 and cores_are_busy(cores)
+    threads = [1] if busy or cores == 1 else [1, cores]
     with torch.inference_mode():
         peaks = {n: (_gflops(torch.float32, n), _gflops(torch.bfloat16, n)) for n in threads}
         bandwidth = max(_copy_gb_s(n) for n in threads)
@@ -97,15 +103,16 @@ def _measure(cores: int) -> dict[str, Any]:
             "overhead_us": here,
             "busy_watts": assumed,
         },
-        calibration={"threads": grids, "peaks": {str(n): list(p) for n, p in peaks.items()}},
+        calibration={"threads": grids, "busy": busy},
     )
+    for n in threads:
+        predicted = partial(predict.seconds_of_run, device=device, threads=n)
+        grids[str(n)]["chain"] = chain_factor(predicted, n)
     return device.to_dict()
 
 
 def _with_wishes(device: Device) -> Device:
     """Price and power from the environment, which the cache must not hold."""
-    from dataclasses import replace
-
     price, watts = _number("DEPTHWISE_PRICE_USD"), _number("DEPTHWISE_WATTS")
     if price is not None:
         sources = {**device.sources, "price_usd": ["B", "DEPTHWISE_PRICE_USD"]}
@@ -178,11 +185,6 @@ def _clock_ghz() -> float | None:
     return frequency.current / 1e3 if frequency and frequency.current else None
 
 
-def cache_folder() -> Path:
-    """Where measurements are kept."""
-    return Path(os.environ.get("DEPTHWISE_CACHE") or platformdirs.user_cache_dir("depthwise"))
-
-
 def _cache_path(processor: str, cores: int) -> Path:
     key = f"{VERSION}|{processor}|{cores}|{torch.__version__}"
     return cache_folder() / f"machine-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
@@ -193,9 +195,10 @@ def _stored(path: Path) -> dict[str, Any] | None:
     try:
         stored = json.loads(path.read_text("utf-8"))
         Device.from_dict(stored)
-    except (OSError, ValueError, TypeError, AttributeError):
+        stale = stored["calibration"]["busy"] and time.time() - path.stat().st_mtime > BUSY_SECONDS
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
-    return dict(stored)
+    return None if stale else dict(stored)
 
 
 def _store(path: Path, stored: dict[str, Any]) -> None:

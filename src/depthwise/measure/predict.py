@@ -22,14 +22,21 @@ from depthwise.measure.devices import Device
 from depthwise.measure.metric import Metric
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
+IN_CACHE_BYTES = 4e6  # weights beyond this are not all in a core's own cache
 SCALES = {"fp32": 1.0, "bf16": 0.5, "int8": 0.25}  # bytes, relative to 32-bit floats
 
 
 def predict_latency(
-    counts: Counts, device: Device, batch: int = 1, precision: str | None = None
+    counts: Counts,
+    device: Device,
+    batch: int = 1,
+    precision: str | None = None,
+    threads: int | None = None,
 ) -> Metric:
-    """Time of one run of `batch` items, ms. counts: of one item (batch 1)."""
-    seconds, threads = _seconds(counts, device, batch, precision)
+    """Time of one run of `batch` items, ms. precision: fp32, bf16 or int8, None: the device's
+    own; threads: of a measured machine, None: the quicker. Raises InputError: a precision that
+    the device has no figure for."""
+    seconds, threads = _quickest(counts, device, batch, precision, threads)
     value = 1e3 * seconds
     return Metric(
         value,
@@ -53,7 +60,7 @@ def predict_latency(
 def predict_throughput(counts: Counts, device: Device, precision: str | None = None) -> Metric:
     """Items a second at the best batch of BATCHES whose memory the device has."""
     room = [b for b in BATCHES if _peak_bytes(counts, b, precision) <= 1e6 * device.memory_mb]
-    rates = {b: b / _seconds(counts, device, b, precision)[0] for b in room or [1]}
+    rates = {b: b / seconds_of_run(counts, device, None, b, precision) for b in room or [1]}
     batch = max(rates, key=lambda b: rates[b])
     return Metric(
         rates[batch],
@@ -64,7 +71,7 @@ def predict_throughput(counts: Counts, device: Device, precision: str | None = N
         source=_source(device),
         details={
             "batch": batch,
-            "threads": _seconds(counts, device, batch, precision)[1],
+            "threads": _quickest(counts, device, batch, precision)[1],
             "rates": {str(b): rate for b, rate in rates.items()},
         },
     )
@@ -88,29 +95,37 @@ def predict_memory(
     )
 
 
-def _seconds(
-    counts: Counts, device: Device, batch: int, precision: str | None
+def seconds_of_run(
+    counts: Counts,
+    device: Device,
+    threads: int | None = None,
+    batch: int = 1,
+    precision: str | None = None,
+) -> float:
+    """Seconds of one run of `batch` items."""
+    return _quickest(counts, device, batch, precision, threads)[0]
+
+
+def _quickest(
+    counts: Counts, device: Device, batch: int, precision: str | None, threads: int | None = None
 ) -> tuple[float, int]:
     """Time of a run, and the threads it is reached with."""
-    chosen = precision or device.precision
-    if device.calibration and chosen == "fp32":
-        footprint = counts.weight_bytes + batch * counts.peak_live_bytes
-        tables = device.calibration["threads"]
-        times = {
-            int(n): sum(
-                _calibrated(op, batch / counts.batch, table, int(n), footprint, device)
-                for op in counts.operations
-            )
-            for n, table in tables.items()
-        }
-        threads = min(times, key=lambda n: times[n])
-        return times[threads], threads
+    chosen, times = precision or device.precision, batch / counts.batch
+    tables = device.calibration.get("threads", {})
+    if tables and chosen == "fp32":
+        wanted = [str(threads)] if str(threads) in tables else list(tables)
+        seconds = {int(n): _calibrated_run(counts, times, tables[n], int(n)) for n in wanted}
+        best = min(seconds, key=lambda n: seconds[n])
+        return seconds[best], best
     reached = 1e9 * device.gflops_reached(chosen)
-    seconds = sum(
-        _roofline(op, batch / counts.batch, device, reached, SCALES[chosen])
-        for op in counts.operations
-    )
-    return seconds, device.cores
+    parts = (_roofline(op, times, device, reached, SCALES[chosen]) for op in counts.operations)
+    return sum(parts), device.cores
+
+
+def _calibrated_run(counts: Counts, times: float, table: dict[str, Any], threads: int) -> float:
+    footprint = counts.weight_bytes
+    parts = (_calibrated(op, times, table, threads, footprint) for op in counts.operations)
+    return sum(parts) * float(table.get("chain", 1.0))
 
 
 def _roofline(
@@ -130,9 +145,8 @@ def _calibrated(
     table: dict[str, Any],
     threads: int,
     footprint: float,
-    device: Device,
 ) -> float:
-    """Seconds of one operator on a measured machine."""
+    """Seconds of one operator on a measured machine; footprint: bytes of all weights."""
     moved = times * (op.read_bytes + op.written_bytes) + op.weight_bytes
     if op.kind == "view":
         return float(table["view_seconds"])
@@ -142,7 +156,16 @@ def _calibrated(
     product = op.product
     width = product.groups if op.kind == "depthwise" else _width(op)
     seconds = 1e-9 * times * op.flops / _on_grid(grid, width, times * product.rows)
+    if op.kind == "linear" and footprint > IN_CACHE_BYTES:
+        seconds = max(seconds, _fetch_seconds(op, grid, footprint))
     return max(seconds, _least_seconds(op, grid))
+
+
+def _fetch_seconds(op: Operation, grid: dict[str, Any], footprint: float) -> float:
+    """Time to fetch the weights from where all of them fit: as fast as the one-row product of one
+    matrix of that size, which is bound by fetching 4 bytes for 2 operations."""
+    bytes_a_second = 2e9 * _on_grid(grid, math.sqrt(footprint / 4), 1)
+    return op.weight_bytes / bytes_a_second
 
 
 def _width(op: Operation) -> float:

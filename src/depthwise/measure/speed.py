@@ -4,8 +4,10 @@ A shared machine's clock lies upwards: other work can only make a run slower. So
 short bursts spread over the time allowed, the settings under comparison take turns (interleaved),
 and a setting is judged by the median of its quietest burst; the bursts' spread is the interval.
 
-Threads are a setting like any other: one, or all cores, whichever is faster here and now (on a
-busy machine several threads wait for the slowest). The caller's number of threads is restored.
+Threads are a setting like any other: one, or all cores, whichever is faster here and now. On a
+busy machine several threads wait for the slowest at every operator, a hundred times slower than
+one thread; so a short probe first asks whether threads help at all, and a setting that begins
+far behind one thread is dropped at once. The caller's number of threads is restored.
 """
 
 import statistics
@@ -22,6 +24,7 @@ from depthwise.measure.counting import weight_bytes
 from depthwise.measure.metric import Metric
 
 BURSTS = 6
+FAR_BEHIND, BEHIND = 3.0, 1.25  # of the quickest setting's time: leave at once, or after two bursts
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 MEMORY_SHARE = 0.25  # of the free memory that a batch may take
 
@@ -37,10 +40,9 @@ def latency(
     """
     choices = [threads] if threads else thread_choices(sample)
     with inference(network, sample) as run:
-        settings = {n: _Setting(run, threads=n) for n in choices}
-        best = settings[_race(settings, seconds)]
+        best = _race([_Setting(run, threads=n) for n in choices], seconds, BURSTS)
     times_ms = sorted(1e3 * t for t in best.times)
-    p50 = best.median_ms
+    p50 = 1e3 * best.best
     return Metric(
         p50,
         "ms",
@@ -77,12 +79,15 @@ def throughput(
     per_item = max(1, peak_memory(network, sample).details["live_bytes"])
     deadline = time.perf_counter() + seconds
     trials: dict[int, _Rate] = {}
+    choices = thread_choices(sample)
     for batch in batches:
         if trials and batch * per_item > allowed:
             break
         if trials and _is_over(trials, batch, deadline):
             break
-        trials[batch] = _rate(network, sample, batch, seconds / len(batches))
+        trials[batch] = _rate(network, sample, batch, seconds / len(batches), choices)
+        if len(trials) > 1 and trials[batch].threads == 1:
+            choices = [1]
     best = max(trials, key=lambda batch: trials[batch].best)
     rate = trials[best]
     return Metric(
@@ -149,9 +154,21 @@ def inference(network: nn.Module, sample: Tensor) -> Iterator[Callable[[], None]
 
 
 def thread_choices(sample: Tensor) -> list[int]:
-    """One thread, and all cores this process may use."""
+    """One thread, and all cores this process may use if they are free now."""
     cores = available_cores()
-    return [1] if sample.is_cuda or cores == 1 else [1, cores]
+    return [1] if sample.is_cuda or cores == 1 or cores_are_busy(cores) else [1, cores]
+
+
+def cores_are_busy(threads: int, runs: int = 12) -> bool:
+    """Whether `threads` threads together take longer than one for a task made to be shared, as
+    they do when another process holds a core. Takes milliseconds, or some 0.1 s when they are."""
+    x = torch.ones(1 << 18)
+    medians = []
+    for n in (1, threads):
+        with using_threads(n):
+            times = timed(x.relu_, 0.0, least=runs)
+        medians.append(statistics.median(times[2:]))
+    return medians[1] > 1.5 * medians[0]
 
 
 def available_cores() -> int:
@@ -172,18 +189,18 @@ class _Setting:
     times: list[float] = field(default_factory=list)
 
     @property
-    def median_ms(self) -> float:
-        return 1e3 * min(self.medians)
+    def best(self) -> float:
+        return min(self.medians)
 
     def burst(self, seconds: float) -> None:
         with using_threads(self.threads):
             self.run()  # threads wake up and caches fill outside the timing
-            times = timed(self.run, seconds)
+            times = timed(self.run, seconds, least=2)
         self.medians.append(statistics.median(times))
         self.times += times
 
 
-def timed(run: Callable[[], None], seconds: float, least: int = 3) -> list[float]:
+def timed(run: Callable[[], object], seconds: float, least: int = 3) -> list[float]:
     """Times of single runs, seconds, for about `seconds` but at least `least` runs."""
     times: list[float] = []
     now = time.perf_counter()
@@ -196,18 +213,22 @@ def timed(run: Callable[[], None], seconds: float, least: int = 3) -> list[float
     return times
 
 
-def _race(settings: dict[int, _Setting], seconds: float) -> int:
-    """Bursts in turns; the loser of the first two rounds leaves if it is far behind."""
-    share = seconds / (BURSTS + 2)
-    for _ in range(2):
-        for setting in settings.values():
-            setting.burst(share / len(settings) * 2)
-    quickest = min(setting.median_ms for setting in settings.values())
-    running = [s for s in settings.values() if s.median_ms < 1.25 * quickest]
-    for _ in range(BURSTS - 2):
+def _race(settings: list[_Setting], seconds: float, bursts: int) -> _Setting:
+    """The setting with the quickest burst. The first is run alone to know the scale, then they
+    take turns; one that is far behind leaves."""
+    running = settings[:1]
+    running[0].burst(0.5 * seconds / bursts)
+    for challenger in settings[1:]:
+        challenger.burst(0.0)
+        if challenger.best < FAR_BEHIND * running[0].best:
+            running.append(challenger)
+    for done in range(1, bursts):
         for setting in running:
-            setting.burst(share / len(running))
-    return min(settings, key=lambda n: settings[n].median_ms)
+            setting.burst(seconds / bursts / len(running))
+        if done == 2:
+            quickest = min(setting.best for setting in running)
+            running = [s for s in running if s.best <= BEHIND * quickest]
+    return min(running, key=lambda setting: setting.best)
 
 
 @dataclass
@@ -220,29 +241,25 @@ class _Rate:
     run_seconds: float
 
 
-def _rate(network: nn.Module, sample: Tensor, batch: int, seconds: float) -> _Rate:
+def _rate(
+    network: nn.Module, sample: Tensor, batch: int, seconds: float, choices: Sequence[int]
+) -> _Rate:
     items = sample.repeat(batch, *[1] * (sample.dim() - 1))
-    choices = thread_choices(sample)
     with inference(network, items) as run:
         settings = [_Setting(run, threads=n) for n in choices]
-        for _ in range(2):
-            for setting in settings:
-                with using_threads(setting.threads):
-                    times = timed(run, seconds / (2 * len(settings)), least=2)
-                setting.medians.append(min(times))
-                setting.times += times
-    best = min(settings, key=lambda s: min(s.medians))
-    quickest, slowest = min(best.medians), max(best.medians)
-    return _Rate(batch / quickest, batch / slowest, best.threads, quickest)
+        winner = _race(settings, seconds, bursts=3)
+    slowest = max(winner.medians)
+    return _Rate(batch / winner.best, batch / slowest, winner.threads, winner.best)
 
 
 def _is_over(trials: dict[int, _Rate], batch: int, deadline: float) -> bool:
-    """No time for a larger batch, or the rate has begun to fall."""
+    """No time for a larger batch, or the rate has fallen twice, or far."""
     last = list(trials)[-1]
-    expected = trials[last].run_seconds * batch / last * 4  # two runs at either thread choice
+    expected = trials[last].run_seconds * batch / last * 4
     if time.perf_counter() + expected > deadline:
         return True
-    return trials[last].best < 0.9 * max(rate.best for rate in trials.values())
+    shares = [rate.best / max(r.best for r in trials.values()) for rate in trials.values()]
+    return shares[-1] < 0.6 or (len(shares) > 2 and max(shares[-2:]) < 0.95)
 
 
 def _free_bytes(sample: Tensor) -> int:
