@@ -194,4 +194,5 @@ def _nvml() -> Nvml | None:
 
 
 def _why(device: Device) -> str:
-    return ", ".join(reversed(device.sources.get("busy_watts", ["C", "assumed"])))
+    confidence, where = device.sources.get("busy_watts", ["C", "assumed"])
+    return f"{where} ({confidence})"

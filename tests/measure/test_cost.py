@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from depthwise.measure.cost import fits_memory, hardware_cost, usd_per_million_items
+from depthwise.measure.counting import count
+from depthwise.measure.devices import catalog
+from depthwise.measure.metric import Metric
+
+PI = catalog()["raspberry-pi-5"]
+
+
+def test_a_million_items_are_power_and_wear():
+    # 3.6 mJ an item: 1e6 items are 1 Wh = 0.001 kWh
+    power = 0.001 * 0.5
+    # 100 items a second: 1e4 s of a year's 31,557,600 s, all of them at work
+    wear = 80 * 1e4 / 31_557_600
+    cost = usd_per_million_items(PI, 100.0, 3.6, usd_per_kwh=0.5, life_years=1, utilisation=1)
+    assert cost == pytest.approx(power + wear)
+
+
+def test_what_is_unknown_is_left_out():
+    priceless = replace(PI, price_usd=None)
+    assert usd_per_million_items(priceless, 100.0, 3.6, usd_per_kwh=1.0) == pytest.approx(0.001)
+    assert usd_per_million_items(priceless, 100.0, float("nan")) is None
+    only_wear = usd_per_million_items(PI, 100.0, float("nan"), life_years=1, utilisation=1)
+    assert only_wear == pytest.approx(80 * 1e4 / 31_557_600)
+
+
+def card(device):
+    counts = count(nn.Linear(7, 5), torch.zeros(1, 7))
+    rate, energy = Metric(100.0, "items/s", "predicted"), Metric(3.6, "mJ", "predicted")
+    return hardware_cost(counts, device, rate, energy, Metric(208.0, "bytes", "predicted"))
+
+
+def test_hardware_cost_holds_what_the_network_takes():
+    metric = card(PI)
+    assert (metric.value, metric.unit) == (80, "USD")
+    assert metric.details["parameters"] == 40
+    assert metric.details["weight_bytes"] == 160
+    assert metric.details["macs"] == 35
+    assert metric.details["peak_memory_bytes"] == 208
+    assert metric.details["fits_memory"] is True
+    assert "2026-11" in metric.source
+
+
+def test_an_unknown_price_is_unknown_with_the_remedy():
+    metric = card(replace(PI, price_usd=None))
+    assert not metric.known
+    assert "price_usd" in metric.source
+
+
+def test_a_microcontrollers_weights_lie_in_its_flash():
+    counts = count(nn.Linear(1000, 400), torch.zeros(1, 1000))  # 1.6 MB of weights
+    chip = catalog()["stm32h7a3"]  # 1.4 MB of RAM, 2 MB of flash
+    peak = counts.peak_memory_bytes
+    assert fits_memory(counts, chip, peak)
+    assert not fits_memory(counts, replace(chip, flash_mb=None), peak)
+    assert not fits_memory(counts, replace(chip, flash_mb=1.5), peak)
+    assert not fits_memory(counts, replace(chip, memory_mb=0.005), peak)

@@ -1,0 +1,116 @@
+import pytest
+import torch
+from torch import nn
+
+from depthwise.measure.flexibility import agreement, flexibility
+
+
+def cells(network, samples):
+    metric = flexibility(network, samples)
+    return metric, {(c["runtime"], c["precision"], c["batch"]): c for c in metric.details["cells"]}
+
+
+def test_a_plain_network_runs_everywhere():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(75, 4)]
+    network = nn.Sequential(*layers)
+    metric, table = cells(network, torch.randn(5, 1, 7, 7))
+    assert metric.value == 1.0 and len(table) == 8
+    assert table["eager", "fp32", 1]["max_difference"] == 0.0
+    assert all(cell["ok"] and "agrees" in cell["reason"] for cell in table.values())
+    assert network.training  # as it was
+
+
+class NoBatch(nn.Module):
+    """Fails for more than one item, as a network that was written for one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        if x.shape[0] != 1:
+            raise ValueError("one item only\nand more text")
+        return self.layer(x)
+
+
+def test_a_network_for_one_item_fails_the_others_with_the_reason():
+    metric, table = cells(NoBatch(), torch.randn(3, 6))
+    assert metric.value == 0.25
+    assert table["eager", "fp32", 1]["ok"] and table["eager", "bf16", 1]["ok"]
+    assert table["eager", "fp32", 64]["reason"] == "run failed: ValueError: one item only"
+    assert table["torch.export", "fp32", 1]["reason"].startswith("export failed")
+    assert table["torch.export", "fp32", 1]["max_difference"] is None
+
+
+class MixesItems(nn.Module):
+    """An item's answer depends on its neighbours: batch 64 differs from singles."""
+
+    def forward(self, x):
+        return x - x.mean(0) + 3 * x.roll(1, 1)
+
+
+def test_a_batch_that_disagrees_with_singles_fails():
+    torch.manual_seed(0)
+    _, table = cells(MixesItems(), torch.randn(64, 5))
+    assert table["eager", "fp32", 1]["ok"]
+    assert not table["eager", "fp32", 64]["ok"]
+    assert table["eager", "fp32", 64]["reason"].startswith("differs: by at most")
+
+
+class Decides(nn.Module):
+    """Python decides by the data: nothing that torch.export can trace."""
+
+    def forward(self, x):
+        return x * 2 if float(x.sum()) > 0 else x + 1
+
+
+def test_what_cannot_be_exported_still_counts_its_eager_cells():
+    metric, table = cells(Decides(), torch.ones(4, 3))
+    assert table["eager", "fp32", 64]["ok"]
+    assert not table["torch.export", "fp32", 64]["ok"]
+    assert metric.value == 0.5
+
+
+def test_raw_pixels_are_taken():
+    class Pixels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(12, 3)
+
+        def forward(self, images_u8):
+            return self.layer(images_u8.float().flatten(1) / 255)
+
+    metric, _ = cells(Pixels(), torch.randint(0, 256, (64, 3, 2, 2), dtype=torch.uint8))
+    assert metric.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("precision", "shift", "ok"),
+    [
+        ("fp32", 5e-5, True),
+        ("fp32", 2e-4, False),
+        ("bf16", 0.019, True),
+        ("bf16", 0.04, True),  # same classes
+        ("bf16", 0.06, False),
+    ],
+)
+def test_tolerances(precision, shift, ok):
+    expected = torch.tensor([[0.7, 0.3], [0.2, 0.8]])
+    got = expected + torch.tensor([[-shift, shift], [0.0, 0.0]])
+    assert agreement(precision, got, expected)[0] is ok
+
+
+def test_bf16_that_changes_classes_must_be_close():
+    expected = torch.tensor([[0.51, 0.49]])
+    assert agreement("bf16", torch.tensor([[0.495, 0.505]]), expected)[0]
+    assert not agreement("bf16", torch.tensor([[0.47, 0.53]]), expected)[0]
+
+
+def test_nan_is_not_agreement():
+    class Broken(nn.Module):
+        def forward(self, x):
+            return x / 0 * 0 if x.shape[0] > 1 else x
+
+    _, table = cells(Broken(), torch.ones(4, 3))
+    assert "not finite" in table["eager", "fp32", 64]["reason"]

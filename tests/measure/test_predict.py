@@ -1,0 +1,184 @@
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from depthwise.errors import InputError
+from depthwise.measure import predict
+from depthwise.measure.counting import Counts, Operation, Product, count
+from depthwise.measure.devices import Device, catalog
+from depthwise.measure.predict import predict_latency, predict_memory, predict_throughput
+from depthwise.measure.speed import latency, peak_memory
+
+BOARD = Device(
+    id="board",
+    name="board",
+    memory_mb=1,
+    bandwidth_gb_s=2,
+    peak_gflops=10,
+    peak_gops_int8=40,
+    efficiency=0.5,
+    overhead_us=3,
+    spread=1.5,
+)
+
+
+def product(macs, moved=0, weights=0):
+    shape = Product(rows=1, inner=macs, columns=1)
+    return Operation("mm", "", "linear", shape, False, moved, 0, weights, moved)
+
+
+def counted(*operations):
+    weights = sum(op.weight_bytes for op in operations)
+    return Counts(1, weights // 4, weights, 0, list(operations))
+
+
+def test_the_roofline_is_that_of_hand_arithmetic():
+    bound_by_work = product(macs=25_000, moved=2_000)  # 50,000 / 5e9 = 10 us, over 1 us
+    bound_by_bytes = product(macs=2_500, moved=16_000, weights=24_000)  # 40,000 / 2e9 = 20 us
+    metric = predict_latency(counted(bound_by_work, bound_by_bytes), BOARD)
+    assert metric.value == pytest.approx(1e-3 * (10 + 3 + 20 + 3))
+    assert (metric.low, metric.high) == pytest.approx((0.036 / 1.5, 0.036 * 1.5))
+    assert metric.how == "predicted"
+
+
+def test_a_batch_shares_the_weights_and_the_starts():
+    op = product(macs=2_500, moved=16_000, weights=24_000)
+    four = predict_latency(counted(op), BOARD, batch=4)
+    assert four.value == pytest.approx(1e-3 * ((4 * 16_000 + 24_000) / 2e3 + 3))
+
+
+def test_views_cost_nothing_on_a_described_device():
+    view = Operation("view", "", "view", None, False, 0, 0, 0, 0)
+    assert predict_latency(counted(view), BOARD).value == 0
+
+
+def test_8_bits_move_a_quarter_of_the_bytes_at_their_own_peak():
+    op = product(macs=50_000, moved=40_000)
+    metric = predict_latency(counted(op), BOARD, precision="int8")
+    assert metric.value == pytest.approx(1e-3 * (max(100_000 / 20e3, 10_000 / 2e3) + 3))
+
+
+def test_a_precision_without_a_figure_is_refused():
+    with pytest.raises(InputError, match="board has no figure for 'bf16'; it runs fp32, int8"):
+        predict_latency(counted(product(5)), BOARD, precision="bf16")
+
+
+def test_throughput_takes_the_largest_batch_that_fits_where_starts_dominate():
+    op = product(macs=5, moved=40_000)  # 16 items are 0.64 MB of the board's 1 MB, 64 are not
+    metric = predict_throughput(counted(op), BOARD)
+    assert metric.details["batch"] == 16
+    assert metric.value == pytest.approx(16 / (16 * 40_000 / 2e9 + 3e-6))
+
+
+def test_memory_scales_with_the_batch_but_for_weights():
+    counts = count(nn.Sequential(nn.Linear(5, 100), nn.ReLU()), torch.zeros(1, 5))
+    assert predict_memory(counts, BOARD).value == counts.peak_memory_bytes
+    eight = count(nn.Sequential(nn.Linear(5, 100), nn.ReLU()), torch.zeros(8, 5))
+    assert predict_memory(counts, BOARD, batch=8).value == eight.peak_memory_bytes
+
+
+def resnet_8():
+    """The ResNet-8 of MLPerf Tiny's image classification: 12.5 million macs."""
+
+    class Block(nn.Module):
+        def __init__(self, before, after, stride):
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Conv2d(before, after, 3, stride, 1),
+                nn.ReLU(),
+                nn.Conv2d(after, after, 3, 1, 1),
+            )
+            same = before == after
+            self.skip = nn.Identity() if same else nn.Conv2d(before, after, 1, stride)
+
+        def forward(self, x):
+            return torch.relu(self.body(x) + self.skip(x))
+
+    blocks = [Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2)]
+    stem = [nn.Conv2d(3, 16, 3, 1, 1), nn.ReLU()]
+    return nn.Sequential(*stem, *blocks, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "published_ms"),
+    [
+        ("stm32h7a3", "int8", 40.8),
+        ("stm32h7a3", "fp32", 124.2),
+        ("stm32u575", "int8", 109.5),
+        ("stm32l4r5", "int8", 165.7),
+        ("gap9", "int8", 0.95),
+    ],
+)
+def test_published_mlperf_tiny_latencies_lie_in_the_interval(device, precision, published_ms):
+    counts = count(resnet_8(), torch.zeros(1, 3, 32, 32))
+    assert counts.macs == 12_501_632  # as published
+    metric = predict_latency(counts, catalog()[device], precision=precision)
+    assert metric.low <= published_ms <= metric.high
+
+
+def test_devices_come_in_the_order_everybody_knows():
+    counts = count(resnet_8(), torch.zeros(1, 3, 32, 32))
+    names = ("stm32l4r5", "stm32h7a3", "raspberry-pi-zero-2-w", "raspberry-pi-5", "pixel-8")
+    times = [predict_latency(counts, catalog()[name]).value for name in names]
+    assert times == sorted(times, reverse=True)
+
+
+GRID = {"widths": [4, 16, 64], "rows": [1, 100], "gflops": [[1.0, 2.0], [3.0, 8.0], [5.0, 9.0]]}
+
+
+def test_a_grid_gives_back_its_points_and_its_edges():
+    for i, width in enumerate(GRID["widths"]):
+        for j, rows in enumerate(GRID["rows"]):
+            assert predict._on_grid(GRID, width, rows) == pytest.approx(GRID["gflops"][i][j])
+    assert predict._on_grid(GRID, 1000, 1e6) == pytest.approx(9.0)
+    assert predict._on_grid(GRID, 1, 0.5) == pytest.approx(1.0)
+
+
+def test_halfway_in_logarithms_is_the_geometric_mean():
+    assert predict._on_grid(GRID, 8, 1) == pytest.approx((1.0 * 3.0) ** 0.5)
+    assert predict._on_grid(GRID, 16, 10) == pytest.approx((3.0 * 8.0) ** 0.5)
+
+
+@given(st.floats(1, 1e4), st.floats(0.1, 1e6))
+def test_no_point_lies_outside_the_grids_range(width, rows):
+    assert 1.0 - 1e-9 <= predict._on_grid(GRID, width, rows) <= 9.0 + 1e-9
+
+
+def test_bytes_beyond_the_curve_take_time_in_proportion():
+    curve = {"bytes": [10, 1000], "seconds": [1.0, 5.0]}
+    assert predict._on_curve(curve, 3000) == pytest.approx(15.0)
+    assert predict._on_curve(curve, 1) == pytest.approx(1.0)
+
+
+def small_networks():
+    def conv(before, after, stride=1, groups=1):
+        layer = nn.Conv2d(before, after, 3, stride, 1, groups=groups, bias=False)
+        return [layer, nn.BatchNorm2d(after), nn.ReLU()]
+
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    yield nn.Sequential(*conv(1, 12), *conv(12, 24, 2), *head, nn.Linear(24, 10)), (1, 28, 28)
+    yield nn.Sequential(*conv(3, 40), *conv(40, 40), *head, nn.Linear(40, 10)), (3, 32, 32)
+    yield nn.Sequential(*conv(3, 16), *conv(16, 16, groups=16), *head), (3, 32, 32)
+    mlp = [nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10)]
+    yield nn.Sequential(*mlp), (1, 28, 28)
+
+
+def test_memory_predicted_here_is_within_a_quarter_of_the_allocators_record(here):
+    for network, shape in small_networks():
+        sample = torch.rand(1, *shape)
+        predicted = predict_memory(count(network, sample), here).value
+        assert predicted == pytest.approx(peak_memory(network, sample).value, rel=0.25)
+
+
+def test_latency_predicted_here_is_of_the_measured_size(here):
+    """The figure is benchmarks/predict_error.py's; under a test run's noise, a factor of two."""
+    ratios = []
+    for network, shape in small_networks():
+        sample = torch.rand(1, *shape)
+        predicted = predict_latency(count(network, sample), here, threads=1).value
+        ratios.append(predicted / latency(network, sample, seconds=0.2, threads=1).value)
+    assert 0.5 < statistics.median(ratios) < 2.0
