@@ -1,1 +1,98 @@
-"""depthwise"""
+"""depthwise: which deep network should you ship?
+
+The four nouns, and the verbs on them:
+
+    from depthwise import load_data, choose, Budget
+    data = load_data("digits")                                  # Dataset
+    choice = choose(data, device="this", budget=Budget(latency_ms=2, size_mb=1))
+    choice.winner.predict(data.test.X)                          # Model
+    print(choice.scorecard)                                     # Scorecard, on a Device
+
+The map of the floors; a file imports only from floors below its own:
+
+    7  ship/, cli, catalog     report, command line; every family by name
+    6  choose/                 which network to ship
+    5  measure/                Device, Scorecard: six metrics, measured or predicted
+    4  families/               one file each: cnn, dnn, shallow
+    3  training, networks, estimator, modelfile, checkpoint, inputs
+                               the one loop; the scikit-learn contract; saving
+    2  data/, losses, scores   a path becomes a Dataset
+    1  errors, compute, layers, progress
+
+Names are imported when first used, so that `import depthwise` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> where it is defined
+_HOME = {
+    "Budget": "depthwise.choose.budget:Budget",
+    "CNN": "depthwise.families.cnn:CNN",
+    "Choice": "depthwise.choose.choosing:Choice",
+    "Compute": "depthwise.compute:Compute",
+    "DNN": "depthwise.families.dnn:DNN",
+    "DataError": "depthwise.errors:DataError",
+    "Dataset": "depthwise.data.dataset:Dataset",
+    "DepthwiseError": "depthwise.errors:DepthwiseError",
+    "Device": "depthwise.measure.devices:Device",
+    "DivergedError": "depthwise.errors:DivergedError",
+    "FAMILIES": "depthwise.catalog:FAMILIES",
+    "GradientBoosting": "depthwise.families.shallow:GradientBoosting",
+    "InputError": "depthwise.errors:InputError",
+    "LogisticRegression": "depthwise.families.shallow:LogisticRegression",
+    "Metric": "depthwise.measure.metric:Metric",
+    "ModelFileError": "depthwise.errors:ModelFileError",
+    "NothingFitsError": "depthwise.errors:NothingFitsError",
+    "Scorecard": "depthwise.measure.scorecard:Scorecard",
+    "choose": "depthwise.choose.choosing:choose",
+    "find_device": "depthwise.measure.devices:find",
+    "load": "depthwise.catalog:load_model",
+    "load_data": "depthwise.data.load:load",
+    "measure": "depthwise.measure.scorecard:measure",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'depthwise' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if TYPE_CHECKING:
+    from depthwise.catalog import FAMILIES as FAMILIES
+    from depthwise.catalog import load_model
+    from depthwise.choose.budget import Budget as Budget
+    from depthwise.choose.choosing import Choice as Choice
+    from depthwise.choose.choosing import choose as choose
+    from depthwise.compute import Compute as Compute
+    from depthwise.data.dataset import Dataset as Dataset
+    from depthwise.data.load import load as _load_data
+    from depthwise.errors import DataError as DataError
+    from depthwise.errors import DepthwiseError as DepthwiseError
+    from depthwise.errors import DivergedError as DivergedError
+    from depthwise.errors import InputError as InputError
+    from depthwise.errors import ModelFileError as ModelFileError
+    from depthwise.errors import NothingFitsError as NothingFitsError
+    from depthwise.families.cnn import CNN as CNN
+    from depthwise.families.dnn import DNN as DNN
+    from depthwise.families.shallow import GradientBoosting as GradientBoosting
+    from depthwise.families.shallow import LogisticRegression as LogisticRegression
+    from depthwise.measure.devices import Device as Device
+    from depthwise.measure.devices import find as _find_device
+    from depthwise.measure.metric import Metric as Metric
+    from depthwise.measure.scorecard import Scorecard as Scorecard
+    from depthwise.measure.scorecard import measure as measure
+
+    load, load_data, find_device = load_model, _load_data, _find_device

@@ -8,6 +8,8 @@ gains from bfloat16, channels-last or a second thread survives a neighbour on th
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +26,15 @@ from torch import nn
 
 from depthwise.errors import InputError
 
-__all__ = ["Compute", "cache_folder", "cached_choice", "fastest", "free_cores", "resolve_device"]
+__all__ = [
+    "Compute",
+    "cache_folder",
+    "cached_choice",
+    "fastest",
+    "free_cores",
+    "keep_freed_memory",
+    "resolve_device",
+]
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -84,6 +94,21 @@ def resolve_device(device: str) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f'device={device!r}, but this machine has no usable GPU; use "cpu".')
     return device
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have the C library keep large freed blocks for reuse, from now on, in this process.
+
+    glibc returns every block over a threshold to the kernel when it is freed, and the kernel hands
+    out zeroed pages again at the next batch: a fifth of the time of training a small CNN goes into
+    page faults (docs/LOG.md). Where the C library is another one, nothing is done.
+    """
+    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def free_cores() -> int:

@@ -1,13 +1,16 @@
-"""The scikit-learn contract around a `torch.nn.Module`: fit, predict, score, save.
+"""The scikit-learn contract around a `torch.nn.Module`: predict, score, save.
 
-A family is a subclass of `NetworkClassifier` that says one thing: `build(input_shape, n_classes)`,
-the network from raw inputs (B, ...) to logits (B, K). The constructor's arguments are the whole
-configuration; what is learnt ends in an underscore:
+A family is a class whose constructor's arguments are its whole configuration, with a `fit` and a
+`build(input_shape, n_classes)`, the network from raw inputs (B, ...) to logits (B, K). What is
+learnt ends in an underscore:
 
     network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
     classes_      class labels, in the order of the network's outputs
     input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
+
+`Classifier` takes inputs and labels, predicts and saves; how a network learns is its family's
+affair: by the loop (networks.py) or otherwise (families/shallow.py).
 
 Shapes: N items, B batch, C channels, H W image, D features, K classes.
 """
@@ -16,11 +19,9 @@ from __future__ import annotations
 
 import abc
 import copy
-import hashlib
-import math
+import itertools
+import time
 from collections.abc import Callable
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,46 +33,30 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from depthwise.compute import Compute, cached_choice, fastest, resolve_device
-from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
-from depthwise.inputs import as_images, as_tensor, check_labels, fingerprint_arrays, statistics
-from depthwise.layers import Standardise
+from depthwise.inputs import as_images, as_tensor, check_labels, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.modelfile import write_model
-from depthwise.progress import ConsoleProgress
-from depthwise.training import Event, GradientUpdate, Recipe, train
+from depthwise.training import Event
 
-__all__ = ["NetworkClassifier"]
+__all__ = ["Classifier", "Watch", "dataset_parts"]
 
 PREDICT_BATCH = 512
+FLOATS = (np.float64, np.float32)
 Watch = Callable[[Event], None]
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
-    """What every classifying family shares. See a family for the meaning of its settings."""
+class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
+    """What every classifying family shares. See a family for the meaning of its settings.
+
+    `resource` names the setting that says how long to train, `sizes` the rungs of the ladder.
+    """
 
     family: ClassVar[str]
     image_only: ClassVar[bool] = False
-    # set by each family's constructor
-    epochs: float | str
-    batch_size: int | str
-    lr: float
-    optimizer: str
-    schedule: str
-    weight_decay: float
-    clip_norm: float | None
-    average: float
-    patience: int | str | None
-    label_smoothing: float
-    augment: str | tuple[str, ...] | None
-    validation_fraction: float
-    warm_start: bool
+    resource: ClassVar[str] = "epochs"
+    sizes: ClassVar[dict[str, Any]] = {}
     random_state: Any
-    device: str
-    precision: str
-    threads: int | str
-    verbose: bool
     # learnt
     network_: nn.Module
     classes_: np.ndarray
@@ -83,8 +68,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """An untrained network from raw inputs (B, *input_shape) to logits (B, n_classes)."""
 
-    # -- learning -------------------------------------------------------------------------------
-
+    @abc.abstractmethod
     def fit(
         self,
         X: Any,
@@ -95,97 +79,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
         seconds_limit: float | None = None,
         watch: Watch | None = None,
     ) -> Self:
-        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X.
-
-        `validation` (X, y) chooses the best epoch and stops early; a Dataset brings its own, and
-        `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
-        the same call. `seconds_limit` stops in time; `watch` is told of the progress.
-        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
-        """
-        if hasattr(X, "train") and y is None:
-            X, y, validation = _dataset_parts(X, validation)
-        inputs, labels = self._take(X, y, reset=True)
-        self._check_settings(inputs)
-        inputs, labels, held_out = self._hold_out(inputs, labels, validation)
-        if not (self.warm_start and hasattr(self, "network_")):
-            self.network_ = self._new_network(inputs)
-        self._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-        return self
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now.
-
-        `classes`: every label there will ever be; needed on the first call unless y has them all.
-        """
-        first = not hasattr(self, "network_")
-        if first and classes is not None:
-            self.classes_ = np.unique(classes)
-        keep = self.classes_ if hasattr(self, "classes_") else None
-        inputs, labels = self._take(X, y, reset=first, classes=keep)
-        self._check_settings(inputs)
-        if first:
-            self.network_ = self._new_network(inputs)
-        state = getattr(self, "_optimizer_state", None)
-        recipe = self._recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
-        self._optimizer_state = self._run(inputs, labels, recipe, state=state)
-        return self
-
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        recipe = self._recipe(len(inputs))
-        path = Path(checkpoint) if checkpoint is not None else None
-        self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
-        options: dict[str, Any] = {
-            "validate": partial(self._validation_scores, *held_out) if held_out else None,
-            "checkpoint": path,
-            "fingerprint": self._run_fingerprint(recipe, held_out) if path else "",
-            "seconds_limit": seconds_limit,
-        }
-        if watch is not None or not self.verbose:
-            self._run(inputs, labels, recipe, watch=watch, **options)
-            return
-        with ConsoleProgress(self.family) as bar:
-            self._run(inputs, labels, recipe, watch=bar, **options)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        x, y = as_tensor(inputs), torch.from_numpy(labels)
-        loss = partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
-        augment = augmenter(self.augment, self.input_shape_)
-        compute = self._choose_compute(x, y, recipe, loss)
-        compute.place(self.network_)
-        update = GradientUpdate(self.network_, loss, recipe, compute, augment)
-        if state is not None:
-            update.load_state_dict(state)
-        try:
-            history = train(self.network_, update, x, y, recipe, compute=compute, **options)
-        finally:
-            Compute().place(self.network_)
-        self.history_ = asdict(history)
-        return update.state_dict()
-
-    def _new_network(self, inputs: np.ndarray) -> nn.Module:
-        seed = self._seed()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = self.build(self.input_shape_, len(self.classes_))
-        for module in network.modules():
-            if isinstance(module, Standardise):
-                module.set_statistics(*statistics(inputs))
-        return network
+        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X."""
 
     # -- predicting -----------------------------------------------------------------------------
 
@@ -205,21 +99,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
         network = (network or self.network_).eval()
         if inputs.dtype == np.float64:
             network = copy.deepcopy(network).double()
-        device = next(network.parameters()).device
+        device = next(itertools.chain(network.parameters(), network.buffers())).device
         with torch.inference_mode():
             parts = [
                 network(as_tensor(inputs[i : i + PREDICT_BATCH]).to(device)).cpu()
                 for i in range(0, len(inputs), PREDICT_BATCH)
             ]
         return torch.cat(parts)
-
-    def _validation_scores(
-        self, inputs: np.ndarray, labels: np.ndarray, network: nn.Module
-    ) -> tuple[float, float]:
-        """(accuracy, -cross-entropy): the second breaks the ties of a small validation part."""
-        logits, truth = self._logits(inputs, network), torch.from_numpy(labels)
-        accuracy = (logits.argmax(dim=1) == truth).double().mean()
-        return float(accuracy), -float(smoothed_cross_entropy(logits, truth))
 
     # -- saving ---------------------------------------------------------------------------------
 
@@ -243,89 +129,50 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _recipe(self, items: int, **changes: Any) -> Recipe:
-        batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
-        epochs = auto_epochs(items, batch_size) if self.epochs == "auto" else float(self.epochs)
-        patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience
-        settings: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": self.lr,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "weight_decay": self.weight_decay,
-            "clip_norm": self.clip_norm,
-            "average": self.average,
-            "patience": patience,
-            "seed": self._seed(),
-        }
-        return Recipe(**{**settings, **changes})
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
-        if self.image_only and inputs.ndim != 4:
-            raise InputError(
-                f"{type(self).__name__} learns from images (N, C, H, W); got {inputs.shape}. "
-                "For flat rows use DNN, or reshape: X.reshape(-1, 1, 28, 28)."
-            )
-        self._require(
-            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
-        )
-        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 0
-        self._require("batch_size", self.batch_size == "auto" or whole, 'at least 1 or "auto"')
-        self._require("lr", _positive(self.lr), "above 0, say 0.003")
-        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
-        schedules = ("onecycle", "cosine", "constant")
-        self._require("schedule", self.schedule in schedules, " or ".join(map(repr, schedules)))
-        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
-        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
-        known = ("auto", "float32", "bfloat16")
-        self._require("precision", self.precision in known, " or ".join(map(repr, known)))
-
     def _require(self, name: str, holds: bool, remedy: str) -> None:
         if not holds:
             raise InputError(f"{name} must be {remedy}; got {getattr(self, name)!r}.")
 
-    def _choose_compute(
-        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Callable[[Tensor, Tensor], Tensor]
-    ) -> Compute:
-        """Precision, memory layout and threads: as set, else by timing a few steps of each."""
-        device = resolve_device(self.device)
-        most = torch.get_num_threads()
-        fixed = self.precision != "auto" and self.threads != "auto"
-        batch, targets = x[: recipe.batch_size], y[: recipe.batch_size]
-        precision = "float32" if self.precision == "auto" else self.precision
-        threads = most if self.threads == "auto" else int(self.threads)
-        default = Compute(device, precision, channels_last=False, threads=threads)
-        if fixed or _is_tiny(self.network_, x):
-            return Compute(device, precision, False, 1 if self.threads == "auto" else threads)
+    # -- parts of fitting -----------------------------------------------------------------------
 
-        def step(compute: Compute) -> None:
-            trial = compute.place(copy.deepcopy(self.network_)).train()
-            update = GradientUpdate(trial, loss, recipe, compute)
-            for _ in range(2):
-                update(batch.to(device), targets.to(device), 0.5)
-            if compute.device.startswith("cuda"):
-                torch.cuda.synchronize()
+    def _parts(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        """Checked inputs, label indices and validation part, from arrays or a Dataset."""
+        if hasattr(X, "train") and y is None:
+            X, y, validation = dataset_parts(X, validation)
+        inputs, labels = self._take(X, y, reset=True)
+        self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
+        if validation is None:
+            return inputs, labels, None
+        return inputs, labels, self._take(*validation, reset=False, classes=self.classes_)
 
-        def measure() -> Compute:
-            best = fastest(step, self._compute_candidates(default, images=x.dim() == 4))
-            if self.threads != "auto" or best.threads == 1 or device != "cpu":
-                return best
-            return fastest(step, [Compute(device, best.precision, best.channels_last, 1), best])
+    def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, np.ndarray]:
+        """`partial_fit`'s arguments; the first call fixes shape and classes."""
+        first = not hasattr(self, "network_")
+        if first and classes is not None:
+            self.classes_ = np.unique(classes)
+        known = self.classes_ if hasattr(self, "classes_") else None
+        return self._take(X, y, reset=first, classes=known)
 
-        with torch.random.fork_rng():
-            key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
-            return cached_choice(key, measure)
+    def _record(
+        self, amount: int, started: float, held_out: tuple[np.ndarray, np.ndarray] | None
+    ) -> None:
+        """The history of a fit that was one piece: one record."""
+        seconds = time.monotonic() - started
+        record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
+        if held_out:
+            record["score"] = self._validation_scores(*held_out, self.network_)[0]
+        self.n_iter_ = amount
+        self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
 
-    def _compute_candidates(self, default: Compute, images: bool) -> list[Compute]:
-        precisions = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
-        layouts = (False, True) if images and self.image_only else (False,)
-        return [
-            Compute(default.device, precision, layout, default.threads)
-            for precision in precisions
-            for layout in layouts
-        ]
+    def _validation_scores(
+        self, inputs: np.ndarray, labels: np.ndarray, network: nn.Module
+    ) -> tuple[float, float]:
+        """(accuracy, -cross-entropy): the second breaks the ties of a small validation part."""
+        logits, truth = self._logits(inputs, network), torch.from_numpy(labels)
+        accuracy = (logits.argmax(dim=1) == truth).double().mean()
+        return float(accuracy), -float(smoothed_cross_entropy(logits, truth))
 
     # -- inputs ---------------------------------------------------------------------------------
 
@@ -338,10 +185,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
             labels = None if y is None else check_labels(y, len(inputs))
             self._take_shape(inputs, reset)
         elif y is None and not reset:
-            inputs, labels = validate_data(self, X, dtype=_FLOATS, reset=False), None
+            inputs, labels = validate_data(self, X, dtype=FLOATS, reset=False), None
         else:
             inputs, labels = validate_data(
-                self, X, y, dtype=_FLOATS, reset=reset, ensure_min_samples=2 if reset else 1
+                self, X, y, dtype=FLOATS, reset=reset, ensure_min_samples=2 if reset else 1
             )
         if reset:
             self.input_shape_ = tuple(inputs.shape[1:])
@@ -383,50 +230,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator, abc.ABC):
             )
         return places.astype(np.int64)
 
-    def _hold_out(
-        self, inputs: np.ndarray, labels: np.ndarray, validation: tuple[Any, Any] | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-        if validation is not None:
-            held = self._take(*validation, reset=False, classes=self.classes_)
-            return inputs, labels, held
-        if not self.validation_fraction:
-            return inputs, labels, None
-        from sklearn.model_selection import train_test_split
 
-        keep, hold = train_test_split(
-            np.arange(len(labels)),
-            test_size=self.validation_fraction,
-            random_state=self._seed(),
-            stratify=labels if np.bincount(labels).min() >= 2 else None,
-        )
-        return inputs[keep], labels[keep], (inputs[hold], labels[hold])
-
-    def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
-        settings = {k: v for k, v in self.get_params().items() if k not in _NOT_SETTINGS}
-        start = hashlib.sha256()
-        for name, tensor in self.network_.state_dict().items():
-            start.update(name.encode())
-            start.update(tensor.numpy().tobytes())
-        held = fingerprint_arrays(*held_out) if held_out else ""
-        text = f"{settings}|{recipe}|{self.data_fingerprint_}|{held}|{start.hexdigest()}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-_FLOATS = (np.float64, np.float32)
-_NOT_SETTINGS = ("verbose", "device", "precision", "threads")
-
-
-def auto_batch_size(items: int) -> int:
-    """128, and for small data the power of two that leaves about 20 steps an epoch, at least 8."""
-    return int(min(128, max(8, 2 ** round(math.log2(max(items / 20, 1))))))
-
-
-def auto_epochs(items: int, batch_size: int) -> int:
-    """About 3,000 steps, within 12 .. 100 passes over the data."""
-    return int(min(100, max(12, round(3000 / math.ceil(items / batch_size)))))
-
-
-def _dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
     """A Dataset's training part, its labels as class names, and its validation part."""
     names = np.asarray(dataset.classes)
     train_part, held = dataset.train, dataset.validation
@@ -437,14 +242,3 @@ def _dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
 
 def _dimensions(X: Any) -> int:
     return X.ndim if hasattr(X, "ndim") else np.ndim(X) if isinstance(X, list | tuple) else 2
-
-
-def _is_tiny(network: nn.Module, x: Tensor) -> bool:
-    """So little work that choosing how to do it would cost more than doing it."""
-    weights = sum(p.numel() for p in network.parameters())
-    positions = int(np.prod(x.shape[2:])) if x.dim() == 4 else 1
-    return len(x) * weights * positions < 2e9
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(value > 0)

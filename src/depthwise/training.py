@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.checkpoint import read_state, write_state
-from depthwise.compute import Compute
+from depthwise.compute import Compute, keep_freed_memory
 from depthwise.errors import DivergedError, InputError, ModelFileError
 
 __all__ = ["Event", "GradientUpdate", "History", "Recipe", "Update", "lr_factor", "train"]
@@ -195,6 +195,7 @@ def train(
     loop = _Loop(network, update, inputs, targets, recipe, compute, validate, watch)
     loop.checkpoint, loop.fingerprint = checkpoint, fingerprint
     loop.seconds_limit, loop.checkpoint_seconds = seconds_limit, checkpoint_seconds
+    keep_freed_memory()
     cuda = [torch.device(compute.device)] if compute.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda), compute.active():
         return loop.run()

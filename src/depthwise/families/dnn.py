@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.errors import InputError
-from depthwise.estimator import NetworkClassifier
 from depthwise.layers import Standardise
+from depthwise.networks import NetworkClassifier
 
 __all__ = ["DNN", "DNNNetwork"]
 

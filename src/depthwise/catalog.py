@@ -1,0 +1,40 @@
+"""Every family, by name: what `choose` tries, `fit --family` trains and `load` can rebuild."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from depthwise.errors import InputError
+from depthwise.estimator import Classifier
+from depthwise.families.cnn import CNN
+from depthwise.families.dnn import DNN
+from depthwise.families.shallow import GradientBoosting, LogisticRegression
+from depthwise.modelfile import read_model
+
+__all__ = ["FAMILIES", "find_family", "load_model"]
+
+FAMILIES: dict[str, type[Classifier]] = {
+    "logistic": LogisticRegression,
+    "boosting": GradientBoosting,
+    "dnn": DNN,
+    "cnn": CNN,
+}
+
+
+def find_family(name: str) -> type[Classifier]:
+    """The class of a family; raises InputError with the nearest name for a misspelt one."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    near = difflib.get_close_matches(name, FAMILIES, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"there is no family {name!r}; there are {', '.join(FAMILIES)}.{hint}")
+
+
+def load_model(folder: str | Path) -> Classifier:
+    """The model saved in `folder` (by `save`, `depthwise fit` or `choose`); runs no code from it.
+
+    Raises ModelFileError for a folder that is missing, damaged, or from a newer version.
+    """
+    model: Classifier = read_model(folder, FAMILIES)
+    return model

@@ -1,0 +1,286 @@
+"""Networks that learn by gradient descent, through the one loop in training.py.
+
+A family says `build` and its settings; fitting, resuming, incremental learning and the choice of
+precision, memory layout and threads are the same for all.
+
+Shapes: N items, B batch, C channels, H W image, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.compute import Compute, cached_choice, fastest, resolve_device
+from depthwise.data.augment import augmenter
+from depthwise.errors import InputError
+from depthwise.estimator import Classifier, Watch
+from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
+from depthwise.layers import Standardise
+from depthwise.losses import smoothed_cross_entropy
+from depthwise.progress import ConsoleProgress
+from depthwise.training import GradientUpdate, Recipe, train
+
+__all__ = ["NetworkClassifier", "auto_batch_size", "auto_epochs"]
+
+
+class NetworkClassifier(Classifier):
+    """A classifier trained by gradient descent. See a family for the meaning of its settings."""
+
+    # set by each family's constructor
+    epochs: float | str
+    batch_size: int | str
+    lr: float
+    optimizer: str
+    schedule: str
+    weight_decay: float
+    clip_norm: float | None
+    average: float
+    patience: int | str | None
+    label_smoothing: float
+    augment: str | tuple[str, ...] | None
+    validation_fraction: float
+    warm_start: bool
+    device: str
+    precision: str
+    threads: int | str
+    verbose: bool
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X.
+
+        `validation` (X, y) chooses the best epoch and stops early; a Dataset brings its own, and
+        `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
+        the same call. `seconds_limit` stops in time; `watch` is told of the progress.
+        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
+        """
+        inputs, labels, held_out = self._parts(X, y, validation)
+        self._check_settings(inputs)
+        if held_out is None and self.validation_fraction:
+            inputs, labels, held_out = self._hold_out(inputs, labels)
+        if not (self.warm_start and hasattr(self, "network_")):
+            self.network_ = self._new_network(inputs)
+        self._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now.
+
+        `classes`: every label there will ever be; needed on the first call unless y has them all.
+        """
+        first = not hasattr(self, "network_")
+        inputs, labels = self._take_more(X, y, classes)
+        self._check_settings(inputs)
+        if first:
+            self.network_ = self._new_network(inputs)
+        state = getattr(self, "_optimizer_state", None)
+        recipe = self._recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
+        self._optimizer_state = self._run(inputs, labels, recipe, state=state)
+        return self
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        recipe = self._recipe(len(inputs))
+        path = Path(checkpoint) if checkpoint is not None else None
+        options: dict[str, Any] = {
+            "validate": partial(self._validation_scores, *held_out) if held_out else None,
+            "checkpoint": path,
+            "fingerprint": self._run_fingerprint(recipe, held_out) if path else "",
+            "seconds_limit": seconds_limit,
+        }
+        if watch is not None or not self.verbose:
+            self._run(inputs, labels, recipe, watch=watch, **options)
+            return
+        with ConsoleProgress(self.family) as bar:
+            self._run(inputs, labels, recipe, watch=bar, **options)
+
+    def _run(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        recipe: Recipe,
+        state: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        x, y = as_tensor(inputs), torch.from_numpy(labels)
+        loss = partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
+        augment = augmenter(self.augment, self.input_shape_)
+        compute = self._choose_compute(x, y, recipe, loss)
+        compute.place(self.network_)
+        update = GradientUpdate(self.network_, loss, recipe, compute, augment)
+        if state is not None:
+            update.load_state_dict(state)
+        try:
+            history = train(self.network_, update, x, y, recipe, compute=compute, **options)
+        finally:
+            Compute().place(self.network_)
+        self.history_ = asdict(history)
+        return update.state_dict()
+
+    def _new_network(self, inputs: np.ndarray) -> nn.Module:
+        seed = self._seed()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = self.build(self.input_shape_, len(self.classes_))
+        for module in network.modules():
+            if isinstance(module, Standardise):
+                module.set_statistics(*statistics(inputs))
+        return network
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def _recipe(self, items: int, **changes: Any) -> Recipe:
+        batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
+        epochs = auto_epochs(items, batch_size) if self.epochs == "auto" else float(self.epochs)
+        patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience
+        settings: dict[str, Any] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": self.lr,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "weight_decay": self.weight_decay,
+            "clip_norm": self.clip_norm,
+            "average": self.average,
+            "patience": patience,
+            "seed": self._seed(),
+        }
+        return Recipe(**{**settings, **changes})
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        if self.image_only and inputs.ndim != 4:
+            raise InputError(
+                f"{type(self).__name__} learns from images (N, C, H, W); got {inputs.shape}. "
+                "For flat rows use DNN, or reshape: X.reshape(-1, 1, 28, 28)."
+            )
+        self._require(
+            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
+        )
+        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 0
+        self._require("batch_size", self.batch_size == "auto" or whole, 'at least 1 or "auto"')
+        self._require("lr", _positive(self.lr), "above 0, say 0.003")
+        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
+        schedules = ("onecycle", "cosine", "constant")
+        self._require("schedule", self.schedule in schedules, " or ".join(map(repr, schedules)))
+        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
+        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
+        known = ("auto", "float32", "bfloat16")
+        self._require("precision", self.precision in known, " or ".join(map(repr, known)))
+
+    def _choose_compute(
+        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Compute:
+        """Precision, memory layout and threads: as set, else by timing a few steps of each."""
+        device = resolve_device(self.device)
+        most = torch.get_num_threads()
+        fixed = self.precision != "auto" and self.threads != "auto"
+        batch, targets = x[: recipe.batch_size], y[: recipe.batch_size]
+        precision = "float32" if self.precision == "auto" else self.precision
+        threads = most if self.threads == "auto" else int(self.threads)
+        default = Compute(device, precision, channels_last=False, threads=threads)
+        if fixed or _is_tiny(self.network_, x):
+            return Compute(device, precision, False, 1 if self.threads == "auto" else threads)
+
+        def step(compute: Compute) -> None:
+            trial = compute.place(copy.deepcopy(self.network_)).train()
+            update = GradientUpdate(trial, loss, recipe, compute)
+            for _ in range(2):
+                update(batch.to(device), targets.to(device), 0.5)
+            if compute.device.startswith("cuda"):
+                torch.cuda.synchronize()
+
+        def measure() -> Compute:
+            best = fastest(step, self._compute_candidates(default, images=x.dim() == 4))
+            if self.threads != "auto" or best.threads == 1 or device != "cpu":
+                return best
+            return fastest(step, [Compute(device, best.precision, best.channels_last, 1), best])
+
+        with torch.random.fork_rng():
+            key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
+            return cached_choice(key, measure)
+
+    def _compute_candidates(self, default: Compute, images: bool) -> list[Compute]:
+        precisions = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
+        layouts = (False, True) if images and self.image_only else (False,)
+        return [
+            Compute(default.device, precision, layout, default.threads)
+            for precision in precisions
+            for layout in layouts
+        ]
+
+    def _hold_out(
+        self, inputs: np.ndarray, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """`validation_fraction` of the training data, stratified, put aside."""
+        from sklearn.model_selection import train_test_split
+
+        keep, hold = train_test_split(
+            np.arange(len(labels)),
+            test_size=self.validation_fraction,
+            random_state=self._seed(),
+            stratify=labels if np.bincount(labels).min() >= 2 else None,
+        )
+        return inputs[keep], labels[keep], (inputs[hold], labels[hold])
+
+    def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
+        settings = {k: v for k, v in self.get_params().items() if k not in _NOT_SETTINGS}
+        start = hashlib.sha256()
+        for name, tensor in self.network_.state_dict().items():
+            start.update(name.encode())
+            start.update(tensor.numpy().tobytes())
+        held = fingerprint_arrays(*held_out) if held_out else ""
+        text = f"{settings}|{recipe}|{self.data_fingerprint_}|{held}|{start.hexdigest()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_NOT_SETTINGS = ("verbose", "device", "precision", "threads")
+
+
+def auto_batch_size(items: int) -> int:
+    """128, and for small data the power of two that leaves about 20 steps an epoch, at least 8."""
+    return int(min(128, max(8, 2 ** round(math.log2(max(items / 20, 1))))))
+
+
+def auto_epochs(items: int, batch_size: int) -> int:
+    """About 3,000 steps, within 12 .. 100 passes over the data."""
+    return int(min(100, max(12, round(3000 / math.ceil(items / batch_size)))))
+
+
+def _is_tiny(network: nn.Module, x: Tensor) -> bool:
+    """So little work that choosing how to do it would cost more than doing it."""
+    weights = sum(p.numel() for p in network.parameters())
+    positions = int(np.prod(x.shape[2:])) if x.dim() == 4 else 1
+    return len(x) * weights * positions < 2e9
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(value > 0)
