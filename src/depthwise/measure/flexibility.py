@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.measure.metric import Metric
+from depthwise.measure.speed import using_threads
 
 RUNTIMES = ("eager", "torch.export")
 PRECISIONS = ("fp32", "bf16")
@@ -49,7 +50,7 @@ def flexibility(network: nn.Module, samples: Tensor) -> Metric:
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), using_threads(1):  # more may wait for each other
             cells = _matrix(network, batch)
     finally:
         network.train(was_training)

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import torch
 
-from depthwise.compute import cache_folder
+from depthwise.compute import cache_folder, free_cores
 from depthwise.errors import InputError
 from depthwise.measure import predict
 from depthwise.measure.calibration import calibrate, chain_factor, quickest
@@ -74,7 +74,7 @@ def this_gpu() -> Device:
 
 def _measure(cores: int) -> dict[str, Any]:
     """Everything that is measured, as Device.to_dict has it."""
-    busy = cores > 1 and cores_are_busy(cores)
+    busy = cores > 1 and (free_cores() < cores or cores_are_busy(cores))
     threads = [1] if busy or cores == 1 else [1, cores]
     with torch.inference_mode():
         peaks = {n: (_gflops(torch.float32, n), _gflops(torch.bfloat16, n)) for n in threads}

@@ -20,6 +20,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from depthwise.compute import free_cores
 from depthwise.measure.counting import weight_bytes
 from depthwise.measure.metric import Metric
 
@@ -77,17 +78,18 @@ def throughput(
     """
     allowed = memory_bytes or int(MEMORY_SHARE * _free_bytes(sample))
     per_item = max(1, peak_memory(network, sample).details["live_bytes"])
-    deadline = time.perf_counter() + seconds
     trials: dict[int, _Rate] = {}
     choices = thread_choices(sample)
+    deadline = time.perf_counter() + seconds
     for batch in batches:
         if trials and batch * per_item > allowed:
             break
         if trials and _is_over(trials, batch, deadline):
             break
         trials[batch] = _rate(network, sample, batch, seconds / len(batches), choices)
-        if len(trials) > 1 and trials[batch].threads == 1:
+        if trials[batch].far_behind:
             choices = [1]
+            deadline += seconds  # what was lost to waiting threads
     best = max(trials, key=lambda batch: trials[batch].best)
     rate = trials[best]
     return Metric(
@@ -154,9 +156,9 @@ def inference(network: nn.Module, sample: Tensor) -> Iterator[Callable[[], None]
 
 
 def thread_choices(sample: Tensor) -> list[int]:
-    """One thread, and all cores this process may use if they are free now."""
-    cores = available_cores()
-    return [1] if sample.is_cuda or cores == 1 or cores_are_busy(cores) else [1, cores]
+    """One thread, and as many as there are cores free now if they help each other."""
+    threads = 1 if sample.is_cuda else free_cores()
+    return [1] if threads == 1 or cores_are_busy(threads) else [1, threads]
 
 
 def cores_are_busy(threads: int, runs: int = 12) -> bool:
@@ -192,6 +194,15 @@ class _Setting:
     def best(self) -> float:
         return min(self.medians)
 
+    def trial(self, hopeless_seconds: float) -> None:
+        """The better of two runs, the first of which wakes the threads; a hopeless first one is
+        enough."""
+        with using_threads(self.threads):
+            times = timed(self.run, 0.0, least=1)
+            if times[0] < hopeless_seconds:
+                times += timed(self.run, 0.0, least=1)
+        self.medians.append(min(times))
+
     def burst(self, seconds: float) -> None:
         with using_threads(self.threads):
             self.run()  # threads wake up and caches fill outside the timing
@@ -219,7 +230,7 @@ def _race(settings: list[_Setting], seconds: float, bursts: int) -> _Setting:
     running = settings[:1]
     running[0].burst(0.5 * seconds / bursts)
     for challenger in settings[1:]:
-        challenger.burst(0.0)
+        challenger.trial(max(0.03, 20 * running[0].best))
         if challenger.best < FAR_BEHIND * running[0].best:
             running.append(challenger)
     for done in range(1, bursts):
@@ -239,6 +250,7 @@ class _Rate:
     worst: float
     threads: int
     run_seconds: float
+    far_behind: bool  # whether more threads were far slower than one
 
 
 def _rate(
@@ -249,7 +261,8 @@ def _rate(
         settings = [_Setting(run, threads=n) for n in choices]
         winner = _race(settings, seconds, bursts=3)
     slowest = max(winner.medians)
-    return _Rate(batch / winner.best, batch / slowest, winner.threads, winner.best)
+    behind = any(s.best > FAR_BEHIND * winner.best for s in settings)
+    return _Rate(batch / winner.best, batch / slowest, winner.threads, winner.best, behind)
 
 
 def _is_over(trials: dict[int, _Rate], batch: int, deadline: float) -> bool:
@@ -259,7 +272,7 @@ def _is_over(trials: dict[int, _Rate], batch: int, deadline: float) -> bool:
     if time.perf_counter() + expected > deadline:
         return True
     shares = [rate.best / max(r.best for r in trials.values()) for rate in trials.values()]
-    return shares[-1] < 0.6 or (len(shares) > 2 and max(shares[-2:]) < 0.95)
+    return shares[-1] < 0.5 or (len(shares) > 2 and max(shares[-2:]) < 0.95)
 
 
 def _free_bytes(sample: Tensor) -> int:
