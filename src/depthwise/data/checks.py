@@ -86,12 +86,10 @@ def _duplicates(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
     everyone = np.arange(len(exact))
     copies = np.flatnonzero(exact != everyone)
     if len(copies):
-        yield Problem(
-            "exact duplicate", _names(raw, copies), "equal to an earlier item", len(copies)
-        )
+        yield Problem("exact duplicate", _twins(raw, copies, exact), "the very same", len(copies))
     near = np.flatnonzero((raw.groups != everyone) & (exact == everyone))
     if len(near):
-        yield Problem("near duplicate", _names(raw, near), "almost equal to another", len(near))
+        yield Problem("near duplicate", _twins(raw, near, raw.groups), "almost the same", len(near))
 
 
 def _conflicts(raw: Raw, groups: np.ndarray) -> Iterator[Problem]:
@@ -138,6 +136,13 @@ def _names(raw: Raw, items: np.ndarray, most: int = 3) -> str:
     names = [raw.item_name(int(i)) for i in items[:most]]
     more = len(items) - len(names)
     return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def _twins(raw: Raw, items: np.ndarray, groups: np.ndarray, most: int = 3) -> str:
+    """Items with the first of their group: "b.jpg = a.jpg, d.jpg = c.jpg and 5 more"."""
+    shown = [f"{raw.item_name(int(i))} = {raw.item_name(int(groups[i]))}" for i in items[:most]]
+    more = len(items) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def _members(raw: Raw, groups: np.ndarray, group: int) -> str:

@@ -24,6 +24,7 @@ Shape = tuple[int, int, int]
 Read = Callable[[int], bytes]
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
 LARGEST_KEPT, LARGEST_MEDIAN, MULTIPLE = 224, 128, 8
+TINY = 64 * 64  # below, threads wait for the interpreter more than they decode
 _SAMPLE, _CHUNK = 32, 64
 
 
@@ -141,6 +142,7 @@ def _decode_all(
     sizes: set[tuple[int, int]],
 ) -> Decoded:
     out = allocate((n, *shape))
+    height, width = max(sizes, default=(0, 0))
 
     def work(chunk: Sequence[int]) -> dict[int, str]:
         broken = {}
@@ -154,16 +156,20 @@ def _decode_all(
                 broken[i] = str(error)
         return broken
 
-    broken = {i: why for found in _in_chunks(range(n), work) for i, why in found.items()}
+    workers = cores() if height * width > TINY else 1
+    results = _in_chunks(range(n), work, workers)
+    broken = {i: why for found in results for i, why in found.items()}
     kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
     if broken:
         _close_gaps(out, kept)
     return Decoded(out[: len(kept)], kept, broken, sizes)
 
 
-def _in_chunks(positions: Sequence[int], work: Callable[[Sequence[int]], T]) -> list[T]:
+def _in_chunks(
+    positions: Sequence[int], work: Callable[[Sequence[int]], T], workers: int = 0
+) -> list[T]:
     chunks = [positions[k : k + _CHUNK] for k in range(0, len(positions), _CHUNK)]
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         return list(pool.map(work, chunks))
 
 

@@ -12,6 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from functools import cached_property
 from pathlib import Path
 
 from depthwise.data.dataset import Problem
@@ -26,13 +27,18 @@ _ENCRYPTED = 0x1
 
 
 class ZipTree:
-    """The files of a zip. Raises DataError if it is broken or a bomb."""
+    """The files of a zip, opened when first asked for. Raises DataError if broken or a bomb."""
 
     def __init__(self, path: Path):
         self.where = str(path)
         self.problems: list[Problem] = []
+        self._path = path
         self._members: dict[str, zipfile.ZipInfo] = {}
-        self._stamp = _file_stamp(path)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Name to unpacked size; the directory is read here, which a cached start never needs."""
+        path = self._path
         try:
             with path.open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -47,9 +53,10 @@ class ZipTree:
         ) as error:
             raise DataError(f"{path} is not a sound zip file ({error}); fetch it again.") from None
         self._keep(members)
-        self.sizes = {name: m.file_size for name, m in sorted(self._members.items())}
+        sizes = {name: member.file_size for name, member in sorted(self._members.items())}
         packed = sum(member.compress_size for member in self._members.values())
-        _refuse_bomb(self.where, sum(self.sizes.values()), min(packed, len(self._bytes)))
+        _refuse_bomb(self.where, sum(sizes.values()), min(packed, len(self._bytes)))
+        return sizes
 
     def read(self, name: str) -> bytes:
         member = self._members[name]
@@ -74,7 +81,7 @@ class ZipTree:
             return b""
 
     def stamp(self) -> str:
-        return self._stamp
+        return _file_stamp(self._path)
 
     def _keep(self, members: list[zipfile.ZipInfo]) -> None:
         for member in members:
@@ -107,13 +114,20 @@ class ZipTree:
 
 
 class TarTree:
-    """The regular files of a tar, plain or gzipped, held in memory. Raises DataError if broken."""
+    """The regular files of a tar, plain or gzipped, held in memory once asked for.
+
+    Raises DataError if broken.
+    """
 
     def __init__(self, path: Path):
         self.where = str(path)
         self.problems: list[Problem] = []
+        self._path = path
         self._files: dict[str, bytes] = {}
-        self._stamp = _file_stamp(path)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        path = self._path
         try:
             data = path.read_bytes()
             data = gunzip(data, self.where) if is_gzip(data) else data
@@ -124,7 +138,7 @@ class TarTree:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path} is not a sound tar file ({error}); fetch it again.") from None
-        self.sizes = {name: len(content) for name, content in sorted(self._files.items())}
+        return {name: len(content) for name, content in sorted(self._files.items())}
 
     def read(self, name: str) -> bytes:
         return self._files[name]
@@ -133,7 +147,7 @@ class TarTree:
         return self._files[name][:_HEAD_BYTES]
 
     def stamp(self) -> str:
-        return self._stamp
+        return _file_stamp(self._path)
 
     def _keep(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         link = not (member.isreg() or member.isdir())

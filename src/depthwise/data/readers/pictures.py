@@ -7,6 +7,7 @@ A single folder round everything is looked through. Deeper folders belong to the
 outside a class folder and files that are no pictures are left out and reported.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +24,8 @@ from depthwise.errors import DataError
 
 __all__ = ["PICTURE_SUFFIXES", "picture_names", "read"]
 
-PICTURE_SUFFIXES = frozenset(
-    f".{s}" for s in ["jpg", "jpeg", "jpe", "jfif", "png", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"]
-)
+_SUFFIXES = "jpg jpeg jpe jfif png gif bmp webp tif tiff ppm pgm pbm pnm"
+PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in re.split(" ", _SUFFIXES))
 MAX_PICTURE_BYTES = 1 << 30
 
 

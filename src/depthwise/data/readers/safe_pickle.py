@@ -18,7 +18,7 @@ from depthwise.errors import DataError
 __all__ = ["loads"]
 
 _MAX_DEPTH = 20
-_MAX_VALUES = 5_000_000
+_MAX_VALUES = 500_000
 
 
 class _Dtype:
@@ -59,6 +59,12 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
+    array = _Array()
+    array.state = (1, shape, dtype, order == "F", content)
+    return array
+
+
 def _encode(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError("codec")
@@ -68,6 +74,8 @@ def _encode(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,

@@ -104,7 +104,8 @@ def _rows(data: bytes, where: str) -> _Table:
     if ragged:
         raise DataError(
             f"{where}: row {ragged[0] + first_row} has {len(rows[ragged[0]])} cells, "
-            f"the first has {len(rows[0])} ({len(ragged):,} such rows); quote cells that hold the separator."
+            f"the first has {len(rows[0])} ({len(ragged):,} such rows); quote cells that hold "
+            "the separator."
         )
     return _with_header(where, rows, first_row)
 
@@ -212,7 +213,8 @@ def _feature(values: list[str], name: str, table: _Table) -> tuple[list[np.ndarr
     """float (N,) of a numeric column, or one for each value of a text column."""
     numbers = _numbers(values)
     if numbers is not None:
-        endless = np.flatnonzero(np.isinf(numbers.astype(np.float32)))
+        with np.errstate(over="ignore"):
+            endless = np.flatnonzero(np.isinf(numbers.astype(np.float32)))
         if len(endless):
             raise DataError(
                 f"{table.where}: {values[endless[0]]} in row {table.first_row + endless[0]}, "

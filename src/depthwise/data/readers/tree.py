@@ -24,8 +24,10 @@ class Tree(Protocol):
     """Named files. `sizes` maps each name to its length in bytes (unpacked)."""
 
     where: str
-    sizes: dict[str, int]
     problems: list[Problem]
+
+    @property
+    def sizes(self) -> dict[str, int]: ...
 
     def read(self, name: str) -> bytes:
         """All bytes of a file; raises DataError when they cannot be had."""
