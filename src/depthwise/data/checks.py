@@ -20,7 +20,8 @@ from depthwise.errors import DataError
 __all__ = ["check", "examine", "require_usable"]
 
 FEW, UNEVEN = 10, 10
-_REPEATS_ARE_NORMAL = 0.5
+_REPEATS_ARE_NORMAL = 0.5  # share of distinct rows below which a table has few values
+_ABOUT_COPIES = ("exact duplicate", "same item in two parts")
 _BLOCK_BYTES = 1 << 24
 
 
@@ -43,8 +44,11 @@ def examine(raw: Raw) -> None:
     raw.groups = near_groups(raw.inputs, exact) if raw.kind == "images" else exact
     found = list(_contents(raw, exact))
     if raw.kind == "table" and len(np.unique(exact)) < _REPEATS_ARE_NORMAL * len(exact):
-        found = [problem for problem in found if problem.kind != "same item in two parts"]
         raw.groups = np.arange(len(exact), dtype=np.int64)
+        detail = "repeats are this table's nature; equal rows are spread over all parts"
+        repeated = len(exact) - len(np.unique(exact))
+        found = [problem for problem in found if problem.kind not in _ABOUT_COPIES]
+        found.append(Problem("repeated rows", "", detail, repeated))
     raw.problems = [*raw.problems, *found]
 
 

@@ -118,7 +118,7 @@ class Dataset:
         )
         lines += ["", *self._class_table()]
         if self.problems:
-            lines += ["", "  noticed", *(f"  - {problem}" for problem in self.problems)]
+            lines += ["", "  noticed", *_told(self.problems)]
         return "\n".join(lines)
 
     __str__ = summary
@@ -145,6 +145,17 @@ class Dataset:
         return lines
 
 
+def _told(problems: list[Problem], most: int = 3) -> Iterable[str]:
+    """A line for each kind of problem, with its first few places."""
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        same = [problem for problem in problems if problem.kind == kind]
+        count = sum(problem.count for problem in same)
+        places = [f"{p.where}: {p.detail}" if p.where else p.detail for p in same[:most]]
+        rest = f" and {len(same) - most:,} more" if len(same) > most else ""
+        times = f" ({count:,})" if count > 1 else ""
+        yield f"  - {kind}{times}: {_printable('; '.join(places))}{rest}"
+
+
 def _columns(rows: list[tuple[str, ...]]) -> Iterable[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for name, *numbers in rows:
@@ -160,8 +171,13 @@ def _blocks(array: np.ndarray) -> Iterable[np.ndarray]:
 
 
 def _one_line(text: str, width: int = 40) -> str:
-    clean = "".join(ch if ch.isprintable() else "?" for ch in text)
+    clean = _printable(text)
     return clean if len(clean) <= width else clean[: width - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    """Names come from files: no line break and no terminal code of theirs is passed on."""
+    return "".join(ch if ch.isprintable() else "?" for ch in text)
 
 
 def _plural(n: int, word: str) -> str:

@@ -70,10 +70,17 @@ def _fetch(remote: Remote, part: Path, attempts: int, timeout_s: float, pause_s:
             ConnectionError,
             TimeoutError,
         ) as e:
-            reason = str(getattr(e, "reason", "") or e) or type(e).__name__
+            reason = _reason(e)
         if _size(part) <= have:
             failures += 1
             time.sleep(pause_s if failures < attempts else 0)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"the server answers {error.code} {error.reason}"
+    return str(getattr(error, "reason", "") or error) or type(error).__name__
 
 
 def _append(remote: Remote, part: Path, have: int, timeout_s: float) -> None:

@@ -1,0 +1,138 @@
+"""The front door: arguments, mistyped names, what a Dataset is and prints."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import encoded, make_folder, noise_u8
+
+import depthwise.data
+from depthwise.data.dataset import PARTS, Problem
+from depthwise.data.load import load
+from depthwise.errors import DataError, InputError
+
+X, Y = noise_u8(60, 8, 8), np.arange(60) % 3
+
+
+def test_the_package_exports_what_it_says():
+    assert set(depthwise.data.__all__) == {"Dataset", "Problem", "Split", "load"}
+    assert depthwise.data.load is load
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("mnits", "mnist"), ("fashion_mnist", "fashion-mnist"), ("Digits", "digits")],
+)
+def test_a_mistyped_name_is_answered_with_the_likely_one(typed, meant):
+    with pytest.raises(DataError, match=f"did you mean {meant}"):
+        load(typed)
+
+
+def test_a_mistyped_path_is_answered_with_what_lies_there(tmp_path):
+    make_folder(tmp_path / "pictures")
+    with pytest.raises(DataError, match="did you mean pictures"):
+        load(tmp_path / "pictuers")
+    with pytest.raises(DataError, match="known names are digits, mnist"):
+        load(tmp_path / "nothing" / "like" / "it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"format": "idxx"}, "did you mean 'idx'"),
+        ({"format": "parquet"}, "use one of folder, idx"),
+        ({"mode": "HSV"}, 'use "L" for grey'),
+        ({"image_size": 0}, "1 to 4096"),
+        ({"image_size": (8, 8, 8)}, "give .height, width."),
+        ({"image_size": "big"}, "give .height, width."),
+        ({"test_fraction": 0}, "test_fraction is 0"),
+        ({"validation_fraction": 1.5}, "validation_fraction is 1.5"),
+        ({"test_fraction": 0.6, "validation_fraction": 0.5}, "nothing to train on"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_value(arguments, what):
+    with pytest.raises(InputError, match=what):
+        load(X, labels=Y, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("notes.md", b"# Notes\nnothing to learn here\n", "of no known kind"),
+        ("empty.bin", b"", "of no known kind .it begins with nothing"),
+        ("one.png", encoded(noise_u8(4, 4)), "no class folders"),
+        ("text.jpg", b"I am text", "no class folders"),
+        ("a.csv", b"", "empty"),
+        ("x.idx", bytes([0, 0, 8, 3, 0, 0, 0, 1]), "labels beside it"),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_refused_in_one_line(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=what) as caught:
+        load(tmp_path / name)
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_format_overrides_what_looking_would_say(tmp_path):
+    (tmp_path / "odd.xyz").write_text("a,label\n1,x\n2,y\n3,x\n4,y\n5,x\n6,y\n")
+    with pytest.raises(DataError, match="no known kind"):
+        load(tmp_path / "odd.xyz")
+    assert load(tmp_path / "odd.xyz", format="csv").classes == ["x", "y"]
+
+
+def test_parts_hold_copies_of_their_items():
+    data = load(X, labels=Y)
+    for part in PARTS:
+        split = getattr(data, part)
+        assert np.array_equal(split.X, X[data.indices[part]][:, None])
+        assert np.array_equal(split.y, Y[data.indices[part]])
+    data.train.X[:] = 0
+    assert data.train.X.any()
+
+
+def test_the_fingerprint_tells_data_labels_and_split_apart():
+    base = load(X, labels=Y).fingerprint
+    changed = X.copy()
+    changed[5, 5, 5] ^= 1
+    others = [load(changed, labels=Y), load(X, labels=2 - Y), load(X, labels=Y, seed=1)]
+    assert load(X, labels=Y).fingerprint == base and len(base) == 64
+    assert len({base, *(other.fingerprint for other in others)}) == 4
+
+
+def test_the_summary_reads_as_a_person_would_write_it():
+    data = load(X, labels=[("ant", "bee", "cow")[y] for y in Y])
+    data.problems = [Problem("unreadable picture", "a.png", "the file is cut off", 2)]
+    assert str(data).splitlines() == [
+        "arrays: 60 images of 8 x 8 pixels, grey, in 3 classes",
+        "  source  arrays in memory",
+        "  split   train 42, validation 9, test 9 (seeded split 70/15/15, seed 0)",
+        "",
+        "  class  train  validation  test",
+        "  ant       14           3     3",
+        "  bee       14           3     3",
+        "  cow       14           3     3",
+        "",
+        "  noticed",
+        "  - unreadable picture (2): a.png: the file is cut off",
+    ]
+
+
+def test_many_problems_of_one_kind_are_told_in_one_line():
+    data = load(X, labels=Y)
+    data.problems = [Problem("unreadable picture", f"{k}.png", "empty file") for k in range(50)]
+    lines = str(data).splitlines()
+    assert lines[-1].startswith("  - unreadable picture (50): 0.png: empty file; 1.png")
+    assert len(lines) == 11
+
+
+def test_many_classes_are_summed_up():
+    data = load(noise_u8(100, 4, 4), labels=np.arange(100) % 25)
+    assert "  ... and 5 more classes" in str(data)
+
+
+def test_reading_data_needs_no_torch():
+    code = "import depthwise.data, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
