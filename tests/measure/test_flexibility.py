@@ -107,6 +107,15 @@ def test_bf16_that_changes_classes_must_be_close():
     assert not agreement("bf16", torch.tensor([[0.47, 0.53]]), expected)[0]
 
 
+def test_bf16_may_be_off_on_one_sample_in_twenty_but_not_on_two():
+    expected = torch.tensor([[0.6, 0.4]]).repeat(20, 1)
+    got = expected.clone()
+    got[0] = torch.tensor([0.3, 0.7])
+    assert agreement("bf16", got, expected)[0]
+    got[1] = torch.tensor([0.3, 0.7])
+    assert not agreement("bf16", got, expected)[0]
+
+
 def test_nan_is_not_agreement():
     class Broken(nn.Module):
         def forward(self, x):

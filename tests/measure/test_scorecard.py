@@ -50,8 +50,15 @@ def test_labels_may_be_names_or_indices_where_they_cannot_be_confused(classes):
 
 
 def test_a_dataset_is_measured_on_its_test_part():
-    dataset = SimpleNamespace(test=(X, TRUE), train=None)
+    # the data lists its classes in another order than the model
+    order = np.array([1, 2, 0])  # of the model's "a", "b", "c" in the data's list
+    dataset = SimpleNamespace(test=(X, order[TRUE]), train=None, classes=["c", "a", "b"])
     assert measure(Model(list("abc")), dataset, "h100", flexibility=False).accuracy.value == 0.7
+
+
+def test_numbers_and_their_text_are_the_same_label():
+    dataset = SimpleNamespace(test=(X, TRUE), classes=["10", "20", "30"])
+    assert measure(Model([10, 20, 30]), dataset, "h100", flexibility=False).accuracy.value == 0.7
 
 
 @pytest.mark.parametrize(

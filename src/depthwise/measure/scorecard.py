@@ -9,6 +9,7 @@ On this machine latency, throughput, memory (and energy, where there are counter
 on any other device they are predicted from the network's counts.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -98,8 +99,9 @@ def measure(
 ) -> Scorecard:
     """The Scorecard of a trained model.
 
-    data: a Dataset (its test part is used), or (X, y) held out, y as class labels or their
-    indices; None leaves accuracy out. seconds: time for latency and throughput together.
+    data: a Dataset (its test part is used), or (X, y) held out, y as class labels or, where
+    these are not integers, their indices; None leaves accuracy out. seconds: time for latency
+    and throughput together.
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
@@ -132,6 +134,7 @@ def costs(
     or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made."""
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
+    network = _placed(network, "cpu")
     counts = count(network, items[:1])
     if target.is_here:
         card = _measured(network, items, counts, target, seconds)
@@ -166,7 +169,7 @@ def _measured(
     network: nn.Module, items: Tensor, counts: Counts, device: Device, seconds: float
 ) -> Scorecard:
     where = "cuda" if device.id == "cuda" else "cpu"
-    network, one = network.to(where), items[:1].to(where)
+    network, one = _placed(network, where), items[:1].to(where)
     memory = speed.peak_memory(network, one)
     latency = speed.latency(network, one, seconds=0.4 * seconds)
     throughput = speed.throughput(network, one, seconds=0.6 * seconds)
@@ -205,6 +208,14 @@ def _predicted(counts: Counts, device: Device) -> Scorecard:
     )
 
 
+def _placed(network: nn.Module, where: str) -> nn.Module:
+    """The network itself if it is there already, else a copy: the caller's stays where it is."""
+    first = next(network.parameters(), None)
+    if where == "cpu" and (first is None or first.device.type == "cpu"):
+        return network
+    return copy.deepcopy(network).to(where)
+
+
 def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> Tensor:
     """(64, *shape) of the network's dtype: the given ones, repeated, or noise from a fixed seed."""
     if dtype not in ("uint8", "float32"):
@@ -221,26 +232,28 @@ def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> 
 
 
 def _held_out(data: Any) -> tuple[Any, Any]:
-    """(X, y) of a Dataset's test part, or of a pair."""
+    """(X, y) of a Dataset's test part, y as class names, or of a pair."""
     X, y = data.test if hasattr(data, "test") else data
     X, y = np.asarray(X), np.asarray(y)
     if len(X) != len(y) or not len(X):
         raise InputError(f"held-out data needs one label an item; got {len(X)} and {len(y)}.")
-    return X, y
+    return X, np.asarray(data.classes)[y] if hasattr(data, "classes") else y
 
 
 def _indices(y: Any, classes: Any) -> NDArray[np.int64]:
-    """Labels as indices into classes; labels that are indices already stay."""
-    y, classes = np.asarray(y), np.asarray(classes)
-    if y.dtype.kind in "iu" and classes.dtype.kind not in "iu":
-        if y.size and not (y.min() >= 0 and y.max() < len(classes)):
-            raise InputError(f"labels must be 0 to {len(classes) - 1}; got {y.min()} to {y.max()}.")
-        return y.astype(np.int64)
-    order = {label: i for i, label in enumerate(classes.tolist())}
-    unknown = [label for label in y.tolist() if label not in order]
-    if unknown:
-        raise InputError(f"label {unknown[0]!r} is none of the model's classes.")
-    return np.array([order[label] for label in y.tolist()], dtype=np.int64)
+    """Labels (N,) as indices into classes. A label is the class of the same text, 3 or "3";
+    integers that are no labels are taken as indices."""
+    y, names = np.asarray(y), [str(name) for name in classes]
+    order = {name: i for i, name in enumerate(names)}
+    texts = [str(label) for label in y.tolist()]
+    unknown = next((text for text in texts if text not in order), None)
+    if unknown is None:
+        return np.array([order[text] for text in texts], dtype=np.int64)
+    if y.dtype.kind in "iu" and np.asarray(classes).dtype.kind not in "iu":
+        if y.min() >= 0 and y.max() < len(names):
+            return y.astype(np.int64)
+        raise InputError(f"labels must be 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
+    raise InputError(f"label {unknown!r} is none of the model's classes: {', '.join(names[:20])}.")
 
 
 def _commas(shape: tuple[int, ...]) -> str:
