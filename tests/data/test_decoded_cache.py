@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import encoded, make_folder, noise_u8
 
-from depthwise.data import cache, decode
+from depthwise.data import cache, workers
 from depthwise.data.load import load
 
 
@@ -18,13 +18,13 @@ def entries(folder):
 def count_decodes(monkeypatch):
     """Counts the pictures decoded from now on."""
     calls = []
-    original = decode.to_pixels
+    original = workers.to_pixels
 
     def counted(image, shape):
         calls.append(shape)
         return original(image, shape)
 
-    monkeypatch.setattr(decode, "to_pixels", counted)
+    monkeypatch.setattr(workers, "to_pixels", counted)
     return calls
 
 
@@ -112,7 +112,7 @@ def test_an_interrupted_start_leaves_nothing_half_written(tmp_path, private_cach
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(decode, "to_pixels", interrupted)
+    monkeypatch.setattr(workers, "to_pixels", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load(make_folder(tmp_path))
     assert entries(private_cache) == []

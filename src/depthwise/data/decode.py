@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from depthwise.data.images import Unreadable, is_grey, open_picture, to_pixels, upright_size
+from depthwise.data.images import Unreadable, is_grey, open_picture, upright_size
+from depthwise.data.workers import Disagrees, Expected, NoWorkers, decode_apart, decode_one
 
 __all__ = ["Decoded", "cores", "decode", "target_size"]
 
@@ -24,7 +25,7 @@ Shape = tuple[int, int, int]
 Read = Callable[[int], bytes]
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
 LARGEST_KEPT, LARGEST_MEDIAN, MULTIPLE = 224, 128, 8
-TINY = 64 * 64  # below, threads wait for the interpreter more than they decode
+TINY, MANY = 64 * 64, 10_000  # pixels and pictures for which processes are worth their start
 _SAMPLE, _CHUNK = 32, 64
 
 
@@ -38,10 +39,6 @@ class Decoded:
     kept: np.ndarray
     broken: dict[int, str]
     sizes: set[tuple[int, int]]
-
-
-class _Disagrees(Exception):
-    """A picture is not as the sample promised."""
 
 
 def cores() -> int:
@@ -79,7 +76,7 @@ def _decode(
         shape = _shape(sample, image_size, channels)
         try:
             return _decode_all(n, read, allocate, shape, expected, sample.sizes)
-        except _Disagrees:
+        except Disagrees:
             pass
     everything = _survey(range(n), read)
     shape = _shape(everything, image_size, channels)
@@ -138,31 +135,48 @@ def _decode_all(
     read: Read,
     allocate: Allocate,
     shape: Shape,
-    expected: tuple[tuple[int, int], bool] | None,
+    expected: Expected | None,
     sizes: set[tuple[int, int]],
 ) -> Decoded:
     out = allocate((n, *shape))
     height, width = max(sizes, default=(0, 0))
+    tiny = height * width <= TINY
+    broken = _decode_apart(read, out, expected) if tiny and n >= MANY and cores() > 1 else None
+    if broken is None:
+        broken = _decode_here(read, out, expected, 1 if tiny else cores())
+    kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
+    if broken:
+        _close_gaps(out, kept)
+    return Decoded(out[: len(kept)], kept, broken, sizes)
+
+
+def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dict[int, str] | None:
+    """In processes; None if there are none to be had or the pictures are not alike."""
+    if expected is None:
+        return None
+    try:
+        return decode_apart(read, out, expected, cores())
+    except NoWorkers:
+        return None
+
+
+def _decode_here(
+    read: Read, out: np.ndarray, expected: Expected | None, workers: int
+) -> dict[int, str]:
+    """In threads: decoding lets go of the interpreter."""
+    shape: Shape = (out.shape[1], out.shape[2], out.shape[3])
 
     def work(chunk: Sequence[int]) -> dict[int, str]:
         broken = {}
         for i in chunk:
             try:
-                image = open_picture(read(i))
-                if expected and (upright_size(image), is_grey(image)) != expected:
-                    raise _Disagrees
-                out[i] = to_pixels(image, shape)
+                out[i] = decode_one(read(i), shape, expected)
             except Unreadable as error:
                 broken[i] = str(error)
         return broken
 
-    workers = cores() if height * width > TINY else 1
-    results = _in_chunks(range(n), work, workers)
-    broken = {i: why for found in results for i, why in found.items()}
-    kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
-    if broken:
-        _close_gaps(out, kept)
-    return Decoded(out[: len(kept)], kept, broken, sizes)
+    found = _in_chunks(range(len(out)), work, workers)
+    return {i: why for chunk in found for i, why in chunk.items()}
 
 
 def _in_chunks(
