@@ -1,0 +1,304 @@
+"""The report's charts, as SVG text that inherits the page's font and colours.
+
+matplotlib draws with stand-in colours (INK, FAINT, ...), which become CSS variables, so that one
+drawing is legible on a light and on a dark page. Letters stay letters; element ids carry the
+chart's name and no date is written, so that the same record gives the same bytes.
+
+Accuracy is drawn on a scale of the error's logarithm, labelled in per cent right: from 99.0 to
+99.5 is as far as from 98 to 99, which is what the difference is worth.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from depthwise.ship.figures import accuracy_of, plain
+
+__all__ = ["confusion", "learning_curves", "trade_off"]
+
+INK, FAINT, ACCENT, LIMIT, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
+VARIABLES = {INK: "ink", FAINT: "faint", ACCENT: "accent", LIMIT: "limit", PAPER: "paper"}
+WIDTH, HEIGHT = 4.9, 3.3  # inches
+TICKS = (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99)
+MARKERS = "osD^vP*X"
+COUNTS_SHOWN = 15  # classes up to which the confusion matrix prints its counts
+Record = Mapping[str, Any]
+
+
+def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit: Any) -> str:
+    """Accuracy against a cost: `measure(scorecard)` gives a candidate's (value, low, high).
+
+    Points of the Pareto front of this very pair are joined, the limit is a line, the winner is
+    filled. Empty where fewer than one candidate was scored.
+    """
+    points = [p for c in record["candidates"] if (p := _point(c, measure))]
+    if not points:
+        return ""
+    axes = _axes(axis, "accuracy, %")
+    families = sorted({p["family"] for p in points})
+    for point in points:
+        _draw_point(axes, point, MARKERS[families.index(point["family"]) % len(MARKERS)])
+    _draw_front(axes, points)
+    _scale_cost(axes, [p["x"] for p in points] + ([limit] if limit else []))
+    _scale_accuracy(axes, [p["accuracy"] for p in points])
+    if limit:
+        axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(
+            f"limit {limit:g}", (limit, 1), xycoords=("data", "axes fraction"),
+            xytext=(-4, -3), textcoords="offset points", color=LIMIT, ha="right", va="top",
+        )  # fmt: skip
+    _label(axes, points, barrier=limit)
+    return _svg(axes.figure, f"front-{axis.split(',', maxsplit=1)[0]}")
+
+
+def learning_curves(record: Record) -> str:
+    """Validation accuracy against seconds of training, one line a candidate, the winner's bold."""
+    curves = {
+        c["name"]: [
+            (e["seconds"], e["score"]) for e in c.get("history") or [] if e.get("score") is not None
+        ]
+        for c in record["candidates"]
+    }
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not curves:
+        return ""
+    axes = _axes("training time, s", "validation accuracy, %")
+    ends = []
+    for name, curve in sorted(curves.items(), key=lambda item: item[0] == record.get("winner")):
+        won = name == record.get("winner")
+        seconds, scores = zip(*curve)
+        errors = [_error(score) for score in scores]
+        style = {"color": ACCENT, "linewidth": 2.0} if won else {"color": FAINT, "linewidth": 1.0}
+        dot = {"marker": "o", "markersize": 3} if len(curve) < 4 else {}
+        axes.plot(seconds, errors, **style, **dot, zorder=3 if won else 2)
+        ends.append({"name": name, "x": seconds[-1], "accuracy": scores[-1], "won": won})
+    axes.set_xlim(left=0)
+    axes.margins(x=0.12)
+    _scale_accuracy(axes, [score for curve in curves.values() for _, score in curve])
+    _label(axes, ends)
+    return _svg(axes.figure, "learning")
+
+
+def confusion(matrix: list[list[int]], classes: list[str]) -> str:
+    """Rows the truth, columns the answer, shaded by the row's share; (K, K) counts."""
+    counts = np.asarray(matrix, dtype=float)  # (K, K)
+    n = len(counts)
+    if n == 0 or counts.shape != (n, n):
+        return ""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes = _axes("said", "truth", size=(WIDTH, WIDTH * 0.94))
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.imshow(_tint(shares), interpolation="nearest", aspect="equal")
+    every = max(1, math.ceil(n / 20))
+    names = [_short(plain(str(name))) for name in classes][::every]
+    long = max(map(len, names), default=0) > 2
+    axes.set_xticks(range(0, n, every), names, rotation=90 if long else 0)
+    axes.set_yticks(range(0, n, every), names)
+    if n <= COUNTS_SHOWN:
+        for i, j in np.argwhere(counts > 0):
+            colour = PAPER if shares[i, j] > 0.55 else INK
+            axes.text(j, i, f"{counts[i, j]:.0f}", color=colour, ha="center", va="center")
+    return _svg(axes.figure, "confusion")
+
+
+# -- points ------------------------------------------------------------------------------------
+
+
+def _point(candidate: Record, measure: Callable[[Record], Any]) -> dict[str, Any] | None:
+    accuracy, card = accuracy_of(candidate), candidate.get("scorecard")
+    cost = measure(card) if card else None
+    if not accuracy or accuracy.get("value") is None or not cost or not cost[0]:
+        return None
+    return {
+        "name": plain(str(candidate["name"])),
+        "family": str(candidate.get("family", "")),
+        "won": candidate.get("status") == "winner",
+        "x": float(cost[0]),
+        "x_low": cost[1],
+        "x_high": cost[2],
+        "accuracy": float(accuracy["value"]),
+        "low": accuracy.get("low"),
+        "high": accuracy.get("high"),
+    }
+
+
+def _draw_point(axes: Any, point: dict[str, Any], marker: str) -> None:
+    colour = ACCENT if point["won"] else INK
+    y = _error(point["accuracy"])
+    bars: dict[str, Any] = {}
+    if point["low"] is not None and point["high"] is not None:
+        bars["yerr"] = [[y - _error(point["high"])], [_error(point["low"]) - y]]
+    if point["x_low"] and point["x_high"]:
+        bars["xerr"] = [
+            [max(0, point["x"] - point["x_low"])],
+            [max(0, point["x_high"] - point["x"])],
+        ]
+    axes.errorbar(
+        point["x"], y, **bars, fmt=marker, color=colour, ecolor=ACCENT if point["won"] else FAINT,
+        elinewidth=0.9, markersize=7.5 if point["won"] else 4.5, zorder=4 if point["won"] else 3,
+        markerfacecolor=ACCENT if point["won"] else PAPER, markeredgewidth=1.1,
+    )  # fmt: skip
+
+
+def _draw_front(axes: Any, points: list[dict[str, Any]]) -> None:
+    """A staircase: what accuracy each cost buys."""
+    front: list[dict[str, Any]] = []
+    for point in sorted(points, key=lambda p: (p["x"], -p["accuracy"])):
+        if not front or point["accuracy"] > front[-1]["accuracy"]:
+            front.append(point)
+    axes.step(
+        [p["x"] for p in front], [_error(p["accuracy"]) for p in front],
+        where="post", color=ACCENT, linewidth=1.1, alpha=0.7, zorder=2,
+    )  # fmt: skip
+
+
+def _label(axes: Any, points: list[dict[str, Any]], barrier: float | None = None) -> None:
+    """Names beside points, the best first, each at the first of a few places that is free: not on
+    a point, another name, or the line at x = `barrier`."""
+    taken = [_place(axes, p, -4, -4, width=8.0) for p in points]
+    if barrier:
+        x = _place(axes, {"x": barrier, "accuracy": 0.5}, -1, 0, width=2.0)
+        taken.append((x[0], -1e9, x[2], 1e9))
+    for point in sorted(points, key=lambda p: (not p["won"], -p["accuracy"])):
+        width = 5.2 * len(point["name"])
+        options = [(7, 5), (7, -11), (-7 - width, 5), (-7 - width, -11), (7, 14), (7, -20)]
+        for dx, dy in options:
+            box = _place(axes, point, dx, dy, width)
+            if _inside(axes, box) and not any(_overlap(box, other) for other in taken):
+                break
+        else:
+            continue
+        taken.append(box)
+        axes.annotate(
+            point["name"], (point["x"], _error(point["accuracy"])), xytext=(dx, dy),
+            textcoords="offset points", color=ACCENT if point["won"] else INK,
+            fontweight="bold" if point["won"] else "normal", zorder=5,
+        )  # fmt: skip
+
+
+Box = tuple[float, float, float, float]
+
+
+def _place(axes: Any, point: dict[str, Any], dx: float, dy: float, width: float) -> Box:
+    """(left, bottom, right, top) in points of a label `dx`, `dy` from its point."""
+    x, y = axes.transData.transform((point["x"], _error(point["accuracy"])))
+    scale = 72 / axes.figure.dpi
+    left, bottom = x * scale + dx, y * scale + dy
+    return left, bottom, left + width, bottom + 8.0
+
+
+def _inside(axes: Any, box: Box) -> bool:
+    frame = axes.get_window_extent().extents * 72 / axes.figure.dpi
+    return bool(
+        box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] + 8 and box[3] <= frame[3]
+    )
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+# -- scales ------------------------------------------------------------------------------------
+
+
+def _error(accuracy: float) -> float:
+    """The error's logarithm; an error of none is drawn as one in twenty thousand."""
+    return math.log10(max(1 - accuracy, 5e-5))
+
+
+def _scale_accuracy(axes: Any, accuracies: list[float]) -> None:
+    worst, best = max(map(_error, accuracies)), min(map(_error, accuracies))
+    room = max(0.12, 0.14 * (worst - best))
+    low, high = worst + room, best - room
+    ticks = [t for t in TICKS if high <= _error(t / 100) <= low]
+    if len(ticks) < 3:
+        spread = np.linspace(1 - 10 ** (low - room / 2), 1 - 10 ** (high + room / 2), 4)
+        ticks = sorted({round(100 * float(value), 1) for value in spread})
+    axes.set_ylim(low, high)
+    axes.set_yticks([_error(t / 100) for t in ticks], [f"{t:g}" for t in ticks])
+
+
+def _scale_cost(axes: Any, values: list[float]) -> None:
+    """Logarithmic where the costs span a decade; plain numbers, never 10^2."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = min(values), max(values)
+    if high > 8 * low:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.7, high * 1.9)
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 3)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        room = 0.15 * (high - low) or 0.2 * high
+        axes.set_xlim(max(0.0, low - room), high + 1.6 * room)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+# -- drawing -----------------------------------------------------------------------------------
+
+
+def _axes(x: str, y: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> Any:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[:].set_color(FAINT)
+    axes.tick_params(which="both", colors=INK, length=3, color=FAINT)
+    axes.grid(True, color=FAINT, linewidth=0.5, alpha=0.35)
+    return axes
+
+
+def _tint(shares: np.ndarray) -> np.ndarray:
+    """(K, K) shares -> one blue, ever more opaque: it darkens white paper and lightens black."""
+    image = np.empty((*shares.shape, 4), np.uint8)
+    image[..., :3] = (0x2F, 0x7F, 0xC1)
+    image[..., 3] = np.rint(255 * np.where(shares > 0, 0.06 + 0.94 * shares, 0))
+    return image
+
+
+def _short(name: str, most: int = 14) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _svg(figure: Any, name: str) -> str:
+    import matplotlib
+
+    settings: Any = {"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9.5}
+    buffer = io.StringIO()
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # letters stay letters: the page's font draws those that matplotlib's has no glyph for
+        warnings.filterwarnings("ignore", message="Glyph")
+        for text in figure.findobj(matplotlib.text.Text):
+            text.set_fontsize(9.5)
+            text.set_parse_math(False)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return _for_page(buffer.getvalue(), name)
+
+
+def _for_page(svg: str, name: str) -> str:
+    """The <svg> element alone, sized by the page, with ids of its own and the page's colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    return svg

@@ -1,0 +1,273 @@
+"""What a person reads of a choice: each figure as text, each candidate as a row, the verdict in
+words. The report and the terminal show the same texts, made here from the dict of choice.json.
+
+A figure that was predicted, not measured, is marked with "≈". A figure over its limit is `over`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from depthwise.measure.metric import readable
+
+__all__ = [
+    "LIMITS",
+    "NOTHING",
+    "Figure",
+    "Row",
+    "limits",
+    "percent",
+    "plain",
+    "promise",
+    "rows",
+    "verdict",
+]
+
+NOTHING = "–"
+PREDICTED = "≈"
+ORDER = ("winner", "trained", "stopped", "failed", "dropped", "untried")
+# field of the budget -> column it bounds, name in a sentence, unit
+LIMITS = {
+    "latency_ms": ("latency", "latency", "ms"),
+    "size_mb": ("size", "size", "MB"),
+    "memory_mb": ("memory", "peak memory", "MB"),
+    "energy_mj": ("energy", "energy", "mJ an item"),
+    "price_usd": ("price", "price", "USD"),
+}
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell: its text and interval without unit, whether predicted, whether over its limit;
+    `about`: where it is from; `tail`: what a limit is held against, if not the value itself."""
+
+    text: str = NOTHING
+    interval: str = ""
+    predicted: bool = False
+    over: bool = False
+    about: str = ""
+    tail: str = ""
+
+    def __str__(self) -> str:
+        return (PREDICTED if self.predicted else "") + self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate: `figures` by column name (accuracy, latency, ...), then where it ended."""
+
+    name: str
+    status: str
+    reason: str
+    pareto: bool
+    figures: dict[str, Figure]
+
+    @property
+    def is_winner(self) -> bool:
+        return self.status == "winner"
+
+
+def rows(record: Record) -> list[Row]:
+    """Every candidate, the winner first, then by how far it got and by accuracy."""
+    made = [_row(candidate, record.get("budget") or {}) for candidate in record["candidates"]]
+    accuracy = {c["name"]: _value(accuracy_of(c)) for c in record["candidates"]}
+
+    def place(row: Row) -> tuple[int, float]:
+        rank = ORDER.index(row.status) if row.status in ORDER else len(ORDER)
+        return rank, -(accuracy[row.name] or 0.0)
+
+    return sorted(made, key=place)
+
+
+def accuracy_of(candidate: Record) -> Record | None:
+    """The accuracy that candidates are compared by: on the validation part, else the card's."""
+    return candidate.get("validation_accuracy") or (candidate.get("scorecard") or {}).get(
+        "accuracy"
+    )
+
+
+def _row(candidate: Record, budget: Record) -> Row:
+    card = candidate.get("scorecard") or {}
+    bounds = {LIMITS[name][0]: value for name, value in budget.items() if name in LIMITS}
+    cost = (card.get("hardware_cost") or {}).get("details") or {}
+    memory_predicted = cost.get("peak_memory_how") == "predicted"
+    figures = {
+        "accuracy": share(accuracy_of(candidate)),
+        "latency": _latency(card.get("latency"), bounds.get("latency")),
+        "throughput": number(card.get("throughput")),
+        "energy": number(card.get("energy"), bounds.get("energy")),
+        "size": megabytes(cost.get("weight_bytes"), bounds.get("size")),
+        "memory": megabytes(cost.get("peak_memory_bytes"), bounds.get("memory"), memory_predicted),
+        "price": number(card.get("hardware_cost"), bounds.get("price")),
+        "flexibility": support(card.get("flexibility")),
+    }
+    return Row(
+        name=plain(str(candidate["name"])),
+        status=str(candidate.get("status", "untried")),
+        reason=plain(str(candidate.get("reason") or "")),
+        pareto=bool(candidate.get("pareto")),
+        figures=figures,
+    )
+
+
+def _latency(metric: Record | None, limit: float | None) -> Figure:
+    """The median; the limit is held against the 95th percentile where that was measured."""
+    figure, tail = number(metric, limit), ((metric or {}).get("details") or {}).get("p95")
+    if not tail:
+        return figure
+    return replace(figure, tail=f"p95 {readable(tail)}", over=limit is not None and tail > limit)
+
+
+# -- one figure --------------------------------------------------------------------------------
+
+
+def share(metric: Record | None) -> Figure:
+    """A fraction as per cent with its interval: "98.4" ("97.1-99.2")."""
+    value = _value(metric)
+    if metric is None or value is None:
+        return Figure()
+    digits = 2 if value >= 0.99 else 1
+    low, high = metric.get("low"), metric.get("high")
+    interval = "" if low is None or high is None else f"{low:.{digits}%}–{high:.{digits}%}"
+    return Figure(
+        f"{value:.{digits}%}".rstrip("%"),
+        interval.replace("%", ""),
+        metric.get("how") == "predicted",
+        about=str(metric.get("source", "")),
+    )
+
+
+def number(metric: Record | None, limit: float | None = None) -> Figure:
+    value = _value(metric)
+    if metric is None or value is None:
+        return Figure()
+    low, high = metric.get("low"), metric.get("high")
+    interval = "" if low is None or high is None else f"{readable(low)}–{readable(high)}"
+    predicted = metric.get("how") == "predicted"
+    over = limit is not None and value > limit
+    return Figure(readable(value), interval, predicted, over, str(metric.get("source", "")))
+
+
+def megabytes(count: float | None, limit: float | None = None, predicted: bool = False) -> Figure:
+    if count is None:
+        return Figure()
+    over = limit is not None and count / 1e6 > limit
+    return Figure(readable(count / 1e6), predicted=predicted, over=over)
+
+
+def support(metric: Record | None) -> Figure:
+    """The support matrix as "7/8": cells that ran and agreed, of all."""
+    if metric is None:
+        return Figure()
+    cells = (metric.get("details") or {}).get("cells") or []
+    if not cells:
+        return share(metric)
+    return Figure(f"{sum(bool(c.get('ok')) for c in cells)}/{len(cells)}")
+
+
+def percent(metric: Record | None) -> str:
+    """ "98.4 % (95 % interval 97.1–99.2)"; the spaces before % do not break."""
+    figure = share(metric)
+    interval = f" (95\N{NO-BREAK SPACE}% interval {figure.interval})" if figure.interval else ""
+    return f"{figure}\N{NO-BREAK SPACE}%{interval}"
+
+
+def plain(text: str) -> str:
+    """Names are hostile: no control characters, no line breaks, no terminal escapes."""
+    return "".join(ch if ch.isprintable() else "?" for ch in text)
+
+
+def _value(metric: Record | None) -> float | None:
+    value = metric.get("value") if metric else None
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+# -- in words ----------------------------------------------------------------------------------
+
+
+def limits(record: Record) -> list[str]:
+    """["latency at most 2 ms", ...]: the limits that were given."""
+    budget = record.get("budget") or {}
+    return [
+        f"{name} at most {value:g} {unit}"
+        for key, (_, name, unit) in LIMITS.items()
+        if (value := budget.get(key)) is not None
+    ]
+
+
+def winner_of(record: Record) -> Record | None:
+    found = [c for c in record["candidates"] if c["name"] == record.get("winner")]
+    return found[0] if found else None
+
+
+def verdict(record: Record) -> str:
+    """One paragraph: which network to ship, what it costs, and why it and no other."""
+    winner = winner_of(record)
+    if winner is None:
+        return _nearest_miss(record)
+    return f"Ship {plain(winner['name'])}. {promise(record, winner)}"
+
+
+def promise(record: Record, winner: Record) -> str:
+    """What the network to ship does and costs, and why it is the one: "It gets 98.4 % ..."."""
+    return f"{_does(record, winner)} {_why(record, winner)}"
+
+
+def _does(record: Record, winner: Record) -> str:
+    figures = _row(winner, {}).figures
+    test = record.get("test") or (winner.get("scorecard") or {}).get("accuracy")
+    said = []
+    if test:
+        items = (test.get("details") or {}).get("items")
+        unseen = f"{items:,} test items" if items else "test items"
+        said.append(f"It gets {percent(test)} of {unseen} right that no choice had seen.")
+    costs = [
+        ("answers in {} ms", "latency"),
+        ("weighs {} MB", "size"),
+        ("spends {} mJ an item", "energy"),
+    ]
+    known = [
+        text.format(("about " if figures[key].predicted else "") + figures[key].text)
+        for text, key in costs
+        if figures[key].text != NOTHING
+    ]
+    where = plain(str((record.get("device") or {}).get("name", "the device")))
+    if known:
+        said.append(f"On {where} it {_listed(known)}.")
+    return " ".join(said)
+
+
+def _why(record: Record, winner: Record) -> str:
+    trained = sum(c.get("status") in ("winner", "trained") for c in record["candidates"])
+    dropped = sum(c.get("status") == "dropped" for c in record["candidates"])
+    given = _listed(limits(record))
+    under = f" under your limits ({given})" if given else ""
+    reason = _sentence(plain(str(winner.get("reason") or "")))
+    said = f"Of {len(record['candidates'])} candidates{under}, {trained} were trained to the end"
+    said += f" and {dropped} dropped before any training" if dropped else ""
+    return f"{reason} {said}.".strip()
+
+
+def _nearest_miss(record: Record) -> str:
+    miss = record.get("nearest_miss") or {}
+    if miss.get("advice"):
+        return _sentence(plain(str(miss["advice"])))
+    given = _listed(limits(record))
+    return f"No candidate meets the limits ({given})." if given else "No candidate was chosen."
+
+
+def _listed(parts: list[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -1,0 +1,323 @@
+"""report.html: the evidence for one choice on one page, in one file.
+
+What is shown is the dict of choice.json and nothing else; the same dict gives the same bytes. The
+page asks the network for nothing and runs no script. Every name in it (files, classes, devices)
+goes through the template's escaping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from depthwise.checkpoint import write_atomically
+from depthwise.measure.metric import readable
+from depthwise.ship import charts
+from depthwise.ship.figures import (
+    LIMITS,
+    accuracy_of,
+    limits,
+    megabytes,
+    number,
+    percent,
+    plain,
+    promise,
+    rows,
+    share,
+    verdict,
+    winner_of,
+)
+
+__all__ = ["render_report", "write_report"]
+
+MOST_PROBLEMS, MOST_MISTAKES, MOST_CLASSES = 50, 60, 200
+DEVICE_FIGURES = {  # field -> what it is called, unit
+    "cores": ("cores", ""),
+    "clock_ghz": ("clock", "GHz"),
+    "peak_gflops": ("peak, 32-bit float", "GFLOP/s"),
+    "peak_gflops_bf16": ("peak, bfloat16", "GFLOP/s"),
+    "peak_gops_int8": ("peak, 8-bit integer", "GOP/s"),
+    "memory_mb": ("memory", "MB"),
+    "flash_mb": ("flash", "MB"),
+    "bandwidth_gb_s": ("memory bandwidth", "GB/s"),
+    "busy_watts": ("power under load", "W"),
+    "battery_wh": ("battery", "Wh"),
+    "price_usd": ("price", "USD"),
+}
+CONFIDENCE = {"A": "measured", "B": "vendor or press", "C": "derived or assumed"}
+Record = Mapping[str, Any]
+
+
+def write_report(record: dict[str, Any], path: Path) -> Path:
+    """Write the report of a choice, the dict of choice.json, to `path` in one step.
+
+    Raises InputError naming the path where it cannot be written.
+    """
+    page = render_report(record)
+    write_atomically(Path(path), lambda scratch: scratch.write_text(page, encoding="utf-8"))
+    return Path(path)
+
+
+def render_report(record: Record) -> str:
+    """The page as text."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_file),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = lambda value: plain(str(value))
+    page = environment.get_template("report.html").render(_context(record))
+    # a file name may hold bytes that are no text: they must not stop the report from being written
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _file(name: str) -> str:
+    return resources.files("depthwise.ship").joinpath(name).read_text("utf-8")
+
+
+def _context(record: Record) -> dict[str, Any]:
+    winner = winner_of(record)
+    table = rows(record)
+    return {
+        "css": _file("report.css"),
+        "record": record,
+        "verdict": promise(record, winner) if winner else verdict(record),
+        "highlights": _highlights(record, winner) if winner else [],
+        "rows": table,
+        "limits": limits(record),
+        "columns": _columns(record, table),
+        "charts": _charts(record, winner),
+        "confused": _most_confused(record, winner),
+        "mistakes": (record.get("mistakes") or [])[:MOST_MISTAKES],
+        "recalls": _recalls(record, winner),
+        "problems": (record["dataset"].get("problems") or [])[:MOST_PROBLEMS],
+        # few pixels are shown as squares, as the network sees them; photographs are smoothed
+        "tiny": max([0, *(record["dataset"].get("input_shape") or [])[-2:]]) < 96,
+        "shape": " × ".join(map(str, record["dataset"].get("input_shape") or [])),
+        "class_names": record["dataset"]["classes"][:MOST_CLASSES],
+        "device": _device(record.get("device") or {}),
+        "support": _support(winner),
+        "winner": winner,
+    }
+
+
+# -- the figures of the winner -----------------------------------------------------------------
+
+
+def _highlights(record: Record, winner: Record) -> list[dict[str, str]]:
+    """The six metrics of the network to ship: name, value, unit, and one line on each."""
+    card = winner.get("scorecard") or {}
+    cost = (card.get("hardware_cost") or {}).get("details") or {}
+    test = record.get("test") or card.get("accuracy")
+    named = [
+        ("accuracy", share(test), "%", _accuracy_note(test)),
+        ("latency", number(card.get("latency")), "ms", _latency_note(card.get("latency"))),
+        ("throughput", number(card.get("throughput")), "items/s", _batch_note(card)),
+        ("energy", number(card.get("energy")), "mJ an item", _energy_note(card.get("energy"))),
+        ("hardware cost", megabytes(cost.get("weight_bytes")), "MB", _cost_note(cost)),
+        ("flexibility", share(card.get("flexibility")), "%", _support_note(card)),
+    ]
+    return [
+        {"name": name, "value": str(figure), "unit": unit, "note": note}
+        for name, figure, unit, note in named
+        if figure.text != "–"
+    ]
+
+
+def _accuracy_note(metric: Record | None) -> str:
+    items = ((metric or {}).get("details") or {}).get("items")
+    on = f" on {items:,} test items" if items else ""
+    return f"95 % interval {share(metric).interval}{on}"
+
+
+def _latency_note(metric: Record | None) -> str:
+    details = (metric or {}).get("details") or {}
+    tails = [f"{p} {readable(details[p])}" for p in ("p95", "p99") if details.get(p)]
+    return ", ".join(["p50, one item at a time", *tails, _how(metric)])
+
+
+def _batch_note(card: Record) -> str:
+    batch = ((card.get("throughput") or {}).get("details") or {}).get("batch")
+    return (f"in batches of {batch}, " if batch else "") + _how(card.get("throughput"))
+
+
+def _energy_note(metric: Record | None) -> str:
+    charge = ((metric or {}).get("details") or {}).get("items_per_charge")
+    items = f"{readable(charge)} items a battery charge, " if charge else ""
+    return f"{items}{_how(metric)} ({number(metric).interval})"
+
+
+def _cost_note(cost: Record) -> str:
+    parts = []
+    if cost.get("parameters"):
+        parts.append(f"{cost['parameters']:,} weights")
+    if cost.get("peak_memory_bytes") is not None:
+        parts.append(f"peak memory {megabytes(cost['peak_memory_bytes'])} MB")
+    if cost.get("usd_per_million_items"):
+        parts.append(f"{cost['usd_per_million_items']:.2g} USD a million items")
+    return ", ".join(parts)
+
+
+def _support_note(card: Record) -> str:
+    cells = ((card.get("flexibility") or {}).get("details") or {}).get("cells") or []
+    return f"{sum(bool(c.get('ok')) for c in cells)} of {len(cells)} ways to run it agree"
+
+
+def _how(metric: Record | None) -> str:
+    return str((metric or {}).get("how", ""))
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def _columns(record: Record, table: list[Any]) -> list[dict[str, str]]:
+    """The columns of the candidates: key, heading, unit, and the limit on it; price only if it is
+    limited, for it is the same for all."""
+    columns = [
+        ("accuracy", "Accuracy", "% of validation"),
+        ("latency", "Latency", "ms, p50"),
+        ("throughput", "Throughput", "items/s"),
+        ("energy", "Energy", "mJ an item"),
+        ("size", "Size", "MB"),
+        ("memory", "Peak memory", "MB"),
+        ("price", "Price", "USD"),
+        ("flexibility", "Flexibility", "ways that agree"),
+    ]
+    budget = record.get("budget") or {}
+    bounds = {LIMITS[k][0]: v for k, v in budget.items() if k in LIMITS and v is not None}
+    return [
+        {
+            "key": key,
+            "name": name,
+            "unit": unit,
+            "limit": f"≤ {bounds[key]:g}" if key in bounds else "",
+        }
+        for key, name, unit in columns
+        if key != "price" or key in bounds
+    ]
+
+
+def _support(winner: Record | None) -> dict[str, Any]:
+    """The support matrix: a row a runtime and precision, a column a batch size."""
+    metric = ((winner or {}).get("scorecard") or {}).get("flexibility") or {}
+    cells = (metric.get("details") or {}).get("cells") or []
+    batches = sorted({cell["batch"] for cell in cells})
+    matrix: dict[tuple[str, str], dict[int, Any]] = {}
+    for cell in cells:
+        matrix.setdefault((cell["runtime"], cell["precision"]), {})[cell["batch"]] = cell
+    return {"batches": batches, "rows": matrix}
+
+
+def _device(device: Record) -> list[tuple[str, str, str]]:
+    """(what, value with unit, where it is from) of each known figure."""
+    listed = []
+    for key, (name, unit) in DEVICE_FIGURES.items():
+        value = device.get(key)
+        if value is None:
+            continue
+        mark, origin = (device.get("sources") or {}).get(key, ["", ""])
+        source = f"{CONFIDENCE.get(mark, '')}: {origin}".strip(": ")
+        listed.append((name, f"{_number(value)} {unit}".strip(), source))
+    return listed
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else readable(value)
+
+
+def _report_of(record: Record, winner: Record | None) -> Record:
+    """Confusion and recalls of the test part, else of the winner's card."""
+    card = (winner or {}).get("scorecard") or {}
+    for metric in (record.get("test"), card.get("accuracy")):
+        if metric and (metric.get("details") or {}).get("confusion"):
+            return dict(metric["details"])
+    return {}
+
+
+def _most_confused(record: Record, winner: Record | None, most: int = 5) -> list[dict[str, Any]]:
+    classes, matrix = record["dataset"]["classes"], _report_of(record, winner).get("confusion", [])
+    pairs = [
+        {"truth": classes[i], "said": classes[j], "count": count}
+        for i, row in enumerate(matrix)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    return sorted(pairs, key=lambda pair: -pair["count"])[:most]
+
+
+def _recalls(record: Record, winner: Record | None, most: int = 5) -> list[tuple[str, str]]:
+    """The classes that are recognised worst, as (name, "92.6 %")."""
+    recalls = _report_of(record, winner).get("per_class") or {}
+    known = [(value, name) for name, value in recalls.items() if value is not None and value < 1]
+    return [
+        (name, f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%"))
+        for value, name in sorted(known)[:most]
+    ]
+
+
+# -- charts ------------------------------------------------------------------------------------
+
+
+def _charts(record: Record, winner: Record | None) -> list[dict[str, str]]:
+    """Each with its svg, caption, and a text for those who cannot see it."""
+    budget = record.get("budget") or {}
+    drawn = [
+        {
+            "svg": charts.trade_off(
+                record, _latency, "latency, ms: p50, whisker to p95", budget.get("latency_ms")
+            ),
+            "caption": "Accuracy bought with latency",
+            "alt": _alt(record, "latency", "ms", _latency),
+        },
+        {
+            "svg": charts.trade_off(record, _size, "size, MB", budget.get("size_mb")),
+            "caption": "Accuracy bought with size",
+            "alt": _alt(record, "size", "MB", _size),
+        },
+        {
+            "svg": charts.learning_curves(record),
+            "caption": "Learning, candidate by candidate",
+            "alt": "Line chart: validation accuracy of every trained candidate over its training.",
+        },
+    ]
+    matrix = _report_of(record, winner).get("confusion")
+    if matrix:
+        drawn.append(
+            {
+                "svg": charts.confusion(matrix, record["dataset"]["classes"]),
+                "caption": "What the winner takes for what, on the test part",
+                "alt": "Confusion matrix; its largest confusions are listed below the charts.",
+            }
+        )
+    return [chart for chart in drawn if chart["svg"]]
+
+
+def _alt(record: Record, what: str, unit: str, measure: Any) -> str:
+    told = [
+        f"{plain(c['name'])} {percent(accuracy_of(c))} at {readable(measure(c['scorecard'])[0])}"
+        for c in record["candidates"]
+        if accuracy_of(c) and c.get("scorecard") and measure(c["scorecard"])
+    ]
+    return f"Scatter chart of accuracy against {what} in {unit}: {'; '.join(told)}."
+
+
+def _latency(card: Record) -> tuple[float, float | None, float | None] | None:
+    metric = card.get("latency")
+    if not metric or metric.get("value") is None:
+        return None
+    return (
+        metric["value"],
+        metric.get("low"),
+        (metric.get("details") or {}).get("p95") or metric.get("high"),
+    )
+
+
+def _size(card: Record) -> tuple[float, None, None] | None:
+    count = ((card.get("hardware_cost") or {}).get("details") or {}).get("weight_bytes")
+    return (count / 1e6, None, None) if count else None

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from made_record import fraction, make_record, metric
+
+from depthwise.ship import figures
+
+
+def test_a_fraction_reads_as_per_cent_with_two_decimals_above_99():
+    assert str(figures.share({"value": 0.984, "how": "measured"})) == "98.4"
+    assert str(figures.share({"value": 0.99631, "how": "measured"})) == "99.63"
+
+
+def test_a_prediction_is_marked_and_a_measurement_is_not():
+    assert str(figures.number(metric(1.5, "ms"))) == "1.50"
+    assert str(figures.number(metric(1.5, "ms", "predicted"))) == "≈1.50"
+
+
+def test_an_unknown_figure_is_a_dash_never_a_number():
+    assert str(figures.number({"value": None, "how": "counted"})) == "–"
+    assert str(figures.number(None)) == "–"
+    assert str(figures.megabytes(None)) == "–"
+
+
+def test_a_measured_latency_is_held_against_its_limit_by_its_95th_percentile():
+    # cnn-l of the record: p50 1.6 ms, p95 1.4 times that = 2.24 ms, the limit is 2 ms
+    rows = {row.name: row.figures for row in figures.rows(make_record())}
+    assert rows["cnn-l"]["latency"].over and rows["cnn-l"]["latency"].tail == "p95 2.24"
+    assert not rows["cnn-m"]["latency"].over  # p95 0.87 ms
+
+
+def test_size_over_its_limit_is_marked_and_memory_without_a_limit_is_not():
+    rows = {row.name: row.figures for row in figures.rows(make_record())}
+    assert rows["cnn-xl"]["size"].over and not rows["cnn-xl"]["memory"].over
+    assert not rows["cnn-m"]["size"].over
+
+
+def test_rows_begin_with_the_winner_and_go_down_in_accuracy():
+    names = [row.name for row in figures.rows(make_record())]
+    assert names[:3] == ["cnn-m", "cnn-s", "cnn-xs"]
+    assert names[-1] == "dnn-xl"
+
+
+def test_the_verdict_leaves_out_what_nobody_knows():
+    record = make_record()
+    card = record["candidates"][0]["scorecard"]
+    card["energy"] = {"value": None, "unit": "mJ", "how": "predicted"}
+    assert "mJ" not in figures.verdict(record)
+    assert "0.620 ms and weighs 0.560 MB" in figures.verdict(record)
+
+
+def test_the_interval_of_the_verdict_is_that_of_the_test_part():
+    record = make_record()
+    record["test"] = fraction(0.5, 4)  # 0.5 +- 1.96 * sqrt(0.25 / 4) = 0.01 .. 0.99
+    assert "50.0\xa0% (95\xa0% interval 1.0–99.0) of 4 test items" in figures.verdict(record)
+
+
+def test_control_characters_of_names_never_reach_a_terminal():
+    assert figures.plain("a\x1b[31mb\nc\x07") == "a?[31mb?c?"
+    assert figures.plain("naïve 猫") == "naïve 猫"

@@ -1,0 +1,187 @@
+"""The page as the standard library's HTML parser sees it, which is what a browser would see."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from made_record import make_record, nothing_fits
+from PIL import Image
+
+from depthwise.errors import InputError
+from depthwise.ship.report import render_report, write_report
+
+VOID = {"meta", "img", "br", "link", "path", "use"}
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text by enclosing tag, and whether every tag was closed."""
+
+    def __init__(self, text: str):
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.badly_nested: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.badly_nested.append(tag)
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.words += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words.split())
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(render_report(make_record()))
+
+
+def test_every_tag_is_closed_and_every_id_is_unique(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert page.badly_nested == [] and page.open == []
+    assert len(ids) == len(set(ids)) > 100
+
+
+def test_the_page_asks_the_network_for_nothing_and_runs_nothing(page):
+    assert not {"script", "link", "iframe", "object", "form", "base"} & {t for t, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "xlink:href", "action"):
+            if name in attributes:
+                assert attributes[name].startswith(("data:image/png;base64,", "#")), (tag, name)
+    assert "@import" not in render_report(make_record())
+
+
+def test_the_verdict_names_the_winner_its_test_accuracy_latency_size_energy_and_limits(page):
+    for said in (
+        "Ship cnn-m",
+        "97.0 % (95 % interval 95.0–99.1) of 270 test items",
+        "answers in 0.620 ms, weighs 0.560 MB and spends about 3.10 mJ an item",
+        "latency at most 2 ms and size at most 1 MB",
+    ):
+        assert said in page.text
+
+
+def test_every_candidate_is_there_with_its_status_and_reason(page):
+    for candidate in make_record()["candidates"]:
+        assert candidate["name"] in page.text
+        assert f"{candidate['status']} {candidate['reason']}" in page.text
+
+
+def test_a_choice_that_nothing_fits_says_so_and_which_limit_to_relax():
+    page = Page(render_report(nothing_fits()))
+    assert "Nothing fits" in page.text
+    assert "Relax it: --max-latency-ms 0.042." in page.text
+    assert "Its mistakes" not in page.text and "Where " not in page.text
+
+
+def test_hostile_names_are_shown_and_not_run():
+    record = make_record()
+    record["dataset"].update(name=HOSTILE, classes=[HOSTILE] * 10, source=HOSTILE)
+    record["dataset"]["problems"][0].update(kind=HOSTILE, where=HOSTILE, detail=HOSTILE)
+    record["mistakes"][0].update(truth=HOSTILE, predicted=HOSTILE)
+    record["device"]["name"] = record["command"] = HOSTILE
+    record["candidates"][0].update(name=HOSTILE, reason=HOSTILE)
+    record["winner"] = HOSTILE
+    page = Page(render_report(record))
+    assert page.text.count(HOSTILE) > 10
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+
+
+def test_class_names_that_look_like_mathematics_or_hold_escapes_are_drawn_as_they_are():
+    record = make_record()
+    record["dataset"]["classes"] = [r"$\frac{", "a\x1b[31mred", "猫", "\udcff", *"456789"]
+    text = render_report(record)
+    assert "猫" in text and r"$\frac{" in text
+    assert "\x1b" not in text and text.encode("utf-8")
+
+
+def test_charts_take_the_colours_of_the_page_and_keep_their_letters_as_text(page):
+    text = render_report(make_record())
+    svgs = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(svgs) == 4
+    for svg in svgs:
+        assert "var(--ink)" in svg and "#01010" not in svg and "<text" in svg
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_every_chart_and_picture_has_words_for_those_who_cannot_see_it(page):
+    images = [a for tag, a in page.tags if tag == "img" or a.get("role") == "img"]
+    assert len(images) == 4 + 7
+    assert all(a.get("alt") or a.get("aria-label") for a in images)
+    assert all("scope" in a for tag, a in page.tags if tag == "th")
+
+
+def test_pictures_of_mistakes_are_whole_pngs(page):
+    sources = [a["src"] for tag, a in page.tags if tag == "img"]
+    for source in sources:
+        data = base64.b64decode(source.removeprefix("data:image/png;base64,"))
+        assert Image.open(io.BytesIO(data)).size == (8, 8)
+
+
+def test_the_same_record_gives_the_same_bytes(tmp_path):
+    first = write_report(make_record(), tmp_path / "a.html")
+    second = write_report(make_record(), tmp_path / "b.html")
+    assert first == tmp_path / "a.html"
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_record_with_only_untried_candidates_still_makes_a_page():
+    record = nothing_fits()
+    for candidate in record["candidates"]:
+        candidate.update(scorecard=None, status="untried")
+    record.update(nearest_miss=None, device=None, versions=None)
+    assert "Nothing fits" in Page(render_report(record)).text
+
+
+def test_an_interrupted_run_says_that_it_was():
+    record = {**make_record(), "complete": False}
+    assert "interrupted" in Page(render_report(record)).text
+
+
+def test_a_folder_in_the_place_of_the_report_is_one_clear_error(tmp_path):
+    with pytest.raises(InputError, match="cannot write"):
+        write_report(make_record(), tmp_path)
+    assert list(tmp_path.parent.glob(".*tmp*")) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        write_report(make_record(), tmp_path / "out" / "report.html")
+
+
+def test_a_table_of_data_has_mistakes_without_pictures():
+    record = make_record()
+    record["dataset"].update(kind="table", input_shape=[64])
+    for mistake in record["mistakes"]:
+        mistake["png"] = None
+    page = Page(render_report(record))
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert "said 3, is 2" in page.text
+
+
+def test_the_report_is_one_file_beside_nothing_else(tmp_path: Path):
+    write_report(make_record(), tmp_path / "new" / "report.html")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["report.html"]
