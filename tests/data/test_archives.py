@@ -126,7 +126,7 @@ def small_zip():
 SMALL = small_zip()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(SMALL) - 1), st.binary(min_size=1, max_size=4))
 def test_a_damaged_zip_gives_files_or_one_data_error(place, damage):
     import tempfile

@@ -128,3 +128,11 @@ def test_cached_inputs_cannot_be_changed_by_accident(tmp_path):
     load(tmp_path)
     with pytest.raises(ValueError, match="read-only"):
         load(tmp_path).inputs[0] = 0
+
+
+def test_what_a_killed_start_left_is_swept_away_after_a_day(tmp_path, private_cache):
+    (old := private_cache / "decoded" / "abc.killed").mkdir(parents=True)
+    (young := private_cache / "decoded" / "def.busy").mkdir()
+    os.utime(old, (0, time.time() - 90_000))
+    load(make_folder(tmp_path))
+    assert young.exists() and not old.exists()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthwise.data.load import load
+from depthwise.data.readers import table
 from depthwise.data.readers.table import parse
 from depthwise.errors import DataError
 
@@ -108,6 +109,34 @@ def test_a_wrong_table_says_what_where_and_how(text, label, what):
 def test_text_that_is_not_utf8_says_at_which_byte():
     with pytest.raises(DataError, match="byte 10"):
         parse("a,label\n1,é\n".encode("latin-1"), "d.csv")
+
+
+@pytest.mark.parametrize("header", ["a,label,b\n", ""])
+def test_the_quick_way_for_large_tables_reads_the_same(monkeypatch, header):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.4g},{k % 3},{b}" for k, (a, b) in enumerate(rng.normal(0, 99, (200, 2)))]
+    text = (header + "\n".join(rows)).encode()
+    label = "label" if header else "column 2"
+    careful = parse(text, "d.csv", label)
+    monkeypatch.setattr(table, "LARGE_BYTES", 0)
+    monkeypatch.setattr(table, "_raw", None)  # the careful way is barred
+    quick = parse(text, "d.csv", label)
+    assert np.array_equal(quick.inputs, careful.inputs) and quick.classes == careful.classes
+    assert np.array_equal(quick.labels, careful.labels)
+    assert quick.item_name(0) == careful.item_name(0)
+
+
+@pytest.mark.parametrize("row", ["1,,0", "inf,1,0", "1,2", "x,1,0", "1,0.5,0"])
+def test_what_the_quick_way_cannot_read_is_left_to_the_careful_one(monkeypatch, row):
+    text = ("a,b,label\n" + "1,2,0\n3,4,1\n" * 5 + row + "\n").encode()
+    outcomes = []
+    for large in (10**9, 0):
+        monkeypatch.setattr(table, "LARGE_BYTES", large)
+        try:
+            outcomes.append(parse(text, "d.csv", "b" if row == "1,0.5,0" else None).classes)
+        except DataError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = ["Draft", "cache_root", "get", "key_of"]
 
 VERSION = 1
 _SPOTS, _SPOT_BYTES = 64, 4096
+_DRAFT_SECONDS = 24 * 3600
 
 
 def cache_root() -> Path:
@@ -65,6 +67,7 @@ class Draft:
         self.trouble = ""
         try:
             self._final.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(self._final.parent)
             self._folder = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=self._final.parent))
         except OSError as error:
             self._give_up(error)
@@ -103,6 +106,13 @@ class Draft:
     def _give_up(self, error: OSError) -> None:
         self.trouble = f"{self._final.parent} cannot be written ({error.strerror or error})"
         self.discard()
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what starts that were killed left unfinished a day ago or earlier."""
+    for draft in parent.glob("*.*"):
+        if draft.stat().st_mtime < time.time() - _DRAFT_SECONDS:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _folder(key: str) -> Path:

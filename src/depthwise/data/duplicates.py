@@ -31,7 +31,6 @@ GRID_DISTANCE = {1: 0.05, 3: 0.10}
 MAX_MEAN_DIFFERENCE, MIN_CONTRAST = 16.0, 2.0
 _GRID, _FULL, _AXES, _NEIGHBOURS = 8, 32, 12, 4
 _BLOCK_BYTES = 1 << 20
-_PAIRS = 4096
 
 
 def row_keys(items: np.ndarray) -> np.ndarray:
@@ -153,7 +152,8 @@ def _close_pairs(points: np.ndarray, radius: float) -> np.ndarray:
 
 def _same_picture(images_u8: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """bool (P,): which pairs meet the rule at the top of this file."""
-    answers = [_compare(images_u8, pairs[k : k + _PAIRS]) for k in range(0, len(pairs), _PAIRS)]
+    step = 4 * _rows_in_block(images_u8)
+    answers = [_compare(images_u8, pairs[k : k + step]) for k in range(0, len(pairs), step)]
     return np.concatenate(answers) if answers else np.zeros(0, bool)
 
 

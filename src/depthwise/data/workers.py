@@ -62,23 +62,28 @@ def decode_apart(
 
     Raises Disagrees, and NoWorkers when it should be done here instead.
     """
-    starts, lock = iter(range(0, len(out), _CHUNK)), threading.Lock()
+    starts, lock, stop = iter(range(0, len(out), _CHUNK)), threading.Lock(), threading.Event()
 
     def feed(process: "subprocess.Popen[bytes]") -> dict[int, str]:
         broken: dict[int, str] = {}
-        while True:
+        while not stop.is_set():
             with lock:
                 start = next(starts, None)
             if start is None:
-                return broken
-            found = _exchange(process, start, read, out[start : start + _CHUNK], expected)
-            broken.update(found)
+                break
+            try:
+                part = out[start : start + _CHUNK]
+                broken.update(_exchange(process, start, read, part, expected))
+            except BaseException:
+                stop.set()
+                raise
+        return broken
 
     with _processes(workers) as processes, ThreadPoolExecutor(workers) as pool:
         try:
             results = list(pool.map(feed, processes))
         except BaseException:
-            starts = iter(())
+            stop.set()
             for process in processes:
                 process.kill()
             raise
