@@ -120,8 +120,8 @@ def _others(tree: Tree, pictures: list[str]) -> list[Problem]:
 def _nothing_found(tree: Tree, names: list[str]) -> str:
     if names:
         return (
-            f"{tree.where} holds pictures ({len(names):,}) but no class folders; put the pictures of "
-            "each class into a folder named after it."
+            f"{tree.where} holds pictures ({len(names):,}) but no class folders; put the pictures "
+            "of each class into a folder named after it."
         )
     held = f"holds {len(tree.sizes):,} files but no pictures" if tree.sizes else "is empty"
     return f"{tree.where} {held}; expected one folder of pictures for each class."
