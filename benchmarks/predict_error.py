@@ -3,9 +3,10 @@
     python benchmarks/predict_error.py [--rounds 2] [--refresh]
 
 Networks with random weights are counted, predicted, then timed with the threads that are faster
-now (one, if others held the cores when the machine was measured); the error is |predicted - measured| / measured, for the time at batch 1, items a second, and
-the peak of memory. First the library's ladder, then networks made otherwise. The lines below a
-table hold its median errors; the target is 25 %.
+now (one, if others held the cores when the machine was measured). The error is |predicted -
+measured| / measured, for the time at batch 1, items a second, and the peak of memory. First the
+library's ladder, then networks made otherwise. The lines below a table hold its
+median errors; the target is 25 %.
 """
 
 import argparse
