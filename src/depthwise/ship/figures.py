@@ -177,6 +177,12 @@ def percent(metric: Record | None) -> str:
     return f"{figure}\N{NO-BREAK SPACE}%{interval}"
 
 
+def accuracy_line(metric: Record) -> str:
+    """ "98.4 % (95 % interval 97.1–99.2) of 270 items"."""
+    items = (metric.get("details") or {}).get("items")
+    return percent(metric) + (f" of {items:,} items" if items else "")
+
+
 def plain(text: str) -> str:
     """Names are hostile: no control characters, no line breaks, no terminal escapes."""
     return "".join(ch if ch.isprintable() else "?" for ch in text)

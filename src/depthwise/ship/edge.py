@@ -1,0 +1,111 @@
+"""Where the command line meets the person: what is told on stderr, what is asked of options before
+anything is computed, and how an error becomes one line and an exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from depthwise.errors import DepthwiseError, InputError
+from depthwise.progress import as_clock
+
+__all__ = [
+    "fail",
+    "image_side",
+    "print_json",
+    "require_folder",
+    "require_positive",
+    "say",
+    "survive_any_name",
+    "teller",
+]
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """One line on stderr, whatever the text holds."""
+    line = "".join(ch if ch.isprintable() else " " for ch in text)
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Tells progress on stderr, with the time since the command began."""
+    began = time.monotonic()
+    if quiet:
+        return lambda text: None
+    return lambda text: say(f"[{as_clock(time.monotonic() - began)}] {text}")
+
+
+def survive_any_name() -> None:
+    """A file or class name that the terminal's encoding lacks must not stop a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def require_positive(option: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} must be above 0; got {value:g}. Leave it out for no limit.")
+
+
+def require_folder(out: str) -> None:
+    """That `out` is no file, and that it, or the nearest folder above it, can be written."""
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder.")
+    above = next((path for path in [folder, *folder.parents] if path.exists()), Path())
+    if not above.is_dir():
+        raise InputError(f"--out {out}: {above} is a file; give another folder.")
+    if not os.access(above, os.W_OK):
+        raise InputError(f"--out {out}: {above} cannot be written; give another folder.")
+
+
+def image_side(text: str | None) -> tuple[int, int] | None:
+    """ "32" or "24x32" as (height, width) in pixels."""
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise InputError(f"--image-size must be 32 or HEIGHTxWIDTH in pixels; got {text!r}.")
+    return int(sides[0]), int(sides[-1])
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+def fail(error: Exception) -> NoReturn:
+    """One line on stderr, and the exit code of this kind of error."""
+    if isinstance(error, DepthwiseError):
+        _leave(f"error: {error}", error.exit_code)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"error: {where}{error.strerror or error}.", InputError.exit_code)
+    if isinstance(error, MemoryError):
+        _leave("error: out of memory; use smaller data or --image-size.", InputError.exit_code)
+    _leave(
+        f"error: {type(error).__name__}: {error} (not foreseen: a mistake of depthwise's own; "
+        "--debug shows where)",
+        DepthwiseError.exit_code,
+    )
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # stdout itself is what failed: do not fail again at exit
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    say(message)
+    sys.exit(code)

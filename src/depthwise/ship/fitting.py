@@ -1,0 +1,140 @@
+"""One training run in a folder of its own, which the same command resumes.
+
+    fit.json                 what was asked for (data, family, settings), and the result at the end
+    checkpoint.safetensors   where training stands, while it runs
+    model.safetensors, model.json   the model, as `depthwise.load` reads it
+
+A folder that holds something else is left alone, a run that was asked for otherwise is refused,
+and a finished run gives its result again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthwise.catalog import find_family, load_model
+from depthwise.checkpoint import write_atomically
+from depthwise.data.dataset import Dataset
+from depthwise.errors import InputError
+from depthwise.estimator import Classifier, Watch
+from depthwise.measure.metric import Metric
+from depthwise.measure.scorecard import accuracy
+from depthwise.modelfile import versions
+
+__all__ = ["Fitted", "claim", "fit_in", "make_model"]
+
+RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
+
+
+@dataclass
+class Fitted:
+    """A trained model, its accuracy on the test part (None if interrupted), and how it came."""
+
+    model: Classifier
+    accuracy: Metric | None
+    how: str  # "finished now", "resumed", "finished before" or "interrupted"
+
+
+def make_model(family: str, settings: dict[str, Any]) -> Classifier:
+    """A family by its name with these settings; those that are None keep the family's own.
+
+    Raises InputError for an unknown family, and for a setting that the family does not have.
+    """
+    maker = find_family(family)
+    given = {name: value for name, value in settings.items() if value is not None}
+    known = maker().get_params(deep=False)
+    for name in given:
+        if name not in known:
+            raise InputError(f"{family} has no setting {name}; it has {', '.join(known)}.")
+    return maker(**given)
+
+
+def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None = None) -> Fitted:
+    """Train `model` on `data` in `folder`, or go on where the same call was stopped.
+
+    Raises InputError where the folder is a file, cannot be written, or holds something else.
+    """
+    request = _request(data, model)
+    known = claim(folder, request)
+    if known and known.get("result"):
+        return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
+    resumed = (folder / CHECKPOINT).exists()
+    _write(folder, request, None)
+    model.fit(data, checkpoint=folder / CHECKPOINT, watch=watch)
+    if model.history_.get("stopped") == "interrupted":
+        if not model.history_["epochs"]:
+            raise KeyboardInterrupt
+        model.save(folder)
+        return Fitted(model, None, "interrupted")
+    model.save(folder)
+    test = data.test
+    scored = accuracy(model, test.X, np.asarray(data.classes)[test.y])
+    _write(folder, request, scored.to_dict())
+    with contextlib.suppress(OSError):
+        (folder / CHECKPOINT).unlink()
+    return Fitted(model, scored, "resumed" if resumed else "finished now")
+
+
+def claim(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """What the folder already knows of this very run, or None if it is new or empty."""
+    try:
+        held = sorted(entry.name for entry in folder.iterdir())
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise InputError(f"--out {folder} is a file; give a folder.") from None
+    if not held:
+        return None
+    if RUN not in held:
+        raise InputError(
+            f"--out {folder} holds {held[0]}, which is not from depthwise fit; give another folder."
+        )
+    known = _known(folder / RUN)
+    differing = [key for key in request if known["request"].get(key) != request[key]]
+    if differing:
+        raise InputError(
+            f"--out {folder} holds a run with other {_difference(known['request'], request)}. "
+            "Give another folder, or delete that one."
+        )
+    return known
+
+
+def _request(data: Dataset, model: Classifier) -> dict[str, Any]:
+    asked = {
+        "data": data.fingerprint,
+        "family": model.family,
+        "settings": model.get_params(deep=False),
+        "depthwise": versions()["depthwise"],
+    }
+    return dict(json.loads(json.dumps(asked, default=str)))
+
+
+def _known(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {"request": dict(known["request"]), "result": known["result"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}). Delete {path.parent} to start again."
+        ) from None
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """ "settings (epochs 5, now 3)": what a run in the same folder was asked for otherwise."""
+    keys = [key for key in now if before.get(key) != now[key]]
+    if keys != ["settings"]:
+        return " and ".join(keys)
+    old, new = before["settings"], now["settings"]
+    changed = [k for k in new if old.get(k) != new[k]]
+    return "settings (" + ", ".join(f"{k} {old.get(k)}, now {new[k]}" for k in changed) + ")"
+
+
+def _write(folder: Path, request: dict[str, Any], result: dict[str, Any] | None) -> None:
+    text = json.dumps({"format": 1, "request": request, "result": result}, indent=1)
+    write_atomically(folder / RUN, lambda scratch: scratch.write_text(text, encoding="utf-8"))

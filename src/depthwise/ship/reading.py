@@ -1,0 +1,194 @@
+"""Files a model is asked about, brought to the model's own input exactly as the loader does.
+
+    a picture                        one item        for a model of images
+    .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D)
+    .csv, .tsv of numbers            a row an item   for a model of tables
+
+Content decides, not the suffix. Shapes: N items, C channels, H W image, D features.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthwise.data.formats import open_tree
+from depthwise.data.images import Unreadable, looks_like_picture, picture_pixels
+from depthwise.data.readers import arrays, npz
+from depthwise.data.refit import refit
+from depthwise.errors import DataError, InputError
+
+__all__ = ["Prediction", "predictions", "read_inputs"]
+
+BLOCK = 256  # pictures decoded before the model is asked about them
+LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one item: `ranked` pairs of class and probability, likeliest first."""
+
+    file: str
+    row: int | None
+    ranked: list[tuple[str, float]]
+
+    @property
+    def name(self) -> str:
+        return self.file if self.row is None else f"{self.file}[{self.row}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        (label, probability), *_ = self.ranked
+        top = [{"class": name, "probability": share} for name, share in self.ranked]
+        row = {} if self.row is None else {"row": self.row}
+        return {"file": self.file, **row, "class": label, "probability": probability, "top": top}
+
+
+def predictions(
+    model: Any, files: Sequence[str], top: int = 1
+) -> Iterator[Prediction | InputError]:
+    """One Prediction an item, in the order of `files`; in the place of a bad file, its error."""
+    for start in range(0, len(files), BLOCK):
+        block = [(file, _read(model, file)) for file in files[start : start + BLOCK]]
+        told = iter(_ask(model, [x for _, x in block if isinstance(x, np.ndarray)], top))
+        for file, inputs in block:
+            if isinstance(inputs, InputError):
+                yield inputs
+                continue
+            single = len(inputs) == 1 and len(model.input_shape_) == 3
+            for row in range(len(inputs)):
+                yield Prediction(file, None if single else row, next(told))
+
+
+def _read(model: Any, file: str) -> np.ndarray | InputError:
+    try:
+        return read_inputs(Path(file), model.input_shape_, model.input_dtype_)
+    except InputError as error:
+        return error
+
+
+def _ask(model: Any, inputs: list[np.ndarray], top: int) -> list[list[tuple[str, float]]]:
+    if not inputs:
+        return []
+    probabilities = model.predict_proba(np.concatenate(inputs))  # (N, K)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    names = [str(name) for name in model.classes_]
+    return [
+        [(names[k], float(shares[k])) for k in ranked]
+        for ranked, shares in zip(order, probabilities)
+    ]
+
+
+def read_inputs(path: Path, shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+    """The items of one file: uint8 (N, C, H, W) or float32 (N, D) for inputs of this `shape`.
+
+    Raises InputError naming the file, what is wrong with it, and what the model takes.
+    """
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
+    if len(shape) == 3 and dtype != "uint8":
+        raise InputError("this model was fitted on float images; predict arrays with it in Python.")
+    if looks_like_picture(data[:16]):
+        return _picture(data, path, shape)
+    if npz.is_npy(data[:8]):
+        return _fitting(npz.parse(data, str(path)), str(path), shape)
+    if data[:4] in (b"PK\3\4", b"PK\5\6"):
+        return _fitting(_only_array(path), str(path), shape)
+    if len(shape) == 3:
+        raise DataError(f"{path} is not a picture; this model takes images ({_words(shape)}).")
+    return _fitting(_table(data, str(path), shape[0]), str(path), shape)
+
+
+def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    if len(shape) != 3:
+        raise DataError(f"{path} is a picture; this model takes rows of {shape[0]} numbers.")
+    try:
+        channels, height, width = shape
+        return picture_pixels(data, (channels, height, width))[None]
+    except Unreadable as error:
+        raise DataError(f"{path} cannot be used: {error}.") from None
+
+
+def _only_array(path: Path) -> np.ndarray:
+    tree = open_tree(path)
+    found = {}
+    for name in tree.sizes:
+        if npz.is_npy(tree.head(name)):
+            array = npz.parse(tree.read(name), f"{path}/{name}")
+            if array.ndim >= 2:
+                found[name.removesuffix(".npy")] = array
+    if len(found) != 1:
+        listed = f"several arrays ({', '.join(found)})" if found else "no array of items"
+        raise DataError(f"{path} holds {listed}; save the one to predict as .npy.")
+    return next(iter(found.values()))
+
+
+def _fitting(array: np.ndarray, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    if len(shape) == 1:
+        rows = arrays.as_table(array[None] if array.ndim == 1 else array, where)
+        if rows.shape[1:] != shape:
+            raise DataError(
+                f"{where} has items of {_words(rows.shape[1:])}, not {shape[0]} numbers."
+            )
+        return rows
+    single = array.ndim == 2 or (array.ndim == 3 and shape[0] == 3)
+    pixels = arrays.as_images(array[None] if single else array, where)
+    return refit(pixels, (shape[1], shape[2]), shape[0])
+
+
+def _table(data: bytes, where: str, features: int) -> np.ndarray:
+    """Rows of numbers, with or without a line of names; a label column, if there, is left out."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{where} is neither UTF-8 text, a picture, nor a numpy file.") from None
+    separator = max("\t,;|", key=text.split("\n", 1)[0].count)
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    if not rows:
+        raise DataError(f"{where} is empty; expected rows of {features} numbers.")
+    names = [] if any(_number(cell) is not None for cell in rows[0]) else rows.pop(0)
+    if names and len(names) == features + 1:
+        label = next((k for k, n in enumerate(names) if n.strip().lower() in LABEL_NAMES), features)
+        rows = [[cell for k, cell in enumerate(row) if k != label] for row in rows]
+    return np.array(
+        [_numbers(row, where, i + (2 if names else 1), features) for i, row in enumerate(rows)]
+    ).reshape(-1, features)
+
+
+def _numbers(row: list[str], where: str, line: int, features: int) -> list[float]:
+    if len(row) != features:
+        raise DataError(
+            f"{where}, row {line}: {len(row)} cells; this model takes rows of {features} numbers."
+        )
+    numbers = [_number(cell) for cell in row]
+    if None in numbers:
+        cell = row[numbers.index(None)]
+        raise DataError(
+            f"{where}, row {line}: {cell!r} is no number; this model takes numbers only."
+        )
+    return [number for number in numbers if number is not None]
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return number if math.isfinite(number := float(cell)) else None
+    except ValueError:
+        return None
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

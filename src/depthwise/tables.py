@@ -1,0 +1,188 @@
+"""What the commands print: tables of 80 columns and more, plain where nobody looks on.
+
+Columns are laid out here and not by rich's Table, because a candidate takes two lines: its figures,
+and under them, as wide as the screen, why it ended where it did.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthwise.measure.metric import readable
+from depthwise.ship.figures import LIMITS, NOTHING, Row, limits, plain, rows, verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from depthwise.measure.devices import Device
+    from depthwise.ship.reading import Prediction
+
+__all__ = ["console", "print_choice", "print_devices", "print_predictions", "print_verdict"]
+
+COLUMNS = (  # key of a figure, heading, unit
+    ("accuracy", "accuracy", "% validation"),
+    ("latency", "latency", "ms p50"),
+    ("throughput", "rate", "items/s"),
+    ("energy", "energy", "mJ"),
+    ("size", "size", "MB"),
+    ("memory", "memory", "MB"),
+    ("flexibility", "flex", "ways"),
+)
+STYLES = {"winner": "bold green", "dropped": "dim", "untried": "dim", "failed": "dim"}
+ASCII = str.maketrans({"≈": "~", "–": "-", "▸": ">", "◆": "*", "≤": "<", "×": "x", "\xa0": " "})
+Cell = tuple[str, str]  # text, style
+
+
+def console(stderr: bool = False) -> Console:
+    """On which nothing is wrapped, highlighted or taken for markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def write(out: Console, *parts: Cell | str) -> None:
+    """One line; characters that the terminal's encoding lacks become plain ones."""
+    from rich.text import Text
+
+    line = Text()
+    for part in parts:
+        text, style = part if isinstance(part, tuple) else (part, "")
+        line.append(text if "utf" in out.encoding.lower() else text.translate(ASCII), style)
+    out.print(_trimmed(line))
+
+
+def _trimmed(line: Text) -> Text:
+    line.rstrip()
+    return line
+
+
+def print_choice(record: Mapping[str, Any], out: Console) -> None:
+    """Every candidate of a choice.json: two lines each, or one where the screen is wide."""
+    table = rows(record)
+    heads = [["", "candidate"], ["", ""]]
+    for _, name, unit in COLUMNS:
+        heads[0].append(name)
+        heads[1].append(unit)
+    bounds = _bounds(record)
+    lines = [_figures(row) for row in table]
+    body = [[text for text, _ in cells] for cells in lines]
+    widths = [max(len(row[k]) for row in [*heads, bounds, *body]) for k in range(len(heads[0]))]
+    for head in heads:
+        write(out, (_laid(head, widths), "dim"))
+    if limits(record):
+        write(out, (_laid(bounds, widths), "red"))
+    for row, cells in zip(table, lines):
+        _print_row(row, cells, widths, out)
+    write(out, ("▸ winner  ◆ Pareto front  ≈ predicted, the rest measured or counted", "dim"))
+
+
+def print_verdict(record: Mapping[str, Any], folder: Path, out: Console) -> None:
+    """What to ship and why, and where it lies."""
+    write(out)
+    for line in textwrap.wrap(verdict(record), max(40, min(out.width, 100))):
+        write(out, line)
+    write(out)
+    if record.get("winner"):
+        write(out, f"model   {folder / 'best'}")
+    write(out, f"report  {folder / 'report.html'}")
+
+
+def _figures(row: Row) -> list[Cell]:
+    style = STYLES.get(row.status, "")
+    mark = "▸" if row.is_winner else "◆" if row.pareto else ""
+    cells = [(mark, "green"), (row.name, style)]
+    for key, _, _ in COLUMNS:
+        figure = row.figures[key]
+        interval = f" ({figure.interval})" if key == "accuracy" and figure.interval else ""
+        cells.append((f"{figure}{interval}", "red" if figure.over else style))
+    return cells
+
+
+def _bounds(record: Mapping[str, Any]) -> list[str]:
+    budget = record.get("budget") or {}
+    bound = {LIMITS[key][0]: value for key, value in budget.items() if key in LIMITS and value}
+    return ["", "limit", *(f"≤ {bound[k]:g}" if k in bound else "" for k, _, _ in COLUMNS)]
+
+
+def _print_row(row: Row, cells: list[Cell], widths: list[int], out: Console) -> None:
+    parts = [(_padded(k, text, widths), style) for k, (text, style) in enumerate(cells)]
+    reason = f"{row.status}: {row.reason}" if row.reason else row.status
+    used = sum(widths) + len(widths) - 1
+    if out.width - used - 2 >= len(reason):
+        write(out, *_spaced(parts), ("  " + reason, "dim"))
+        return
+    write(out, *_spaced(parts))
+    for line in textwrap.wrap(reason, max(40, out.width - 4)):
+        write(out, ("    " + line, "dim"))
+
+
+def _laid(texts: Sequence[str], widths: list[int]) -> str:
+    return " ".join(_padded(k, text, widths) for k, text in enumerate(texts))
+
+
+def _spaced(parts: Iterable[Cell]) -> list[Cell]:
+    return [(text + " ", style) for text, style in parts]
+
+
+def _padded(k: int, text: str, widths: list[int]) -> str:
+    """Names to the left, figures to the right."""
+    return text.ljust(widths[k]) if k < 2 else text.rjust(widths[k])
+
+
+# -- devices and predictions -------------------------------------------------------------------
+
+
+def print_devices(devices: Sequence[Device], out: Console) -> None:
+    """A line a device; its long name only where the screen has room for it."""
+    heads = ["device", "cores", "GFLOP/s", "int8", "MB", "GB/s", "W", "USD", "name"]
+    body = [["this" if d.is_here else d.id, *_device(d), plain(d.name)] for d in devices]
+    if out.width < 120:
+        heads, body = heads[:-1], [row[:-1] for row in body]
+    _print_columns(heads, body, out, left=(0, len(heads) - 1 if out.width >= 120 else 0))
+    write(out, ("GFLOP/s and int8 GOP/s are peaks, GB/s the memory's, W under load.", "dim"))
+    write(out, ("Take one with --device; a TOML file of your own is taken by its path.", "dim"))
+
+
+def _device(device: Device) -> list[str]:
+    figures = (
+        device.cores,
+        device.peak_gflops,
+        device.peak_gops_int8,
+        device.memory_mb,
+        device.bandwidth_gb_s,
+        device.busy_watts,
+        device.price_usd,
+    )
+    return [NOTHING if figure is None else _short(float(figure)) for figure in figures]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else readable(value)
+
+
+def print_predictions(found: Sequence[Prediction], out: Console) -> None:
+    """A line an item: its name, then each class with its probability."""
+    most = max((len(p.ranked) for p in found), default=1)
+    heads = ["file", *(["class", "probability"] * most)]
+    body = [
+        [plain(p.name), *(t for name, share in p.ranked for t in (plain(name), f"{share:.4f}"))]
+        for p in found
+    ]
+    _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
+
+
+def _print_columns(
+    heads: list[str], body: list[list[str]], out: Console, left: Sequence[int]
+) -> None:
+    """Columns as wide as their widest cell on the screen; those in `left` begin at the left."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(row[k]) for row in [heads, *body]) for k in range(len(heads))]
+    for number, row in enumerate([heads, *body]):
+        room = [" " * (width - cell_len(text)) for text, width in zip(row, widths)]
+        cells = [t + r if k in left else r + t for k, (t, r) in enumerate(zip(row, room))]
+        write(out, ("  ".join(cells), "" if number else "dim"))
