@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from depthwise.families.cnn import CNN
 from depthwise.families.dnn import DNN
-from depthwise.measure.counting import count
-from depthwise.measure.machine import this_machine
-from depthwise.measure.metric import Metric
-from depthwise.measure.predict import predict_latency, predict_memory, predict_throughput
-from depthwise.measure.speed import latency, peak_memory, throughput
+from depthwise.measuring.counting import count
+from depthwise.measuring.machine import this_machine
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.predict import predict_latency, predict_memory, predict_throughput
+from depthwise.measuring.speed import latency, peak_memory, throughput
 
 Network = tuple[Callable[[], nn.Module], tuple[int, ...], torch.dtype]
 

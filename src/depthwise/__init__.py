@@ -11,8 +11,8 @@ The four nouns, and the verbs on them:
 The map of the floors; a file imports only from floors below its own:
 
     7  ship/, cli, catalog     report, command line; every family by name
-    6  choose/                 which network to ship
-    5  measure/                Device, Scorecard: six metrics, measured or predicted
+    6  choosing/               which network to ship
+    5  measuring/              Device, Scorecard: six metrics, measured or predicted
     4  families/               one file each: cnn, dnn, shallow
     3  training, networks, estimator, modelfile, checkpoint, inputs
                                the one loop; the scikit-learn contract; saving
@@ -31,29 +31,29 @@ __version__ = "0.1.0"
 
 # public name -> where it is defined
 _HOME = {
-    "Budget": "depthwise.choose.budget:Budget",
+    "Budget": "depthwise.choosing.budget:Budget",
     "CNN": "depthwise.families.cnn:CNN",
-    "Choice": "depthwise.choose.choosing:Choice",
+    "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
     "DNN": "depthwise.families.dnn:DNN",
     "DataError": "depthwise.errors:DataError",
     "Dataset": "depthwise.data.dataset:Dataset",
     "DepthwiseError": "depthwise.errors:DepthwiseError",
-    "Device": "depthwise.measure.devices:Device",
+    "Device": "depthwise.measuring.devices:Device",
     "DivergedError": "depthwise.errors:DivergedError",
     "FAMILIES": "depthwise.catalog:FAMILIES",
     "GradientBoosting": "depthwise.families.shallow:GradientBoosting",
     "InputError": "depthwise.errors:InputError",
     "LogisticRegression": "depthwise.families.shallow:LogisticRegression",
-    "Metric": "depthwise.measure.metric:Metric",
+    "Metric": "depthwise.measuring.metric:Metric",
     "ModelFileError": "depthwise.errors:ModelFileError",
     "NothingFitsError": "depthwise.errors:NothingFitsError",
-    "Scorecard": "depthwise.measure.scorecard:Scorecard",
-    "choose": "depthwise.choose.choosing:choose",
-    "find_device": "depthwise.measure.devices:find",
+    "Scorecard": "depthwise.measuring.scorecard:Scorecard",
+    "choose": "depthwise.choosing.choose:choose",
+    "find_device": "depthwise.measuring.devices:find",
     "load": "depthwise.catalog:load_model",
     "load_data": "depthwise.data.load:load",
-    "measure": "depthwise.measure.scorecard:measure",
+    "measure": "depthwise.measuring.scorecard:measure",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -73,9 +73,9 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from depthwise.catalog import FAMILIES as FAMILIES
     from depthwise.catalog import load_model
-    from depthwise.choose.budget import Budget as Budget
-    from depthwise.choose.choosing import Choice as Choice
-    from depthwise.choose.choosing import choose as choose
+    from depthwise.choosing.budget import Budget as Budget
+    from depthwise.choosing.choose import Choice as Choice
+    from depthwise.choosing.choose import choose as choose
     from depthwise.compute import Compute as Compute
     from depthwise.data.dataset import Dataset as Dataset
     from depthwise.data.load import load as _load_data
@@ -89,10 +89,10 @@ if TYPE_CHECKING:
     from depthwise.families.dnn import DNN as DNN
     from depthwise.families.shallow import GradientBoosting as GradientBoosting
     from depthwise.families.shallow import LogisticRegression as LogisticRegression
-    from depthwise.measure.devices import Device as Device
-    from depthwise.measure.devices import find as _find_device
-    from depthwise.measure.metric import Metric as Metric
-    from depthwise.measure.scorecard import Scorecard as Scorecard
-    from depthwise.measure.scorecard import measure as measure
+    from depthwise.measuring.devices import Device as Device
+    from depthwise.measuring.devices import find as _find_device
+    from depthwise.measuring.metric import Metric as Metric
+    from depthwise.measuring.scorecard import Scorecard as Scorecard
+    from depthwise.measuring.scorecard import measure as measure
 
     load, load_data, find_device = load_model, _load_data, _find_device

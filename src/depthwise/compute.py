@@ -34,6 +34,7 @@ __all__ = [
     "free_cores",
     "keep_freed_memory",
     "resolve_device",
+    "with_threads",
 ]
 
 PRECISIONS = ("float32", "bfloat16")
@@ -154,21 +155,30 @@ def cache_folder() -> Path:
 
 def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
     """`measure()` once per machine and key, then from the cache, so that a command repeated takes
-    the same decision and gives the same bits. Threads are lowered to the cores free right now."""
+    the same decision and gives the same bits."""
     name = hashlib.sha256(f"{_machine()}|{key}".encode()).hexdigest()[:24]
     path = cache_folder() / "compute" / f"{name}.json"
     try:
-        choice = Compute(**json.loads(path.read_text()))
+        return Compute(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         choice = measure()
-        with contextlib.suppress(OSError):  # no cache only means measuring again
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_suffix(f".{os.getpid()}")
-            scratch.write_text(json.dumps(choice.to_dict()))
-            scratch.replace(path)
-    if choice.threads == 1:
-        return choice
-    return replace(choice, threads=min(choice.threads, free_cores()))
+    with contextlib.suppress(OSError):  # no cache only means measuring again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch.write_text(json.dumps(choice.to_dict()))
+        scratch.replace(path)
+    return choice
+
+
+def with_threads(key: str, compute: Compute, race: Callable[[list[Compute]], Compute]) -> Compute:
+    """`compute` with as many threads as are worth it: what won once on an idle machine, but never
+    more than the cores that are free right now. Threads that wait for a core that a neighbour
+    holds make a step many times slower, so they are not even tried then."""
+    free = free_cores()
+    if free == 1:
+        return replace(compute, threads=1)
+    ways = [replace(compute, threads=1), replace(compute, threads=free)]
+    return cached_choice(f"{key}|threads {free}", lambda: race(ways))
 
 
 def _machine() -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthwise.compute import Compute, cached_choice, fastest, resolve_device
+from depthwise.compute import Compute, cached_choice, fastest, resolve_device, with_threads
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Watch
@@ -29,7 +29,7 @@ from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
-from depthwise.training import GradientUpdate, Recipe, train
+from depthwise.training import GradientUpdate, Recipe, recorded_compute, train
 
 __all__ = ["NetworkClassifier", "auto_batch_size", "auto_epochs"]
 
@@ -133,7 +133,9 @@ class NetworkClassifier(Classifier):
         x, y = as_tensor(inputs), torch.from_numpy(labels)
         loss = partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
         augment = augmenter(self.augment, self.input_shape_)
-        compute = self._choose_compute(x, y, recipe, loss)
+        compute = recorded_compute(options.get("checkpoint"))
+        if compute is None or self.threads not in ("auto", compute.threads):
+            compute = self._choose_compute(x, y, recipe, loss)
         compute.place(self.network_)
         update = GradientUpdate(self.network_, loss, recipe, compute, augment)
         if state is not None:
@@ -201,38 +203,34 @@ class NetworkClassifier(Classifier):
     ) -> Compute:
         """Precision, memory layout and threads: as set, else by timing a few steps of each."""
         device = resolve_device(self.device)
-        most = torch.get_num_threads()
-        fixed = self.precision != "auto" and self.threads != "auto"
-        batch, targets = x[: recipe.batch_size], y[: recipe.batch_size]
         precision = "float32" if self.precision == "auto" else self.precision
-        threads = most if self.threads == "auto" else int(self.threads)
-        default = Compute(device, precision, channels_last=False, threads=threads)
-        if fixed or _is_tiny(self.network_, x):
-            return Compute(device, precision, False, 1 if self.threads == "auto" else threads)
+        threads = 1 if self.threads == "auto" else int(self.threads)
+        plain = Compute(device, precision, False, threads)
+        if _is_tiny(self.network_, x):
+            return plain
+        batch, targets = x[: recipe.batch_size].to(device), y[: recipe.batch_size].to(device)
 
         def step(compute: Compute) -> None:
             trial = compute.place(copy.deepcopy(self.network_)).train()
             update = GradientUpdate(trial, loss, recipe, compute)
             for _ in range(2):
-                update(batch.to(device), targets.to(device), 0.5)
+                update(batch, targets, 0.5)
             if compute.device.startswith("cuda"):
                 torch.cuda.synchronize()
 
-        def measure() -> Compute:
-            best = fastest(step, self._compute_candidates(default, images=x.dim() == 4))
-            if self.threads != "auto" or best.threads == 1 or device != "cpu":
-                return best
-            return fastest(step, [Compute(device, best.precision, best.channels_last, 1), best])
-
+        key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
         with torch.random.fork_rng():
-            key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
-            return cached_choice(key, measure)
+            compute = cached_choice(key, lambda: fastest(step, self._ways(plain, x.dim() == 4)))
+            if self.threads == "auto" and device == "cpu":
+                return with_threads(key, compute, lambda ways: fastest(step, ways))
+        return compute
 
-    def _compute_candidates(self, default: Compute, images: bool) -> list[Compute]:
+    def _ways(self, plain: Compute, images: bool) -> list[Compute]:
+        """Precisions and layouts to try; on one thread, which a busy machine disturbs least."""
         precisions = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
         layouts = (False, True) if images and self.image_only else (False,)
         return [
-            Compute(default.device, precision, layout, default.threads)
+            Compute(plain.device, precision, layout, plain.threads)
             for precision in precisions
             for layout in layouts
         ]

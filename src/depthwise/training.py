@@ -33,7 +33,16 @@ from depthwise.checkpoint import read_state, write_state
 from depthwise.compute import Compute, keep_freed_memory
 from depthwise.errors import DivergedError, InputError, ModelFileError
 
-__all__ = ["Event", "GradientUpdate", "History", "Recipe", "Update", "lr_factor", "train"]
+__all__ = [
+    "Event",
+    "GradientUpdate",
+    "History",
+    "Recipe",
+    "Update",
+    "lr_factor",
+    "recorded_compute",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -397,6 +406,14 @@ class WeightAverage:
     def update(self, step: int) -> None:
         keep = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, self.weights, 1 - keep)
+
+
+def recorded_compute(checkpoint: Path | None) -> Compute | None:
+    """How the run behind a checkpoint is computed, so that it goes on in the same way, bit for bit;
+    None where there is no checkpoint yet."""
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    return Compute(**read_state(checkpoint)["history"]["compute"])
 
 
 def _float_tensors(network: nn.Module) -> list[Tensor]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from depthwise.measure.flexibility import agreement, flexibility
+from depthwise.measuring.flexibility import agreement, flexibility
 
 
 def cells(network, samples):

@@ -17,9 +17,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from depthwise.measure.counting import Counts, Operation
-from depthwise.measure.devices import Device
-from depthwise.measure.metric import Metric
+from depthwise.measuring.counting import Counts, Operation
+from depthwise.measuring.devices import Device
+from depthwise.measuring.metric import Metric
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 IN_CACHE_BYTES = 4e6  # weights beyond this are not all in a core's own cache

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from depthwise.measure.counting import count, weight_bytes
+from depthwise.measuring.counting import count, weight_bytes
 
 
 def torchs_own_flops(network, sample):

@@ -4,9 +4,9 @@ usd per million items = 1e6 * (energy an item * power price + price of the devic
                         item / (life * share of its life at work))
 """
 
-from depthwise.measure.counting import Counts
-from depthwise.measure.devices import Device
-from depthwise.measure.metric import Metric
+from depthwise.measuring.counting import Counts
+from depthwise.measuring.devices import Device
+from depthwise.measuring.metric import Metric
 
 USD_PER_KWH = 0.25
 LIFE_YEARS = 4.0

@@ -31,8 +31,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.measure.counting import Counts, count
-from depthwise.measure.speed import timed, using_threads
+from depthwise.measuring.counting import Counts, count
+from depthwise.measuring.speed import timed, using_threads
 
 BURST_SECONDS = 0.0008
 BURSTS = 4

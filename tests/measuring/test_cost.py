@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from depthwise.measure.cost import fits_memory, hardware_cost, usd_per_million_items
-from depthwise.measure.counting import count
-from depthwise.measure.devices import catalog
-from depthwise.measure.metric import Metric
+from depthwise.measuring.cost import fits_memory, hardware_cost, usd_per_million_items
+from depthwise.measuring.counting import count
+from depthwise.measuring.devices import catalog
+from depthwise.measuring.metric import Metric
 
 PI = catalog()["raspberry-pi-5"]
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from depthwise.errors import InputError
-from depthwise.measure import predict
-from depthwise.measure.counting import Counts, Operation, Product, count
-from depthwise.measure.devices import Device, catalog
-from depthwise.measure.predict import predict_latency, predict_memory, predict_throughput
-from depthwise.measure.speed import latency, peak_memory
+from depthwise.measuring import predict
+from depthwise.measuring.counting import Counts, Operation, Product, count
+from depthwise.measuring.devices import Device, catalog
+from depthwise.measuring.predict import predict_latency, predict_memory, predict_throughput
+from depthwise.measuring.speed import latency, peak_memory
 
 BOARD = Device(
     id="board",

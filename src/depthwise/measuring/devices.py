@@ -133,7 +133,7 @@ def find(name_or_path: "str | Path | Device") -> Device:
         return name_or_path
     name = str(name_or_path)
     if name in THIS or name == "cuda":
-        from depthwise.measure import machine
+        from depthwise.measuring import machine
 
         return machine.this_gpu() if name == "cuda" else machine.this_machine()
     if name in catalog():
@@ -151,7 +151,7 @@ def find(name_or_path: "str | Path | Device") -> Device:
 @cache
 def catalog() -> dict[str, Device]:
     """Every device of devices.toml, by id."""
-    text = resources.files("depthwise.measure").joinpath("devices.toml").read_text("utf-8")
+    text = resources.files("depthwise.measuring").joinpath("devices.toml").read_text("utf-8")
     return {
         key: Device.from_dict({"id": key, **entry}, f"devices.toml, {key}")
         for key, entry in tomllib.loads(text).items()

@@ -6,9 +6,9 @@ import psutil
 import pytest
 
 from depthwise.errors import InputError
-from depthwise.measure import machine
-from depthwise.measure.devices import find
-from depthwise.measure.machine import this_machine
+from depthwise.measuring import machine
+from depthwise.measuring.devices import find
+from depthwise.measuring.machine import this_machine
 
 
 def test_this_machine_has_plausible_figures(here):

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depthwise.errors import InputError
-from depthwise.measure import cost, predict, speed
-from depthwise.measure.counting import Counts, count
-from depthwise.measure.devices import Device, find
-from depthwise.measure.energy import find_counter, measure_energy, predict_energy
-from depthwise.measure.flexibility import flexibility as support
-from depthwise.measure.metric import Metric
+from depthwise.measuring import cost, predict, speed
+from depthwise.measuring.counting import Counts, count
+from depthwise.measuring.devices import Device, find
+from depthwise.measuring.energy import find_counter, measure_energy, predict_energy
+from depthwise.measuring.flexibility import flexibility as support
+from depthwise.measuring.metric import Metric
 
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 

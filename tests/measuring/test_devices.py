@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import depthwise.measure.devices as devices
+import depthwise.measuring.devices as devices
 from depthwise.errors import InputError
-from depthwise.measure.devices import Device, catalog, find
+from depthwise.measuring.devices import Device, catalog, find
 
 BOARD = 'name = "my board"\npeak_gflops = 3.5\nmemory_mb = 64\nbandwidth_gb_s = 0.8\n'
 
@@ -143,7 +143,7 @@ def test_the_8_bit_peak_has_its_own_efficiency():
 
 def test_the_catalogue_is_read_without_torch():
     code = (
-        "import sys; from depthwise.measure import find; find('h100'); "
+        "import sys; from depthwise.measuring import find; find('h100'); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

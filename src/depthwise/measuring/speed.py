@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import free_cores
-from depthwise.measure.counting import weight_bytes
-from depthwise.measure.metric import Metric
+from depthwise.measuring.counting import weight_bytes
+from depthwise.measuring.metric import Metric
 
 BURSTS = 24  # short ones: where other work has the cores half the time, some stay undisturbed
 FAR_BEHIND, BEHIND = 3.0, 1.25  # of the quickest setting's time: leave at once, or after two bursts

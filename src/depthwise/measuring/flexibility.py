@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from depthwise.measure.metric import Metric
-from depthwise.measure.speed import using_threads
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.speed import using_threads
 
 RUNTIMES = ("eager", "torch.export")
 PRECISIONS = ("fp32", "bf16")

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from depthwise.measure.devices import catalog
-from depthwise.measure.energy import (
+from depthwise.measuring.devices import catalog
+from depthwise.measuring.energy import (
     Nvml,
     Rapl,
     find_counter,
@@ -11,7 +11,7 @@ from depthwise.measure.energy import (
     measure_energy,
     predict_energy,
 )
-from depthwise.measure.metric import Metric
+from depthwise.measuring.metric import Metric
 
 
 @pytest.fixture

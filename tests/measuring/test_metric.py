@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise.errors import InputError
-from depthwise.measure.metric import Metric, readable
+from depthwise.measuring.metric import Metric, readable
 
 
 def test_a_metric_survives_json():

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from depthwise.measure.devices import Device
-from depthwise.measure.metric import Metric
+from depthwise.measuring.devices import Device
+from depthwise.measuring.metric import Metric
 
 POWERCAP = Path("/sys/class/powercap")
 WINDOW_SECONDS = 1.0

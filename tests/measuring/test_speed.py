@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from depthwise.measure import speed
-from depthwise.measure.speed import latency, peak_memory, throughput
+from depthwise.measuring import speed
+from depthwise.measuring.speed import latency, peak_memory, throughput
 
 
 class Sleeper(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from depthwise.errors import InputError
-from depthwise.measure.scorecard import METRICS, Scorecard, costs, measure
+from depthwise.measuring.scorecard import METRICS, Scorecard, costs, measure
 
 
 class Model:

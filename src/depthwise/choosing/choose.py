@@ -1,0 +1,271 @@
+"""choose: give it data and a device, get the network to ship and the evidence.
+
+    1  every family at every size is built with random weights and its cost on the device taken:
+       latency, memory, energy and size do not depend on what a network has learnt
+    2  what breaks a limit is dropped, with the reason, before a single training step
+    3  the rest train under successive halving within the minutes given
+    4  the most accurate on validation wins, of equals the one with the lower latency
+    5  its accuracy is taken once on the test part, which no choice has seen
+
+`out/` then holds `best/` (the winner, `depthwise.load` opens it), `choice.json` (all of it) and
+`report.html`; while it runs also `work/`, from which the same command goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from depthwise.catalog import FAMILIES, find_family, load_model
+from depthwise.checkpoint import write_atomically
+from depthwise.choosing.budget import Budget
+from depthwise.choosing.evidence import candidate_records, dataset_record, mistakes
+from depthwise.choosing.feasibility import Feasible, advice, feasible
+from depthwise.choosing.halving import Halving, Interrupted, Trained, named
+from depthwise.choosing.journal import Journal
+from depthwise.choosing.ladder import ladder
+from depthwise.data.dataset import Dataset
+from depthwise.data.load import load
+from depthwise.errors import InputError, NothingFitsError
+from depthwise.estimator import Classifier
+from depthwise.measuring.devices import Device, find
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.scorecard import Scorecard, accuracy, costs
+from depthwise.modelfile import versions
+from depthwise.ship.report import write_report
+
+__all__ = ["Choice", "choose"]
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Choice:
+    """The outcome. `record` is what choice.json holds; `winner` the fitted model, or None."""
+
+    record: dict[str, Any]
+    winner: Classifier | None
+    out: Path | None
+
+    @property
+    def scorecard(self) -> Scorecard | None:
+        """The winner's six metrics, accuracy from the test part."""
+        for candidate in self.record["candidates"]:
+            if candidate["status"] == "winner":
+                card = Scorecard.from_dict(candidate["scorecard"])
+                card.accuracy = Metric.from_dict(self.record["test"])
+                return card
+        return None
+
+    def __str__(self) -> str:
+        if self.winner is None:
+            return "no network meets the limits"
+        return f"ship {self.record['winner']}\n{self.scorecard}"
+
+
+def choose(
+    data: Any,
+    *,
+    device: str | Path | Device = "this",
+    budget: Budget | None = None,
+    families: Sequence[str] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    watch: Tell | None = None,
+    command: str = "",
+) -> Choice:
+    """The most accurate network for `data` that keeps every limit of `budget` on `device`.
+
+    `data`: a Dataset, or anything `load_data` takes. `device`: "this", a name of the catalogue, or
+    a TOML file. `families`: names to try, all by default. `out`: a folder for the results; the same
+    call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
+
+    Raises InputError for wrong arguments or data, NothingFitsError (after writing the evidence)
+    when no candidate can keep the limits.
+    """
+    budget, tell = budget or Budget(), watch or (lambda text: None)
+    makers = {name: find_family(name) for name in (families or FAMILIES)}
+    target = find(device)
+    budget.check_device(target)
+    dataset = data if isinstance(data, Dataset) else load(data, seed=seed)
+    request = _request(dataset, target, budget, list(makers), seed)
+    if out is None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = _Run(dataset, target, budget, makers, seed, Path(folder), request, tell, command)
+            choice = run.choose()
+            return Choice(choice.record, choice.winner, None)
+    done = _finished(Path(out), request)
+    if done is not None:
+        return done
+    return _Run(dataset, target, budget, makers, seed, Path(out), request, tell, command).choose()
+
+
+def _request(
+    data: Dataset, device: Device, budget: Budget, families: list[str], seed: int
+) -> dict[str, Any]:
+    """What makes two choices the same choice."""
+    return {
+        "data": data.fingerprint,
+        "device": device.name,
+        "budget": asdict(budget),
+        "families": families,
+        "seed": seed,
+        "depthwise": versions()["depthwise"],
+    }
+
+
+def _finished(out: Path, request: dict[str, Any]) -> Choice | None:
+    """The choice that `out` already holds, if it is this one and complete."""
+    try:
+        record = json.loads((out / "choice.json").read_text(encoding="utf-8"))
+        if record["request"] != request or not record["complete"]:
+            return None
+        winner = load_model(out / "best") if record["winner"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Choice(record, winner, out)
+
+
+class _Run:
+    """One choice from beginning to end, in the folder `out`."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        device: Device,
+        budget: Budget,
+        families: dict[str, type[Classifier]],
+        seed: int,
+        out: Path,
+        request: dict[str, Any],
+        tell: Tell,
+        command: str,
+    ):
+        self.data, self.device, self.budget, self.seed = data, device, budget, seed
+        self.out, self.request, self.tell, self.command = out, request, tell, command
+        self.begun = time.monotonic()
+        self.candidates = ladder(families, data.input_shape, seed)
+        _refuse_strangers(out)
+        self.journal = Journal(out / "work", request)
+        self.halving = Halving(data, self.journal, out / "work", tell)
+        self.interrupted = False
+
+    def choose(self) -> Choice:
+        found = feasible(
+            self.candidates, self.data, self.device, self.budget, self.journal, self.tell
+        )
+        if not found.kept:
+            return self._nothing_fits(found)
+        try:
+            self.halving.halve(found.kept, self.budget.train_minutes * 60)
+        except (Interrupted, KeyboardInterrupt):
+            self.interrupted = True
+            self.tell("interrupted: finishing with the best so far; repeat the command to go on")
+        if not self.halving.trained:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            raise NothingFitsError(_all_failed(self.halving.failed))
+        return self._conclude(found)
+
+    def _conclude(self, found: Feasible) -> Choice:
+        trained = self.halving.trained
+        cards = {name: self._final_card(entry) for name, entry in trained.items()}
+        best = min(trained.values(), key=lambda t: (-t.score, _latency(cards[t.candidate.name])))
+        winner = best.model().set_params(**({"warm_start": False} if best.rungs > 1 else {}))
+        test = accuracy(winner, *named(self.data, "test"))
+        name = best.candidate.name
+        self.tell(f"{name} wins; on the test part: {test}")
+        record = self._record(found, cards, name)
+        record["test"] = test.to_dict()
+        record["mistakes"] = mistakes(winner, self.data)
+        winner.save(self.out / "best")
+        self._write(record)
+        return Choice(record, winner, self.out)
+
+    def _final_card(self, entry: Trained) -> Scorecard:
+        """Costs of the trained network, and its support matrix, on real samples."""
+        model = entry.model()
+
+        def take() -> dict[str, Any]:
+            self.tell(f"{entry.candidate.name}: measuring the trained network")
+            shape, dtype = model.input_shape_, model.input_dtype_
+            samples = self.data.inputs[self.data.indices["validation"][:64]]
+            card = costs(model.network_, shape, dtype, self.device, seconds=0.5, samples=samples)
+            return card.to_dict()
+
+        step = f"card/{entry.rungs}/{entry.candidate.name}"
+        return Scorecard.from_dict(self.journal.recall(step, take))
+
+    def _nothing_fits(self, found: Feasible) -> Choice:
+        record = self._record(found, {}, None)
+        nearest = found.nearest_miss()
+        text = "No candidate can be built for this data on this device."
+        if nearest:
+            name, miss = nearest
+            text = "No network keeps the limits. " + advice(name, miss)
+            record["nearest_miss"] = {"candidate": name, **miss.to_dict(), "advice": text}
+        self._write(record)
+        raise NothingFitsError(text)
+
+    def _record(
+        self, found: Feasible, cards: dict[str, Scorecard], winner: str | None
+    ) -> dict[str, Any]:
+        halving = self.halving
+        return {
+            "format": 1,
+            "depthwise": versions()["depthwise"],
+            "complete": not self.interrupted,
+            "request": self.request,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": self.command,
+            "seed": self.seed,
+            "versions": versions(),
+            "seconds": time.monotonic() - self.begun,
+            "dataset": dataset_record(self.data),
+            "device": self.device.to_dict(),
+            "budget": asdict(self.budget),
+            "candidates": candidate_records(
+                self.candidates, found, halving.trained, halving.failed, cards, winner
+            ),
+            "winner": winner,
+            "nearest_miss": None,
+            "test": None,
+            "mistakes": [],
+        }
+
+    def _write(self, record: dict[str, Any]) -> None:
+        text = json.dumps(record, indent=1, allow_nan=False)
+        write_report(record, self.out / "report.html")
+        write_atomically(self.out / "choice.json", lambda scratch: scratch.write_text(text))
+        if record["complete"]:
+            shutil.rmtree(self.out / "work", ignore_errors=True)
+
+
+def _refuse_strangers(out: Path) -> None:
+    """Only an absent or empty folder, or one that `choose` made, is written into."""
+    if out.is_dir() and any(out.iterdir()):
+        ours = (out / "work" / "journal.json").exists() or (out / "choice.json").exists()
+        if not ours:
+            raise InputError(f"--out {out} is not empty and not depthwise's. Give another folder.")
+        if (out / "choice.json").exists() and not (out / "work").exists():
+            raise InputError(
+                f"--out {out} holds another choice (other data, device, limits, families or seed). "
+                "Give another folder, or delete that one."
+            )
+
+
+def _latency(card: Scorecard) -> float:
+    assert card.latency
+    return card.latency.value
+
+
+def _all_failed(failed: dict[str, str]) -> str:
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    return f"No candidate could be trained ({reasons}). Give more --train-minutes."

@@ -1,0 +1,137 @@
+"""What a choice rests on, as plain values: the record that choice.json and the report show."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from depthwise.choosing.feasibility import Feasible
+from depthwise.choosing.halving import Trained, named
+from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.pareto import pareto_front
+from depthwise.data.dataset import PARTS, Dataset
+from depthwise.estimator import Classifier
+from depthwise.measuring.scorecard import Scorecard
+
+__all__ = ["candidate_records", "dataset_record", "mistakes"]
+
+
+def dataset_record(data: Dataset) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "kind": data.kind,
+        "input_shape": list(data.input_shape),
+        "classes": data.classes,
+        "counts": {part: len(data.indices[part]) for part in PARTS},
+        "fingerprint": data.fingerprint,
+        "split_origin": data.split_origin,
+        "problems": [vars(problem) for problem in data.problems],
+    }
+
+
+def candidate_records(
+    candidates: list[Candidate],
+    found: Feasible,
+    trained: dict[str, Trained],
+    failed: dict[str, str],
+    cards: dict[str, Scorecard],
+    winner: str | None,
+) -> list[dict[str, Any]]:
+    """One dict a candidate, the winner first, then by validation accuracy, then the rest."""
+    order = sorted(trained.values(), key=lambda t: (t.candidate.name != winner, -t.score))
+    front = pareto_front([_point(t, cards[t.candidate.name]) for t in order])
+    rungs = max((t.rungs for t in order), default=0)
+    records = []
+    for entry, on_front in zip(order, front):
+        name = entry.candidate.name
+        status, reason = _standing(entry, name == winner, rungs, order)
+        card = cards[name]
+        card.accuracy = entry.accuracy
+        extra = {"pareto": on_front, "validation_accuracy": entry.accuracy.to_dict()}
+        extra |= {"epochs": entry.epochs, "train_seconds": entry.seconds, "history": entry.history}
+        records.append(_record(entry.candidate, status, reason, card, extra))
+    for candidate in candidates:
+        if candidate.name in trained:
+            continue
+        status, text = _never_trained(candidate.name, found.reasons, failed)
+        records.append(_record(candidate, status, text, found.cards.get(candidate.name), {}))
+    return records
+
+
+def _never_trained(name: str, dropped: dict[str, str], failed: dict[str, str]) -> tuple[str, str]:
+    if name in dropped:
+        return "dropped", dropped[name]
+    status, _, reason = failed.get(name, "untried: interrupted before its turn").partition(": ")
+    return status, reason
+
+
+def _record(
+    candidate: Candidate, status: str, reason: str, card: Scorecard | None, extra: dict[str, Any]
+) -> dict[str, Any]:
+    blank: dict[str, Any] = {
+        "validation_accuracy": None,
+        "epochs": 0.0,
+        "train_seconds": 0.0,
+        "pareto": False,
+        "history": [],
+    }
+    return {
+        "name": candidate.name,
+        "family": candidate.make.family,
+        "size": candidate.size,
+        "settings": candidate.settings,
+        "status": status,
+        "reason": reason,
+        "scorecard": card.to_dict() if card else None,
+        **blank,
+        **extra,
+    }
+
+
+def _standing(entry: Trained, is_winner: bool, rungs: int, order: list[Trained]) -> tuple[str, str]:
+    score = f"{entry.score:.2%} on validation"
+    if is_winner:
+        return "winner", f"{score}, the best that keeps every limit"
+    behind = f"{(order[0].score - entry.score) * 100:.2f} points behind {order[0].candidate.name}"
+    if entry.rungs < rungs and entry.candidate.make.resource == "epochs":
+        return "stopped", f"{score}, {behind}: stopped after rung {entry.rungs} of {rungs}"
+    return "trained", f"{score}, {behind}"
+
+
+def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:
+    """Error, latency, bytes: less is better in each."""
+    assert card.latency and card.hardware_cost
+    return -entry.score, card.latency.value, card.hardware_cost.details["weight_bytes"]
+
+
+def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str, Any]]:
+    """The test items the model is most sure and wrong about, with their pictures."""
+    X, truth = named(data, "test")
+    probabilities = model.predict_proba(X)
+    predicted = model.classes_[probabilities.argmax(axis=1)]
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != truth)
+    worst = wrong[np.argsort(-confidence[wrong])][:most]
+    return [
+        {
+            "png": _png(X[i]) if data.kind == "images" else None,
+            "truth": str(truth[i]),
+            "predicted": str(predicted[i]),
+            "confidence": float(confidence[i]),
+            "index": int(data.indices["test"][i]),
+        }
+        for i in worst
+    ]
+
+
+def _png(image_u8: np.ndarray) -> str:
+    """(C, H, W) -> base64 of a PNG."""
+    channels = image_u8.shape[0]
+    pixels = image_u8[0] if channels == 1 else image_u8[:3].transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

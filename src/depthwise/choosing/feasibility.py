@@ -1,0 +1,113 @@
+"""Measure before training: what each candidate costs, and which cannot keep the limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from depthwise.choosing.budget import Budget, Miss, misses
+from depthwise.choosing.journal import Journal
+from depthwise.choosing.ladder import TOO_LARGE, Candidate
+from depthwise.data.dataset import Dataset
+from depthwise.measuring.devices import Device
+from depthwise.measuring.metric import readable
+from depthwise.measuring.scorecard import Scorecard, costs
+
+__all__ = ["Feasible", "advice", "feasible"]
+
+SECONDS = 0.5  # of measuring, a candidate
+
+
+@dataclass
+class Feasible:
+    """Candidates that may be trained, the costs of all that were built, and why the rest were
+    dropped; `missed` are the broken limits by candidate, the worst first."""
+
+    kept: list[Candidate] = field(default_factory=list)
+    cards: dict[str, Scorecard] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    missed: dict[str, list[Miss]] = field(default_factory=dict)
+
+    def drop(self, name: str, reason: str) -> None:
+        self.reasons[name] = reason
+
+    def nearest_miss(self) -> tuple[str, Miss] | None:
+        """The candidate whose worst miss is the smallest, and that miss."""
+        worst = {name: broken[0] for name, broken in self.missed.items()}
+        if not worst:
+            return None
+        name = min(worst, key=lambda candidate: worst[candidate].ratio)
+        return name, worst[name]
+
+
+def feasible(
+    candidates: list[Candidate],
+    data: Dataset,
+    device: Device,
+    budget: Budget,
+    journal: Journal,
+    tell: Callable[[str], None],
+) -> Feasible:
+    """Build each candidate with random weights, take its costs, keep what keeps the limits."""
+    found = Feasible()
+    for candidate in candidates:
+        weights = candidate.parameters(data.input_shape, data.n_classes)
+        if weights > TOO_LARGE:
+            found.drop(candidate.name, f"{weights:,} weights: too many to build for a first choice")
+            continue
+        measure = partial(_costs, candidate, data, device)
+        card = Scorecard.from_dict(journal.recall(f"costs/{candidate.name}", measure))
+        found.cards[candidate.name] = card
+        _sort_in(found, candidate, card, device, budget)
+        tell(f"{candidate.name}: {_one_line(card)}{_verdict(found, candidate.name)}")
+    return found
+
+
+def _costs(candidate: Candidate, data: Dataset, device: Device) -> dict[str, Any]:
+    network = candidate.network(data.input_shape, data.n_classes)
+    dtype = "uint8" if data.kind == "images" else "float32"
+    options: dict[str, Any] = {"seconds": SECONDS, "flexibility": False}
+    return costs(
+        network, data.input_shape, dtype, device, samples=data.inputs[:64], **options
+    ).to_dict()
+
+
+def _sort_in(
+    found: Feasible, candidate: Candidate, card: Scorecard, device: Device, budget: Budget
+) -> None:
+    broken = misses(card, budget)
+    if broken:
+        found.missed[candidate.name] = broken
+        found.drop(candidate.name, "; ".join(map(str, broken)))
+    elif not _fits(card, device):
+        found.drop(candidate.name, f"does not fit into the memory of {device.name}")
+    else:
+        found.kept.append(candidate)
+
+
+def _fits(card: Scorecard, device: Device) -> bool:
+    assert card.hardware_cost
+    memory = device.memory_mb
+    if memory is None or math.isnan(memory):
+        return True
+    return bool(card.hardware_cost.details["peak_memory_bytes"] <= memory * 1e6)
+
+
+def advice(name: str, miss: Miss) -> str:
+    """Which limit to relax, and to what."""
+    need = readable(math.ceil(miss.value * 1.05 * 1000) / 1000)
+    option = "--max-" + miss.limit.replace("_", "-")
+    return f"{name} comes nearest: {miss}. Relax it: {option} {need}"
+
+
+def _one_line(card: Scorecard) -> str:
+    assert card.latency and card.hardware_cost
+    megabytes = card.hardware_cost.details["weight_bytes"] / 1e6
+    return f"{card.latency}, {megabytes:.3f} MB"
+
+
+def _verdict(found: Feasible, name: str) -> str:
+    return f" - dropped: {found.reasons[name]}" if name in found.reasons else ""

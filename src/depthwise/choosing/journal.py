@@ -1,0 +1,63 @@
+"""What `choose` has done so far, on disk after every step, so that repeating the command goes on.
+
+A choice is a script of named steps; each is done once and its result, a JSON value, is remembered:
+
+    accuracy = journal.recall("train/1/cnn-s", lambda: train(...))
+
+Begun again, the script runs through the same names and does only what is not there yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from depthwise.checkpoint import write_atomically
+from depthwise.errors import InputError
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Steps done in `folder`, for one `request` (JSON values that say what was asked for)."""
+
+    def __init__(self, folder: Path, request: dict[str, Any]):
+        self.path = folder / "journal.json"
+        self.steps: dict[str, Any] = {}
+        known = _read(self.path)
+        if known is not None and known["request"] != request:
+            changed = [k for k in request if known["request"].get(k) != request[k]]
+            raise InputError(
+                f"{folder.parent} holds another choice (it differs in {', '.join(changed)}). "
+                "Give another --out, or delete that folder."
+            )
+        self.request = request
+        if known is not None:
+            self.steps = known["steps"]
+        else:
+            self._write()
+
+    def recall(self, step: str, do: Callable[[], Any]) -> Any:
+        """The remembered result of `step`, or `do()`, remembered from now on."""
+        if step not in self.steps:
+            self.steps[step] = json.loads(json.dumps(do()))
+            self._write()
+        return self.steps[step]
+
+    def _write(self) -> None:
+        text = json.dumps({"request": self.request, "steps": self.steps})
+        write_atomically(self.path, lambda scratch: scratch.write_text(text))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {"request": dict(known["request"]), "steps": dict(known["steps"])}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}). Delete {path.parent} to start again."
+        ) from None

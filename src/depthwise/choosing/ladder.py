@@ -1,0 +1,68 @@
+"""The candidates: every family at each rung of its ladder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthwise.errors import InputError
+from depthwise.estimator import Classifier
+from depthwise.layers import parameter_count
+
+__all__ = ["TOO_LARGE", "Candidate", "ladder"]
+
+TOO_LARGE = 30_000_000  # weights: on a first dense layer over big images, not worth building
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One family at one size."""
+
+    name: str
+    make: type[Classifier]
+    size: str | None
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        size = {} if self.size is None else {"size": self.size}
+        return {**size, "random_state": self.seed}
+
+    def model(self) -> Classifier:
+        return self.make(**self.settings)
+
+    def parameters(self, input_shape: tuple[int, ...], n_classes: int) -> int:
+        """How many weights it would have, without making them."""
+        with torch.device("meta"):
+            return parameter_count(self.model().build(input_shape, n_classes))
+
+    def network(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+        """With random weights, for measuring."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return self.model().build(input_shape, n_classes).eval()
+
+
+def ladder(
+    families: dict[str, type[Classifier]], input_shape: tuple[int, ...], seed: int
+) -> list[Candidate]:
+    """Every family that takes such inputs, each at all its sizes, smallest first.
+
+    Raises InputError when no family is left.
+    """
+    image = len(input_shape) == 3
+    candidates = [
+        Candidate(f"{name}-{size}" if size else name, make, size, seed)
+        for name, make in families.items()
+        if image or not make.image_only
+        for size in (make.sizes or (None,))
+    ]
+    if not candidates:
+        raise InputError(
+            f"families={', '.join(families)!r} learn from images only, and the data is a table "
+            f"of {input_shape[0]} columns. Add dnn, logistic or boosting."
+        )
+    return candidates
