@@ -146,7 +146,7 @@ def choose(
     from depthwise.catalog import find_family
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
-    from depthwise.measure.devices import find
+    from depthwise.measuring.devices import find
 
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
     for name in names or []:
@@ -220,9 +220,11 @@ def fit(
     elif done.accuracy:
         already = " (finished before; nothing was trained)" if done.how == "finished before" else ""
         from depthwise.ship.figures import accuracy_line
+        from depthwise.tables import console, write
 
-        print(f"test accuracy  {accuracy_line(done.accuracy.to_dict())}{already}")
-        print(f"model          {out}")
+        screen = console()
+        write(screen, f"test accuracy  {accuracy_line(done.accuracy.to_dict())}{already}")
+        write(screen, f"model          {out}")
     if done.how == "interrupted":
         say(f"interrupted: the best so far is in {out}; repeat the command to go on")
         raise typer.Exit(INTERRUPTED)
@@ -270,8 +272,8 @@ def measure(
     Accuracy is taken where data is given, on its test part; the rest in any case.
     """
     from depthwise.catalog import load_model
-    from depthwise.measure.devices import find
-    from depthwise.measure.scorecard import measure as take
+    from depthwise.measuring.devices import find
+    from depthwise.measuring.scorecard import measure as take
 
     loaded, target = load_model(model), find(device)
     dataset = None
@@ -311,7 +313,7 @@ def inspect(
 @app.command()
 def devices(json: Json = False) -> None:
     """List the known devices, this machine first."""
-    from depthwise.measure.devices import catalog, find
+    from depthwise.measuring.devices import catalog, find
 
     listed = [find("this"), *catalog().values()]
     if json:

@@ -11,17 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthwise.measure.metric import readable
+from depthwise.measuring.metric import readable
 from depthwise.ship.figures import LIMITS, NOTHING, Row, limits, plain, rows, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from depthwise.measure.devices import Device
+    from depthwise.measuring.devices import Device
     from depthwise.ship.reading import Prediction
 
-__all__ = ["console", "print_choice", "print_devices", "print_predictions", "print_verdict"]
+__all__ = [
+    "console",
+    "print_choice",
+    "print_devices",
+    "print_predictions",
+    "print_verdict",
+    "write",
+]
 
 COLUMNS = (  # key of a figure, heading, unit
     ("accuracy", "accuracy", "% validation"),
@@ -33,7 +40,7 @@ COLUMNS = (  # key of a figure, heading, unit
     ("flexibility", "flex", "ways"),
 )
 STYLES = {"winner": "bold green", "dropped": "dim", "untried": "dim", "failed": "dim"}
-ASCII = str.maketrans({"≈": "~", "–": "-", "▸": ">", "◆": "*", "≤": "<", "×": "x", "\xa0": " "})
+ASCII = str.maketrans({"≈": "~", "–": "-", "▸": ">", "◆": "*", "≤": "<", "×": "x"})
 Cell = tuple[str, str]  # text, style
 
 
@@ -51,6 +58,7 @@ def write(out: Console, *parts: Cell | str) -> None:
     line = Text()
     for part in parts:
         text, style = part if isinstance(part, tuple) else (part, "")
+        text = text.replace("\N{NO-BREAK SPACE}", " ")
         line.append(text if "utf" in out.encoding.lower() else text.translate(ASCII), style)
     out.print(_trimmed(line))
 
@@ -111,7 +119,7 @@ def _bounds(record: Mapping[str, Any]) -> list[str]:
 def _print_row(row: Row, cells: list[Cell], widths: list[int], out: Console) -> None:
     parts = [(_padded(k, text, widths), style) for k, (text, style) in enumerate(cells)]
     reason = f"{row.status}: {row.reason}" if row.reason else row.status
-    used = sum(widths) + len(widths) - 1
+    used = sum(widths) + len(widths)
     if out.width - used - 2 >= len(reason):
         write(out, *_spaced(parts), ("  " + reason, "dim"))
         return

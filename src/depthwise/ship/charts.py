@@ -51,8 +51,8 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
     if limit:
         axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            f"limit {limit:g}", (limit, 1), xycoords=("data", "axes fraction"),
-            xytext=(-4, -3), textcoords="offset points", color=LIMIT, ha="right", va="top",
+            f"limit {limit:g}", (limit, 0), xycoords=("data", "axes fraction"),
+            xytext=(-4, 4), textcoords="offset points", color=LIMIT, ha="right", va="bottom",
         )  # fmt: skip
     _label(axes, points, barrier=limit)
     return _svg(axes.figure, f"front-{axis.split(',', maxsplit=1)[0]}")

@@ -91,8 +91,8 @@ def fail(error: Exception) -> NoReturn:
     if isinstance(error, DepthwiseError):
         _leave(f"error: {error}", error.exit_code)
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        _leave(f"error: {where}{error.strerror or error}.", InputError.exit_code)
+        where = error.filename or "writing the output failed"
+        _leave(f"error: {where}: {error.strerror or error}.", InputError.exit_code)
     if isinstance(error, MemoryError):
         _leave("error: out of memory; use smaller data or --image-size.", InputError.exit_code)
     _leave(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from depthwise.measure.metric import readable
+from depthwise.measuring.metric import readable
 
 __all__ = [
     "LIMITS",
@@ -28,7 +28,7 @@ __all__ = [
 
 NOTHING = "–"
 PREDICTED = "≈"
-ORDER = ("winner", "trained", "stopped", "failed", "dropped", "untried")
+ORDER = {"winner": 0, "trained": 1, "stopped": 1, "failed": 2, "dropped": 3, "untried": 4}
 # field of the budget -> column it bounds, name in a sentence, unit
 LIMITS = {
     "latency_ms": ("latency", "latency", "ms"),
@@ -78,8 +78,7 @@ def rows(record: Record) -> list[Row]:
     accuracy = {c["name"]: _value(accuracy_of(c)) for c in record["candidates"]}
 
     def place(row: Row) -> tuple[int, float]:
-        rank = ORDER.index(row.status) if row.status in ORDER else len(ORDER)
-        return rank, -(accuracy[row.name] or 0.0)
+        return ORDER.get(row.status, len(ORDER)), -(accuracy[row.name] or 0.0)
 
     return sorted(made, key=place)
 
@@ -131,9 +130,10 @@ def share(metric: Record | None) -> Figure:
     value = _value(metric)
     if metric is None or value is None:
         return Figure()
-    digits = 2 if value >= 0.99 else 1
+    digits = 0 if value == 1 else 2 if value >= 0.99 else 1
     low, high = metric.get("low"), metric.get("high")
-    interval = "" if low is None or high is None else f"{low:.{digits}%}–{high:.{digits}%}"
+    known = low is not None and high is not None
+    interval = f"{low:.{max(1, digits)}%}–{high:.{max(1, digits)}%}" if known else ""
     return Figure(
         f"{value:.{digits}%}".rstrip("%"),
         interval.replace("%", ""),
@@ -249,14 +249,18 @@ def _does(record: Record, winner: Record) -> str:
 
 
 def _why(record: Record, winner: Record) -> str:
-    trained = sum(c.get("status") in ("winner", "trained") for c in record["candidates"])
-    dropped = sum(c.get("status") == "dropped" for c in record["candidates"])
+    candidates = record["candidates"]
+    statuses = [c.get("status") for c in candidates]
+    ends = {
+        "trained to the end": statuses.count("trained") + statuses.count("winner"),
+        "stopped early": statuses.count("stopped"),
+        "dropped before any training": statuses.count("dropped"),
+    }
+    counted = [f"{n} {'was' if n == 1 else 'were'} {words}" for words, n in ends.items() if n]
     given = _listed(limits(record))
     under = f" under your limits ({given})" if given else ""
     reason = _sentence(plain(str(winner.get("reason") or "")))
-    said = f"Of {len(record['candidates'])} candidates{under}, {trained} were trained to the end"
-    said += f" and {dropped} dropped before any training" if dropped else ""
-    return f"{reason} {said}.".strip()
+    return f"{reason} Of {len(candidates)} candidates{under}, {_listed(counted)}.".strip()
 
 
 def _nearest_miss(record: Record) -> str:

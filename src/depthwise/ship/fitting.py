@@ -23,8 +23,8 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Watch
-from depthwise.measure.metric import Metric
-from depthwise.measure.scorecard import accuracy
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.scorecard import accuracy
 from depthwise.modelfile import versions
 
 __all__ = ["Fitted", "claim", "fit_in", "make_model"]

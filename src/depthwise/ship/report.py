@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.checkpoint import write_atomically
-from depthwise.measure.metric import readable
+from depthwise.measuring.metric import readable
 from depthwise.ship import charts
 from depthwise.ship.figures import (
     LIMITS,
