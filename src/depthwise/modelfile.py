@@ -104,11 +104,17 @@ def _rebuild(
     model.input_shape_ = tuple(int(side) for side in description["input_shape"])
     model.input_dtype_ = str(description["input_dtype"])
     model.n_features_in_ = int(description["n_features_in"])
-    kind = description["classes_kind"]
-    model.classes_ = np.array(description["classes"], dtype=None if kind == "str" else kind)
+    model.classes_ = _classes(description)
     model.history_ = description["history"]
     model.data_fingerprint_ = description["data_fingerprint"]
     return model
+
+
+def _classes(description: dict[str, Any]) -> np.ndarray:
+    names, kind = description["classes"], description["classes_kind"]
+    if kind not in CLASS_KINDS.values() or len(names) != description["network"]["n_classes"]:
+        raise ValueError(f"{len(names)} classes of kind {kind!r}")
+    return np.array(names, dtype=kind)
 
 
 def _check_shapes(network: nn.Module, tensors: dict[str, Tensor]) -> None:

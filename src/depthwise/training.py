@@ -286,7 +286,7 @@ class _Loop:
         loss = float(self.loss_sum) / steps_done
         self._check_finite(loss)
         self.loss_sum.zero_()
-        scores = self.validate(self.average.network) if self.validate else ()
+        scores = self._scores()
         record: dict[str, Any] = {"epoch": self.step / self.steps_per_epoch, "loss": loss}
         if scores:
             record["score"] = scores[0]
@@ -295,6 +295,10 @@ class _Loop:
             self.best = copy.deepcopy(self.average.network.state_dict())
             self.best_scores, self.best_epoch = scores, len(self.history.epochs)
         self._tell(loss)
+
+    @torch.no_grad()
+    def _scores(self) -> tuple[float, ...]:
+        return self.validate(self.average.network) if self.validate else ()
 
     def _should_stop(self) -> bool:
         waited = len(self.history.epochs) - self.best_epoch

@@ -153,7 +153,7 @@ class CNN(NetworkClassifier):
         augment: str | tuple[str, ...] | None = "auto",
         epochs: float | str = "auto",
         batch_size: int | str = "auto",
-        lr: float = 5e-3,
+        lr: float = 1e-2,
         optimizer: str = "adamw",
         schedule: str = "onecycle",
         weight_decay: float = 0.05,

@@ -1,0 +1,394 @@
+"""One contract for every family in the catalogue, on images; and scikit-learn's own on rows."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+import depthwise
+from depthwise.catalog import FAMILIES, find_family, load_model
+from depthwise.data.load import load
+from depthwise.errors import InputError, ModelFileError
+from depthwise.estimator import Classifier
+from depthwise.inputs import as_images, statistics
+
+# little training, but enough to learn the digits
+SETTINGS: dict[str, dict[str, Any]] = {
+    "logistic": {},
+    "boosting": {"size": "s"},
+    "dnn": {"size": "s", "epochs": 8},
+    "cnn": {"size": "xxs", "epochs": 20, "lr": 0.01},
+}
+NETWORKS = ("dnn", "cnn")
+
+
+def make(family: str, **changes: Any) -> Classifier:
+    return FAMILIES[family](**{**SETTINGS[family], **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: Any) -> dict[str, Classifier]:
+    X, y = digits[:2]
+    return {name: make(name).fit(X, y) for name in FAMILIES}
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_every_family_has_settings_here() -> None:
+    assert set(SETTINGS) == set(FAMILIES)
+
+
+def test_it_learns_the_digits(family: str, fitted: Any, digits: Any) -> None:
+    assert fitted[family].score(*digits[2:]) > 0.93
+
+
+def test_the_constructor_stores_its_arguments_unchanged(family: str) -> None:
+    model = make(family)
+    assert clone(model).get_params() == model.get_params()
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_the_same_seed_twice_is_the_same_model(family: str, digits: Any) -> None:
+    X, y = digits[0][:200], digits[1][:200]
+    a, b = make(family).fit(X, y), make(family).fit(X, y)
+    for x, z in zip(a.network_.state_dict().values(), b.network_.state_dict().values()):
+        assert torch.equal(x, z)
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_another_seed_is_another_model(family: str, digits: Any) -> None:
+    X, y = digits[0][:200], digits[1][:200]
+    a, b = (make(family, random_state=seed, epochs=1).fit(X, y) for seed in (1, 2))
+    assert not np.array_equal(a.predict_proba(X), b.predict_proba(X))
+
+
+def test_a_batch_answers_as_singles(family: str, fitted: Any, digits: Any) -> None:
+    X, model = digits[2][:7], fitted[family]
+    singles = np.concatenate([model.predict_proba(X[i : i + 1]) for i in range(7)])
+    np.testing.assert_allclose(model.predict_proba(X), singles, atol=1e-5)
+
+
+def test_probabilities_are_probabilities(family: str, fitted: Any, digits: Any) -> None:
+    p = fitted[family].predict_proba(digits[2])
+    assert p.shape == (len(digits[2]), 10)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert (p >= 0).all()
+    predicted = fitted[family].predict(digits[2])
+    assert (predicted == fitted[family].classes_[p.argmax(axis=1)]).all()
+
+
+def test_save_then_load_predicts_the_same(
+    family: str, fitted: Any, digits: Any, tmp_path: Path
+) -> None:
+    model = fitted[family]
+    model.save(tmp_path / "model")
+    again = depthwise.load(tmp_path / "model")
+    assert np.array_equal(model.predict_proba(digits[2]), again.predict_proba(digits[2]))
+    assert again.get_params() == model.get_params()
+    assert again.classes_.dtype.kind == model.classes_.dtype.kind
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "model.json",
+        "model.safetensors",
+    ]
+
+
+def test_it_survives_pickle_for_joblib(family: str, fitted: Any, digits: Any) -> None:
+    again = pickle.loads(pickle.dumps(fitted[family]))
+    assert np.array_equal(again.predict(digits[2]), fitted[family].predict(digits[2]))
+
+
+@pytest.mark.parametrize("labels", ["names", "booleans", "negative"])
+def test_labels_may_be_anything(family: str, digits: Any, labels: str, tmp_path: Path) -> None:
+    X, y = digits[0][:150], digits[1][:150]
+    made = {
+        "names": np.array(["null", "een", "Straße 2"])[y % 3],
+        "booleans": y > 4,
+        "negative": y % 3 - 7,
+    }[labels]
+    model = make(family).fit(X, made)
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert set(again.predict(X)) <= set(made)
+    assert (again.predict(X) == made).mean() > 0.7
+
+
+def test_partial_fit_learns_in_pieces(family: str, digits: Any) -> None:
+    X, y, X_test, y_test = digits
+    model = make(family)
+    for _ in range(2 if family == "boosting" else 12):
+        for part in np.array_split(np.arange(len(X)), 3):
+            model.partial_fit(X[part], y[part], classes=np.arange(10))
+    assert model.score(X_test, y_test) > 0.85
+
+
+def test_a_new_label_in_partial_fit_is_named(family: str, digits: Any) -> None:
+    X, y = digits[0][:90], digits[1][:90]
+    model = make(family).partial_fit(X[y < 5], y[y < 5])
+    with pytest.raises(InputError, match="9"):
+        model.partial_fit(X[y == 9], y[y == 9])
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_fit_killed_between_epochs_resumes_as_never_killed(
+    family: str, digits: Any, tmp_path: Path
+) -> None:
+    X, y = digits[0][:120], digits[1][:120]
+
+    class Stop(Exception):
+        pass
+
+    def kill(event: Any) -> None:
+        if event.epoch >= 3:
+            raise Stop
+
+    whole = make(family).fit(X, y)
+    import depthwise.training as training
+
+    options = {**training.train.__kwdefaults__}
+    training.train.__kwdefaults__["checkpoint_seconds"] = 0.0
+    try:
+        with pytest.raises(Stop):
+            make(family).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
+        resumed = make(family).fit(X, y, checkpoint=tmp_path / "run")
+    finally:
+        training.train.__kwdefaults__.update(options)
+    assert np.array_equal(whole.predict_proba(X), resumed.predict_proba(X))
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_other_settings_do_not_take_up_a_checkpoint(
+    family: str, digits: Any, tmp_path: Path
+) -> None:
+    X, y = digits[0][:100], digits[1][:100]
+    make(family, epochs=1).fit(X, y, checkpoint=tmp_path / "run")
+    with pytest.raises(ModelFileError, match="other data or settings"):
+        make(family, epochs=1, random_state=5).fit(X, y, checkpoint=tmp_path / "run")
+    with pytest.raises(ModelFileError, match="other data or settings"):
+        make(family, epochs=1).fit(X[:99], y[:99], checkpoint=tmp_path / "run")
+
+
+def test_a_dataset_is_fitted_on_its_training_part(family: str) -> None:
+    data = load("digits", cache=False)
+    model = make(family).fit(data)
+    X, y = data.test
+    assert (model.predict(X) == np.asarray(data.classes)[y]).mean() > 0.9
+    assert "score" in model.history_["epochs"][-1]
+
+
+def test_warm_start_goes_on_from_the_weights(digits: Any) -> None:
+    X, y = digits[:2]
+    model = make("dnn", epochs=8, warm_start=True).fit(X, y)
+    first = model.history_["epochs"][-1]["loss"]
+    model.fit(X, y)
+    assert model.history_["epochs"][0]["loss"] < 2 * first + 0.05
+
+
+def test_early_stopping_keeps_the_best_epoch(digits: Any) -> None:
+    X, y, X_test, y_test = digits
+    model = make("dnn", epochs=30, patience=4).fit(X, y, validation=(X_test, y_test))
+    best = max(e["score"] for e in model.history_["epochs"])
+    assert model.score(X_test, y_test) == pytest.approx(best)
+
+
+def test_grid_search_and_pipelines(digits: Any) -> None:
+    rows = digits[0].reshape(len(digits[0]), -1)[:300].astype(np.float64)
+    search = GridSearchCV(make("dnn", epochs=3), {"lr": [1e-5, 3e-3]}, cv=2)
+    assert search.fit(rows, digits[1][:300]).best_params_ == {"lr": 3e-3}
+    to_images = FunctionTransformer(lambda X: X.reshape(-1, 1, 8, 8).astype("uint8"))
+    pipeline = make_pipeline(to_images, make("cnn")).fit(rows, digits[1][:300])
+    assert pipeline.score(rows, digits[1][:300]) > 0.75
+
+
+# -- scikit-learn's own contract, on rows ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FAMILIES["dnn"](hidden=(32,), epochs=15),
+        FAMILIES["logistic"](),
+        FAMILIES["boosting"](max_iter=4),
+    ],
+    ids=lambda model: model.family,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_check_estimator(model: Classifier) -> None:
+    results = check_estimator(model, on_fail=None)
+    failed = [r["check_name"] for r in results if r["status"] in ("failed", "xfail")]
+    assert len(results) > 40
+    assert failed == []
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+
+def test_a_missing_channel_axis_is_told_with_the_remedy(family: str, digits: Any) -> None:
+    with pytest.raises(InputError, match=r"images\[:, None\]"):
+        make(family).fit(digits[0][:, 0], digits[1])
+
+
+def test_channels_last_images_are_told_apart(family: str, digits: Any) -> None:
+    with pytest.raises(InputError, match="transpose"):
+        make(family).fit(np.zeros((9, 12, 10, 3), np.uint8), np.arange(9) % 2)
+
+
+def test_labels_of_another_length_are_named(family: str, digits: Any) -> None:
+    with pytest.raises(InputError, match=r"\(1200,\)"):
+        make(family).fit(digits[0], digits[1][:-3])
+
+
+def test_nan_in_images_is_found(family: str, digits: Any) -> None:
+    X = digits[0][:20].astype(np.float32)
+    X[13, 0, 2, 2] = np.nan
+    with pytest.raises(InputError, match=r"images\[13\]"):
+        make(family).fit(X, digits[1][:20])
+
+
+def test_one_class_is_not_enough(family: str, digits: Any) -> None:
+    with pytest.raises(InputError, match="one class"):
+        make(family).fit(digits[0][:20], np.zeros(20, int))
+
+
+def test_images_of_another_shape_are_refused(family: str, fitted: Any) -> None:
+    with pytest.raises(InputError, match="fitted on"):
+        fitted[family].predict(np.zeros((2, 1, 9, 8), np.uint8))
+
+
+def test_pixels_of_another_scale_are_refused(family: str, fitted: Any, digits: Any) -> None:
+    with pytest.raises(InputError, match="uint8"):
+        fitted[family].predict(digits[2][:2] / 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", -1), ("epochs", 0), ("batch_size", 2.5), ("optimizer", "adam"), ("schedule", "step")]
+    + [("precision", "fp16"), ("label_smoothing", 1.0), ("size", "xxxl"), ("dropout", 1.0)]
+    + [("device", "tpu"), ("augment", "mirror")],
+)
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_wrong_setting_is_named_with_its_value(
+    family: str, name: str, value: Any, digits: Any
+) -> None:
+    with pytest.raises(InputError, match=f"(?s){name}.*{value}|{value}.*{name}"):
+        make(family, **{name: value}).fit(digits[0][:40], digits[1][:40])
+
+
+def test_rows_are_not_images(digits: Any) -> None:
+    with pytest.raises(InputError, match="DNN"):
+        make("cnn").fit(digits[0].reshape(-1, 64), digits[1])
+
+
+def test_a_misspelt_family_is_recognised() -> None:
+    with pytest.raises(InputError, match="Did you mean 'cnn'"):
+        find_family("cnm")
+
+
+# -- a saved model, damaged -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(fitted: Any, tmp_path: Path) -> Path:
+    return Path(fitted["cnn"].save(tmp_path / "model"))
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_newer_format_is_refused_clearly(saved: Path) -> None:
+    edit(saved, format=2)
+    with pytest.raises(ModelFileError, match="newer than this version"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("byte", [3, 100, -1])
+def test_a_changed_byte_is_noticed(saved: Path, byte: int) -> None:
+    weights = bytearray((saved / "model.safetensors").read_bytes())
+    weights[byte] ^= 1
+    (saved / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ModelFileError, match="SHA-256"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"family": "os.system"},
+        {"family": ["cnn"]},
+        {"settings": {"size": "xxs", "hack": 1}},
+        {"settings": 5},
+        {"settings": {"size": "m"}},
+        {"network": {"input_shape": [1, 8, 8], "n_classes": 10**12}},
+        {"network": {"input_shape": [1, 8], "n_classes": 10}},
+        {"network": {}},
+        {"classes": {}},
+        {"classes": [0, 1]},
+        {"classes_kind": "object"},
+        {"input_shape": "abc"},
+        {"format": "1"},
+        {"format": None},
+    ],
+)
+def test_a_description_that_lies_is_refused(saved: Path, changes: dict[str, Any]) -> None:
+    edit(saved, **changes)
+    with pytest.raises(ModelFileError):
+        load_model(saved)
+
+
+def test_a_promised_terabyte_is_not_allocated(fitted: Any, tmp_path: Path) -> None:
+    folder = Path(fitted["dnn"].save(tmp_path / "model"))
+    edit(folder, settings={"hidden": [10**6, 10**6]})
+    with pytest.raises(ModelFileError, match="does not describe the weights"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_or_truncated_file_is_named(saved: Path, name: str) -> None:
+    whole = (saved / name).read_bytes()
+    (saved / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match=name):
+        load_model(saved)
+    (saved / name).unlink()
+    with pytest.raises(ModelFileError, match=name):
+        load_model(saved)
+
+
+def test_a_folder_that_is_no_model_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="not a saved model"):
+        load_model(tmp_path)
+
+
+def test_saving_where_nothing_can_be_written_is_one_line(fitted: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        fitted["dnn"].save(tmp_path / "file" / "model")
+
+
+# -- the arrays under it --------------------------------------------------------------------------
+
+
+def test_pixel_statistics_agree_with_numpy() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 7, 2), dtype=np.uint8)
+    mean, std = statistics(images)
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(std, images.std(axis=(0, 2, 3)))
+
+
+def test_pixels_are_kept_as_bytes() -> None:
+    images = np.zeros((3, 1, 5, 2), np.uint8)
+    assert as_images(images) is images

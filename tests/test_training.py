@@ -1,0 +1,302 @@
+"""The loop, held to its laws: seeded, resumable bit for bit, stoppable, watched, in time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from depthwise.compute import Compute
+from depthwise.errors import DivergedError, InputError, ModelFileError
+from depthwise.losses import smoothed_cross_entropy
+from depthwise.training import (
+    Event,
+    GradientUpdate,
+    History,
+    Recipe,
+    WeightAverage,
+    lr_factor,
+    train,
+)
+
+CPU = Compute()
+
+
+def blobs(items: int = 101) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(items) % 3
+    return torch.randn(items, 5, generator=generator) + labels[:, None].float(), labels
+
+
+def small_network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    layers = nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Dropout(0.2), nn.Linear(7, 3)
+    return nn.Sequential(*layers)
+
+
+def fit(network: nn.Module, recipe: Recipe, **options: object) -> History:
+    x, y = blobs()
+    update = GradientUpdate(network, smoothed_cross_entropy, recipe, CPU)
+    return train(network, update, x, y, recipe, compute=CPU, **options)  # type: ignore[arg-type]
+
+
+def same_weights(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values())
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step: int):
+    """A watcher that breaks the run off, as a kill would, once `step` is reached."""
+
+    def watch(event: Event) -> None:
+        if event.step >= step:
+            raise Killed
+
+    return watch
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    a, b, other = small_network(), small_network(), small_network()
+    fit(a, Recipe(epochs=3, batch_size=16, seed=7))
+    fit(b, Recipe(epochs=3, batch_size=16, seed=7))
+    fit(other, Recipe(epochs=3, batch_size=16, seed=8))
+    assert same_weights(a, b)
+    assert not same_weights(a, other)
+
+
+def test_training_leaves_the_callers_randomness_and_threads_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    fit(small_network_without_reseeding(), Recipe(epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def small_network_without_reseeding() -> nn.Module:
+    with torch.random.fork_rng():
+        return small_network()
+
+
+@pytest.mark.parametrize("step", [1, 6, 7, 8, 20, 21])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_run_broken_off_anywhere_resumes_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, optimizer: str
+) -> None:
+    recipe = Recipe(epochs=3.5, batch_size=16, optimizer=optimizer, lr=0.01)  # 7 steps an epoch
+    x, y = blobs()
+
+    def validate(network: nn.Module) -> tuple[float]:
+        return (-float(smoothed_cross_entropy(network(x), y)),)
+
+    whole, broken = small_network(), small_network()
+    expected = fit(whole, recipe, validate=validate)
+
+    # a clock that strikes a quarter of a second at every look, so that each step is told and saved
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(time, "monotonic", lambda: 0.26 * next(ticks))
+    options = {"validate": validate, "checkpoint": tmp_path / "run", "checkpoint_seconds": 0.2}
+    with pytest.raises(Killed):
+        fit(broken, recipe, watch=kill_at(step), **options)
+    history = fit(broken_start(), recipe, **options)
+    resumed = broken_start.last
+    assert same_weights(resumed, whole)
+    strip = [{k: v for k, v in e.items() if k != "seconds"} for e in history.epochs]
+    assert strip == [{k: v for k, v in e.items() if k != "seconds"} for e in expected.epochs]
+
+
+def broken_start() -> nn.Module:
+    """A fresh network, as a process begun again makes; the last one made is kept."""
+    broken_start.last = small_network()  # type: ignore[attr-defined]
+    return broken_start.last  # type: ignore[attr-defined,no-any-return]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    fit(small_network(), Recipe(epochs=1), checkpoint=tmp_path / "run", fingerprint="a")
+    with pytest.raises(ModelFileError, match="other data or settings"):
+        fit(small_network(), Recipe(epochs=1), checkpoint=tmp_path / "run", fingerprint="b")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelFileError, match="run"):
+        fit(small_network(), Recipe(epochs=1), checkpoint=tmp_path / "run")
+
+
+def test_a_full_disk_is_one_clear_line() -> None:
+    with pytest.raises(InputError, match="cannot write"):
+        fit(small_network(), Recipe(epochs=1), checkpoint=Path("/dev/null/run"))
+
+
+def test_divergence_is_caught_with_advice() -> None:
+    recipe = Recipe(epochs=30, lr=1e30, optimizer="sgd", clip_norm=None)
+    with pytest.raises(DivergedError, match="Lower lr"):
+        fit(small_network(), recipe)
+
+
+def test_an_interrupt_ends_with_the_best_so_far() -> None:
+    scores = iter([(0.5,), (0.9,), (0.1,)])
+    kept: list[nn.Module] = []
+
+    def validate(network: nn.Module) -> tuple[float]:
+        kept.append(WeightAverage(network, 1).network)
+        try:
+            return next(scores)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    network = small_network()
+    history = fit(network, Recipe(epochs=10, batch_size=16), validate=validate)
+    assert history.stopped == "interrupted"
+    assert same_weights(network, kept[1])
+
+
+def test_patience_stops_a_run_that_no_longer_improves() -> None:
+    scores = iter([0.3, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    history = fit(
+        small_network(), Recipe(epochs=8, patience=3), validate=lambda network: (next(scores),)
+    )
+    assert history.stopped == "patience"
+    assert len(history.epochs) == 5
+
+
+def test_a_time_limit_is_kept() -> None:
+    started = time.monotonic()
+    history = fit(small_network(), Recipe(epochs=10**6), seconds_limit=0.3)
+    assert history.stopped == "time"
+    assert time.monotonic() - started < 3
+    assert history.epochs
+
+
+def test_a_fraction_of_an_epoch_is_that_many_steps() -> None:
+    assert fit(small_network(), Recipe(epochs=0.5, batch_size=10)).steps == round(0.5 * 11)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    first, again = small_network(), small_network()
+    fit(first, Recipe(epochs=2), checkpoint=tmp_path / "run")
+    fit(again, Recipe(epochs=2), checkpoint=tmp_path / "run", watch=kill_at(0))
+    assert same_weights(first, again)
+
+
+def test_nothing_to_train_on_is_an_error() -> None:
+    network = small_network()
+    update = GradientUpdate(network, smoothed_cross_entropy, Recipe(), CPU)
+    empty = torch.empty(0, 5), torch.empty(0, dtype=torch.long)
+    with pytest.raises(InputError, match="0 items"):
+        train(network, update, *empty, Recipe(), compute=CPU)
+
+
+def test_an_update_is_the_textbook_step() -> None:
+    """One step of plain SGD against w - lr * gradient, the gradient by finite differences."""
+    x, y = blobs(11)
+    network = nn.Linear(5, 3).double()
+    before = network.weight.detach().clone()
+
+    def loss_at(weight: torch.Tensor) -> float:
+        z = x.double() @ weight.T + network.bias.detach()
+        return float(-torch.log_softmax(z, 1)[torch.arange(len(y)), y].mean())
+
+    gradient = torch.zeros_like(before)
+    for i in range(3):
+        for j in range(5):
+            step = torch.zeros_like(before)
+            step[i, j] = 1e-6
+            gradient[i, j] = (loss_at(before + step) - loss_at(before - step)) / 2e-6
+    recipe = Recipe(optimizer="sgd", lr=0.1, schedule="constant", weight_decay=0, clip_norm=None)
+    GradientUpdate(network, nn.functional.cross_entropy, recipe, CPU)(x.double(), y, 0.0)
+    # Nesterov's first step is (1 + momentum) times the gradient
+    assert torch.allclose(network.weight, before - 0.1 * 1.9 * gradient, atol=1e-6)
+
+
+def test_clipping_bounds_the_step() -> None:
+    x, y = blobs(11)
+    network = nn.Linear(5, 3)
+    before = network.weight.detach().clone(), network.bias.detach().clone()
+    recipe = Recipe(optimizer="sgd", lr=1.0, schedule="constant", weight_decay=0, clip_norm=0.01)
+    GradientUpdate(network, lambda z, t: 1e3 * z.sum(), recipe, CPU)(x, y, 0.0)
+    moved = [(network.weight - before[0]).flatten(), (network.bias - before[1]).flatten()]
+    assert float(torch.cat(moved).norm()) == pytest.approx(1.9 * 0.01, rel=1e-3)
+
+
+def test_schedules_begin_low_peak_at_one_and_end_at_zero() -> None:
+    for name, peak in (("onecycle", 0.25), ("cosine", 0.05)):
+        assert lr_factor(name, 0) == pytest.approx(0.04)
+        assert lr_factor(name, peak) == pytest.approx(1)
+        assert lr_factor(name, 1) == pytest.approx(0, abs=1e-12)
+        assert lr_factor(name, (1 + peak) / 2) == pytest.approx(0.5)
+    assert [lr_factor("constant", p) for p in (0, 0.5, 1)] == [1, 1, 1]
+
+
+def test_the_average_follows_its_formula() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 0.0)
+    average = WeightAverage(network, horizon=4)
+    expected = 0.0
+    for step in range(60):
+        with torch.no_grad():
+            network.weight.fill_(math.sin(step))
+        average.update(step)
+        keep = min(0.75, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * math.sin(step)
+    assert float(average.network.weight) == pytest.approx(expected, abs=1e-6)
+
+
+SCRIPT = """
+import sys, torch
+from depthwise import CNN
+from sklearn.datasets import load_digits
+data = load_digits()
+images = (data.images * 15.9).astype("uint8")[:, None]
+model = CNN(size="xxs", epochs=4, random_state=3, threads=1, precision="bfloat16")
+from depthwise import training
+training.train.__kwdefaults__["checkpoint_seconds"] = 0.05
+model.fit(images[:900], data.target[:900], validation=(images[900:], data.target[900:]),
+          checkpoint=sys.argv[1])
+model.save(sys.argv[2])
+"""
+
+
+def test_a_process_killed_with_kill_9_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(checkpoint: str, out: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / checkpoint), str(tmp_path / out)]
+        return subprocess.Popen(command, env=environment)
+
+    assert start("whole.run", "whole").wait(120) == 0
+    kills = 0
+    for _ in range(2):
+        process = start("killed.run", "killed")
+        known = _stamp(tmp_path / "killed.run")
+        while _stamp(tmp_path / "killed.run") == known and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.02)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait(60)
+    assert kills == 2
+    assert start("killed.run", "killed").wait(120) == 0
+    whole, killed = (tmp_path / name / "model.safetensors" for name in ("whole", "killed"))
+    assert whole.read_bytes() == killed.read_bytes()
+    steps = json.loads((tmp_path / "killed" / "model.json").read_text())["history"]["steps"]
+    assert steps == 4 * math.ceil(900 / 32)
+
+
+def _stamp(path: Path) -> float | None:
+    return path.stat().st_mtime_ns if path.exists() else None
