@@ -88,7 +88,8 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name}: the worker ended early; its last words: {self.log}")
+            last_words = self.log.read_text().strip().rpartition("\n")[2]
+            raise SystemExit(f"{self.name}: the worker ended early: {last_words} ({self.log})")
         return json.loads(line)
 
     @property

@@ -3,8 +3,10 @@
 dataloader    DataLoader(TensorDataset), float32: the tutorial's loop
 adam          indexed in memory, channels-last, bf16 autocast
 adam-fused    the same with torch.optim.Adam(fused=True)
+fused-kept    that, and the C library told to keep freed memory, as an expert might
 """
 
+import ctypes
 from argparse import Namespace
 
 import torch
