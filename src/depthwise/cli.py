@@ -26,16 +26,8 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise.errors import InputError, NothingFitsError
-from depthwise.ship.edge import (
-    fail,
-    image_side,
-    print_json,
-    require_folder,
-    require_positive,
-    say,
-    survive_any_name,
-    teller,
-)
+from depthwise.ship import edge
+from depthwise.ship.edge import image_side, print_json, require_folder, say, teller
 
 if TYPE_CHECKING:
     from depthwise.data.dataset import Dataset
@@ -131,22 +123,18 @@ def choose(
     Builds every family at every size, drops what cannot keep the limits on the device before any
     training, trains the rest, and takes the most accurate. The report says why.
     """
-    limits = {
-        "latency_ms": max_latency_ms,
-        "memory_mb": max_memory_mb,
-        "size_mb": max_size_mb,
-        "energy_mj": max_energy_mj,
-        "price_usd": max_price_usd,
-    }
+    limits = {"latency_ms": max_latency_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
+    limits |= {"energy_mj": max_energy_mj, "price_usd": max_price_usd}
     for name, value in limits.items():
-        require_positive(f"--max-{name.replace('_', '-')}", value)
-    require_positive("--train-minutes", train_minutes)
+        edge.require_positive(f"--max-{name.replace('_', '-')}", value)
+    edge.require_positive("--train-minutes", train_minutes)
     require_folder(out)
 
     from depthwise.catalog import find_family
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
+    from depthwise.tables import show_choice, stored_choice
 
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
     for name in names or []:
@@ -166,10 +154,10 @@ def choose(
             command=shlex.join(["depthwise", *sys.argv[1:]]),
         ).record
     except NothingFitsError:
-        if stored := _stored_choice(out):
-            _show_choice(stored, out, json)
+        if stored := stored_choice(out):
+            show_choice(stored, out, json)
         raise
-    _show_choice(record, out, json)
+    show_choice(record, out, json)
     if not record.get("complete", True):
         say("interrupted: this is the best so far; repeat the command to go on")
         raise typer.Exit(INTERRUPTED)
@@ -274,13 +262,14 @@ def measure(
     from depthwise.catalog import load_model
     from depthwise.measuring.devices import find
     from depthwise.measuring.scorecard import measure as take
+    from depthwise.ship.reading import as_the_model_takes
 
     loaded, target = load_model(model), find(device)
     dataset = None
     if data is not None:
         shape = loaded.input_shape_
         dataset = _load(
-            data, say, format=format, label=label, seed=seed, **_as_the_model_takes(shape)
+            data, say, format=format, label=label, seed=seed, **as_the_model_takes(shape)
         )
     card = take(loaded, dataset, target)
     if json:
@@ -341,37 +330,11 @@ def _load(
     return dataset
 
 
-def _show_choice(record: dict[str, Any], out: str, json: bool) -> None:
-    if json:
-        print_json(record)
-        return
-    from depthwise.tables import console, print_choice, print_verdict
-
-    screen = console()
-    print_choice(record, screen)
-    print_verdict(record, Path(out), screen)
-
-
-def _stored_choice(out: str) -> dict[str, Any] | None:
-    """choice.json as the run that has just failed left it."""
-    try:
-        return dict(json_text.loads((Path(out) / "choice.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-
-
-def _as_the_model_takes(shape: tuple[int, ...]) -> dict[str, Any]:
-    if len(shape) != 3:
-        return {}
-    channels, height, width = shape
-    return {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit; errors are one line on stderr, a traceback only with --debug."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    survive_any_name()
+    edge.survive_any_name()
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
@@ -380,5 +343,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except Exception as error:
             if debug:
                 raise
-            fail(error)
+            edge.fail(error)
     sys.exit(0)

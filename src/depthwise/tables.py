@@ -6,12 +6,14 @@ and under them, as wide as the screen, why it ended where it did.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthwise.measuring.metric import readable
+from depthwise.ship.edge import print_json
 from depthwise.ship.figures import LIMITS, NOTHING, Row, limits, plain, rows, verdict
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = [
     "print_devices",
     "print_predictions",
     "print_verdict",
+    "show_choice",
+    "stored_choice",
     "write",
 ]
 
@@ -66,6 +70,24 @@ def write(out: Console, *parts: Cell | str) -> None:
 def _trimmed(line: Text) -> Text:
     line.rstrip()
     return line
+
+
+def stored_choice(folder: str) -> dict[str, Any] | None:
+    """choice.json as a run that has just failed left it."""
+    try:
+        return dict(json.loads((Path(folder) / "choice.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def show_choice(record: Mapping[str, Any], folder: str, as_json: bool) -> None:
+    """The whole outcome on stdout: the record itself, or the table and what to ship."""
+    if as_json:
+        print_json(record)
+        return
+    screen = console()
+    print_choice(record, screen)
+    print_verdict(record, Path(folder), screen)
 
 
 def print_choice(record: Mapping[str, Any], out: Console) -> None:

@@ -25,7 +25,7 @@ from depthwise.data.readers import arrays, npz
 from depthwise.data.refit import refit
 from depthwise.errors import DataError, InputError
 
-__all__ = ["Prediction", "predictions", "read_inputs"]
+__all__ = ["Prediction", "as_the_model_takes", "predictions", "read_inputs"]
 
 BLOCK = 256  # pictures decoded before the model is asked about them
 LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
@@ -64,6 +64,14 @@ def predictions(
             single = len(inputs) == 1 and len(model.input_shape_) == 3
             for row in range(len(inputs)):
                 yield Prediction(file, None if single else row, next(told))
+
+
+def as_the_model_takes(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Options of the loader that bring data to the model's (C, H, W); rows stay as they are."""
+    if len(shape) != 3:
+        return {}
+    channels, height, width = shape
+    return {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
 
 
 def _read(model: Any, file: str) -> np.ndarray | InputError:
