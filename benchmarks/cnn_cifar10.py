@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 
 from common import SHARED, both_parts, fit_and_score
-
 from depthwise import CNN
 
 
@@ -26,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     threads = options.threads or "auto"
     if options.best:
-        settings = {"width": 40, "epochs": 18, "lr": 0.015, "label_smoothing": 0.1}
+        settings = {"width": 40, "epochs": 15, "lr": 0.015, "label_smoothing": 0.1}
     else:
         settings = {"size": "s", "epochs": 24, "lr": 0.015, "label_smoothing": 0.1}
     if options.epochs:

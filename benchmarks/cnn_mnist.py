@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 
 from common import SHARED, both_parts, fit_and_score
-
 from depthwise import CNN
 
 
@@ -25,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
     threads = options.threads or "auto"
     if options.best:
-        settings = {"size": "m", "epochs": 20, "augment": ("affine", "shift"), "lr": 0.01}
+        settings = {"size": "m", "epochs": 14, "augment": ("affine", "shift"), "lr": 0.01}
     else:
         settings = {"size": "s", "epochs": 9, "augment": "shift"}
     if options.epochs:

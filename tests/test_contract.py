@@ -275,9 +275,19 @@ def test_pixels_of_another_scale_are_refused(family: str, fitted: Any, digits: A
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", -1), ("epochs", 0), ("batch_size", 2.5), ("optimizer", "adam"), ("schedule", "step")]
-    + [("precision", "fp16"), ("label_smoothing", 1.0), ("size", "xxxl"), ("dropout", 1.0)]
-    + [("device", "tpu"), ("augment", "mirror")],
+    [
+        ("lr", -1),
+        ("epochs", 0),
+        ("batch_size", 2.5),
+        ("optimizer", "adam"),
+        ("schedule", "step"),
+        ("precision", "fp16"),
+        ("label_smoothing", 1.0),
+        ("size", "xxxl"),
+        ("dropout", 1.0),
+        ("device", "tpu"),
+        ("augment", "mirror"),
+    ],
 )
 @pytest.mark.parametrize("family", NETWORKS)
 def test_a_wrong_setting_is_named_with_its_value(

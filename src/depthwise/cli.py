@@ -68,9 +68,7 @@ ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.
 Seed = Annotated[int, typer.Option(help="Of the split and the training.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-MaxLatency = Annotated[
-    float | None, typer.Option(help="Largest time for one item (95th percentile), ms.")
-]
+MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
 MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
 MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]
 MaxEnergy = Annotated[float | None, typer.Option(help="Largest energy an item, mJ.")]

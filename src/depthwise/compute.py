@@ -72,7 +72,7 @@ class Compute:
 
     def place(self, network: nn.Module) -> nn.Module:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return network.to(self.device).to(memory_format=layout)
+        return network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
 
     def place_batch(self, batch: torch.Tensor) -> torch.Tensor:
         batch = batch.to(self.device)

@@ -144,8 +144,9 @@ class LogisticRegression(Classifier):
         """One pass of gradient descent over X, y from the present weights."""
         inputs, labels = self._take_more(X, y, classes)
         if not hasattr(self, "network_"):
-            self.network_ = self.build(self.input_shape_, len(self.classes_))
-            self.network_.standardise.set_statistics(*statistics(inputs))
+            network = LinearNetwork(self.input_shape_, len(self.classes_))
+            network.standardise.set_statistics(*statistics(inputs))
+            self.network_ = network
         recipe = Recipe(1, 32, self.lr, schedule="constant", average=0.0, seed=self._seed())
         update = GradientUpdate(self.network_, smoothed_cross_entropy, recipe, Compute())
         x, targets = as_tensor(inputs), torch.from_numpy(labels)

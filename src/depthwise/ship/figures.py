@@ -115,11 +115,11 @@ def _row(candidate: Record, budget: Record) -> Row:
 
 
 def _latency(metric: Record | None, limit: float | None) -> Figure:
-    """The median; the limit is held against the 95th percentile where that was measured."""
+    """The median, which the limit is held against, and the 95th percentile where measured."""
     figure, tail = number(metric, limit), ((metric or {}).get("details") or {}).get("p95")
     if not tail:
         return figure
-    return replace(figure, tail=f"p95 {readable(tail)}", over=limit is not None and tail > limit)
+    return replace(figure, tail=f"p95 {readable(tail)}")
 
 
 # -- one figure --------------------------------------------------------------------------------

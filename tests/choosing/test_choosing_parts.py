@@ -1,0 +1,162 @@
+"""The pieces of `choose`, one at a time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depthwise.catalog import FAMILIES
+from depthwise.choosing.budget import Budget, misses
+from depthwise.choosing.feasibility import Feasible, advice
+from depthwise.choosing.halving import fill, rung_sizes
+from depthwise.choosing.journal import Journal
+from depthwise.choosing.ladder import ladder
+from depthwise.choosing.pareto import pareto_front
+from depthwise.errors import InputError
+from depthwise.measuring.devices import find
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.scorecard import Scorecard
+
+
+def card(latency_ms: float = 1.0, size: int = 10**6, memory: int = 2 * 10**6) -> Scorecard:
+    cost = {"parameters": size // 4, "weight_bytes": size, "peak_memory_bytes": memory}
+    return Scorecard(
+        "a device",
+        throughput=Metric(1e3, "items/s", "measured"),
+        latency=Metric(latency_ms, "ms", "measured", details={"p95": 9 * latency_ms}),
+        energy=Metric(3.0, "mJ", "predicted"),
+        hardware_cost=Metric(35.0, "USD", "counted", details=cost),
+    )
+
+
+# -- limits ---------------------------------------------------------------------------------------
+
+
+def test_every_limit_is_compared_with_its_own_figure() -> None:
+    limits = {"latency_ms": 1.0, "memory_mb": 2.0, "energy_mj": 3.0, "price_usd": 35, "size_mb": 1}
+    assert misses(card(), Budget(**limits)) == []
+    for name, limit in limits.items():
+        broken = misses(card(), Budget(**{**limits, name: limit * 0.99}))
+        assert [miss.limit for miss in broken] == [name]
+
+
+def test_the_worst_miss_comes_first() -> None:
+    broken = misses(card(), Budget(latency_ms=0.5, size_mb=0.1))
+    assert [miss.limit for miss in broken] == ["size_mb", "latency_ms"]
+    assert broken[0].ratio == pytest.approx(10)
+    assert str(broken[1]) == "latency 1.00 ms is over the limit of 0.5 ms"
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), float("inf")])
+def test_a_limit_that_is_no_limit_is_named(wrong: float) -> None:
+    with pytest.raises(InputError, match="size_mb"):
+        Budget(size_mb=wrong)
+
+
+def test_a_price_nobody_knows_cannot_be_limited() -> None:
+    budget = Budget(price_usd=10)
+    budget.check_device(find("raspberry-pi-5"))
+    with pytest.raises(InputError, match="TOML"):
+        budget.check_device(replace(find("raspberry-pi-5"), price_usd=None))
+
+
+def test_the_nearest_miss_is_the_one_that_needs_least_relaxing() -> None:
+    found = Feasible()
+    budget = Budget(latency_ms=0.5, size_mb=0.5)
+    found.missed = {"far": misses(card(5.0), budget), "near": misses(card(0.6), budget)}
+    nearest = found.nearest_miss()
+    assert nearest is not None
+    name, miss = nearest
+    assert (name, miss.limit, miss.ratio) == ("near", "size_mb", pytest.approx(2))
+    assert "--max-size-mb 1.05" in advice(name, miss)
+
+
+# -- the ladder -----------------------------------------------------------------------------------
+
+
+def test_the_ladder_runs_from_five_thousand_to_five_million_weights() -> None:
+    rungs = [c for c in ladder(FAMILIES, (3, 32, 32), 0) if c.make.family == "cnn"]
+    weights = [c.parameters((3, 32, 32), 10) for c in rungs]
+    assert weights == sorted(weights)
+    assert 4_000 < weights[0] < 10_000
+    assert 3_500_000 < weights[-1] < 6_000_000
+    assert all(b / a < 5 for a, b in itertools.pairwise(weights))
+
+
+def test_a_table_has_no_convolutions() -> None:
+    assert not any(c.make.image_only for c in ladder(FAMILIES, (13,), 0))
+    with pytest.raises(InputError, match="images only"):
+        ladder({"cnn": FAMILIES["cnn"]}, (13,), 0)
+
+
+def test_counting_weights_agrees_with_building() -> None:
+    for candidate in ladder(FAMILIES, (1, 9, 7), 0):
+        network = candidate.network((1, 9, 7), 4)
+        assert candidate.parameters((1, 9, 7), 4) == sum(p.numel() for p in network.parameters())
+
+
+# -- time -----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.floats(0, 500))
+def test_filling_spends_all_there_is_and_nobody_gets_more_than_needed(
+    needs: list[float], available: float
+) -> None:
+    shares = fill(needs, available)
+    assert all(0 <= s <= n + 1e-9 for s, n in zip(shares, needs))
+    assert sum(shares) == pytest.approx(min(available, sum(needs)), abs=1e-6)
+    unmet = [s for s, n in zip(shares, needs) if s < n - 1e-6]
+    assert all(s >= max(shares) - 1e-6 for s in unmet)  # who lacks has the largest share
+
+
+@given(st.integers(1, 64))
+def test_rungs_halve_down_to_two(candidates: int) -> None:
+    sizes = rung_sizes(candidates)
+    assert sizes[0] == candidates
+    assert sizes[-1] <= 2
+    assert all(b >= a / 2 for a, b in itertools.pairwise(sizes))
+
+
+# -- the front ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=9))
+def test_the_front_is_what_brute_force_leaves(points: list[tuple[int, ...]]) -> None:
+    a = np.array(points).reshape(len(points), 3)
+    expected = [not any((q <= p).all() and (q < p).any() for q in a) for p in a]
+    assert pareto_front(points) == expected
+
+
+# -- the journal ----------------------------------------------------------------------------------
+
+
+def test_a_step_is_done_once(tmp_path: Path) -> None:
+    done: list[int] = []
+
+    def work() -> dict[str, Any]:
+        done.append(1)
+        return {"x": [1, 2.5, None]}
+
+    for _ in range(3):
+        assert Journal(tmp_path / "work", {"seed": 1}).recall("a", work) == {"x": [1, 2.5, None]}
+    assert done == [1]
+
+
+def test_another_request_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    Journal(tmp_path / "work", {"seed": 1, "data": "a"})
+    with pytest.raises(InputError, match=r"differs in seed\)"):
+        Journal(tmp_path / "work", {"seed": 2, "data": "a"})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"request": 3}'])
+def test_a_damaged_journal_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "journal.json").write_text(text)
+    with pytest.raises(InputError, match=r"journal\.json"):
+        Journal(tmp_path, {})
