@@ -253,7 +253,7 @@ def test_the_average_follows_its_formula() -> None:
         average.update(step)
         keep = min(0.75, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * math.sin(step)
-    assert float(average.network.weight) == pytest.approx(expected, abs=1e-6)
+    assert float(average.network.weight.detach()) == pytest.approx(expected, abs=1e-6)
 
 
 SCRIPT = """
