@@ -95,7 +95,7 @@ class NetworkClassifier(Classifier):
         if first:
             self.network_ = self._new_network(inputs)
         state = getattr(self, "_optimizer_state", None)
-        recipe = self._recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
+        recipe = self.recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
         self._optimizer_state = self._run(inputs, labels, recipe, state=state)
         return self
 
@@ -108,7 +108,7 @@ class NetworkClassifier(Classifier):
         seconds_limit: float | None,
         watch: Watch | None,
     ) -> None:
-        recipe = self._recipe(len(inputs))
+        recipe = self.recipe(len(inputs))
         path = Path(checkpoint) if checkpoint is not None else None
         options: dict[str, Any] = {
             "validate": partial(self._validation_scores, *held_out) if held_out else None,
@@ -159,7 +159,8 @@ class NetworkClassifier(Classifier):
 
     # -- settings -------------------------------------------------------------------------------
 
-    def _recipe(self, items: int, **changes: Any) -> Recipe:
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """How `items` would be trained: the settings, "auto" filled in, with `changes`."""
         batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
         epochs = auto_epochs(items, batch_size) if self.epochs == "auto" else float(self.epochs)
         patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience

@@ -44,11 +44,10 @@ def candidate_records(
     """One dict a candidate, the winner first, then by validation accuracy, then the rest."""
     order = sorted(trained.values(), key=lambda t: (t.candidate.name != winner, -t.score))
     front = pareto_front([_point(t, cards[t.candidate.name]) for t in order])
-    rungs = max((t.rungs for t in order), default=0)
     records = []
     for entry, on_front in zip(order, front):
         name = entry.candidate.name
-        status, reason = _standing(entry, name == winner, rungs, order)
+        status, reason = _standing(entry, name == winner, order)
         card = cards[name]
         card.accuracy = entry.accuracy
         extra = {"pareto": on_front, "validation_accuracy": entry.accuracy.to_dict()}
@@ -92,14 +91,14 @@ def _record(
     }
 
 
-def _standing(entry: Trained, is_winner: bool, rungs: int, order: list[Trained]) -> tuple[str, str]:
+def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[str, str]:
     score = f"{entry.score:.2%} on validation"
     if is_winner:
         return "winner", f"{score}, the best that keeps every limit"
     behind = f"{(order[0].score - entry.score) * 100:.2f} points behind {order[0].candidate.name}"
-    if entry.rungs < rungs and entry.candidate.make.resource == "epochs":
-        return "stopped", f"{score}, {behind}: stopped after rung {entry.rungs} of {rungs}"
-    return "trained", f"{score}, {behind}"
+    if entry.complete:
+        return "trained", f"{score}, {behind}"
+    return "stopped", f"{score}, {behind}: stopped after {entry.epochs:.3g} epochs"
 
 
 def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:

@@ -51,7 +51,8 @@ class Interrupted(Exception):
 
 @dataclass
 class Trained:
-    """A candidate that was trained: where its newest model is, how it did, rung by rung."""
+    """A candidate that was trained: where its newest model is, how it did, rung by rung;
+    `complete` once it had its full schedule or stopped improving."""
 
     candidate: Candidate
     folder: Path
@@ -59,6 +60,7 @@ class Trained:
     epochs: float = 0.0
     seconds: float = 0.0
     rungs: int = 0
+    complete: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -149,9 +151,19 @@ class Halving:
 
     def _epochs_left(self, candidate: Candidate) -> float:
         """Of its full schedule, as its `epochs="auto"` has it."""
-        full = candidate.model()._recipe(len(self.data.indices["train"])).epochs
         done = self.trained.get(candidate.name)
-        return max(0.0, full - (done.epochs if done else 0.0))
+        if done and done.complete:
+            return 0.0
+        return max(0.0, self._full_epochs(candidate) - (done.epochs if done else 0.0))
+
+    def _full_epochs(self, candidate: Candidate) -> float:
+        model = candidate.model()
+        assert isinstance(model, NetworkClassifier)
+        return model.recipe(len(self.data.indices["train"])).epochs
+
+    def _is_whole(self, done: Trained) -> bool:
+        deep = issubclass(done.candidate.make, NetworkClassifier)
+        return not deep or done.epochs > 0.98 * self._full_epochs(done.candidate)
 
     def _train_deep(self, candidate: Candidate, rung: int, epochs: float) -> None:
         before = self.trained.get(candidate.name)
@@ -206,6 +218,7 @@ class Halving:
         known.folder, known.accuracy, known.rungs = folder, score, rung + 1
         known.epochs += result["epochs"]
         known.seconds += result["seconds"]
+        known.complete = result["stopped"] == "patience" or self._is_whole(known)
 
     def _fit(self, model: Classifier, name: str, folder: Path, limit: float) -> dict[str, Any]:
         checkpoint = folder.with_suffix(".checkpoint")
@@ -227,6 +240,7 @@ class Halving:
             "history": records,
             "epochs": records[-1]["epoch"],
             "seconds": model.history_["seconds"],
+            "stopped": model.history_["stopped"],
             **({"interrupted": True} if interrupted else {}),
         }
 
@@ -243,7 +257,7 @@ class Halving:
 
 def _epoch_seconds(model: Classifier, data: Dataset) -> float:
     X, y = named(data, "train")
-    steps_per_epoch = math.ceil(len(X) / model._recipe(len(X)).batch_size)
+    steps_per_epoch = math.ceil(len(X) / model.recipe(len(X)).batch_size)
     trial = clone(model).set_params(epochs=PACE_STEPS / steps_per_epoch)
     trial.fit(X, y)
     trial.fit(X, y)  # the first steps of a process are slow: kernels are prepared

@@ -75,7 +75,7 @@ class TreeEnsemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.flatten(x, 1)
         tree = torch.arange(self.feature.shape[0], device=x.device)
-        node = torch.zeros(len(x), len(tree), dtype=torch.int64, device=x.device)  # (B, T)
+        node = torch.zeros_like(tree).expand(x.shape[0], -1)  # (B, T)
         for _ in range(self.depth):
             looked_at = x.gather(1, self.feature[tree, node].long())
             right = looked_at > self.threshold[tree, node]
