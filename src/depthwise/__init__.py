@@ -25,9 +25,14 @@ Names are imported when first used, so that `import depthwise` costs nothing.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# libgomp's threads spin for milliseconds while they wait; beside a busy neighbour that makes a step
+# many times slower (docs/LOG.md). It is read once, when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # public name -> where it is defined
 _HOME = {

@@ -444,7 +444,12 @@ def recorded_compute(checkpoint: Path | None) -> Compute | None:
     None where there is no checkpoint yet."""
     if checkpoint is None or not checkpoint.exists():
         return None
-    return Compute(**read_state(checkpoint)["history"]["compute"])
+    try:
+        return Compute(**read_state(checkpoint)["history"]["compute"])
+    except (KeyError, TypeError):
+        raise ModelFileError(
+            f"{checkpoint} is not a checkpoint. Delete it to start again."
+        ) from None
 
 
 def _float_tensors(network: nn.Module) -> list[Tensor]:
