@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import Raw
 
 __all__ = ["Draft", "cache_root", "get", "key_of"]
 
-VERSION = 1
+VERSION = 2
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 
@@ -143,6 +144,7 @@ def _write(folder: Path, raw: Raw) -> None:
         "kind": raw.kind,
         "classes": raw.classes,
         "problems": [asdict(problem) for problem in raw.problems],
+        "columns": to_plain(raw.columns),
         "items": len(raw.labels),
         "inputs_bytes": inputs.stat().st_size,
         "inputs_spots": _spots(inputs),
@@ -163,7 +165,9 @@ def _read(folder: Path) -> Raw:
         labels, groups, parts = (arrays.get(name) for name in ("labels", "groups", "parts"))
     mapped = np.load(inputs, mmap_mode="r", allow_pickle=False)[: about["items"]]
     problems = [Problem(**problem) for problem in about["problems"]]
-    return Raw(about["kind"], mapped, labels, about["classes"], parts, problems, groups=groups)
+    raw = Raw(about["kind"], mapped, labels, about["classes"], parts, problems, groups=groups)
+    raw.columns = from_plain(about["columns"])
+    return raw
 
 
 def _spots(path: Path) -> int:

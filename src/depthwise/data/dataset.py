@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["PARTS", "Dataset", "Problem", "Split"]
+from depthwise.data.columns import Column
+
+__all__ = ["PARTS", "Dataset", "Problem", "Split", "SplitMarks"]
 
 PARTS = ("train", "validation", "test")
 _CLASSES_LISTED = 20
@@ -42,6 +44,14 @@ class Split(NamedTuple):
     y: np.ndarray
 
 
+class SplitMarks(NamedTuple):
+    """SHA-256 (hex) of the training and the test part, and the seed that drew them, if known."""
+
+    train: str
+    test: str
+    seed: int | None
+
+
 @dataclass
 class Dataset:
     """Labelled items and their split.
@@ -50,6 +60,8 @@ class Dataset:
     labels: int64 (N,), positions in `classes`.
     indices: int64 positions of "train", "validation" and "test" items.
     groups: int64 (N,), equal for items that are copies of one another; None if not looked for.
+    columns: what the columns of a table file became; None for images and arrays.
+    seed: of the split; None if it was not drawn by `load`.
     """
 
     name: str
@@ -62,6 +74,8 @@ class Dataset:
     problems: list[Problem] = field(default_factory=list)
     source: str = ""
     groups: np.ndarray | None = field(default=None, repr=False)
+    columns: list[Column] | None = field(default=None, repr=False)
+    seed: int | None = None
 
     @property
     def train(self) -> Split:
@@ -106,6 +120,23 @@ class Dataset:
         """Items of each class in each part: part -> int64 (K,)."""
         k = self.n_classes
         return {p: np.bincount(self.labels[self.indices[p]], minlength=k) for p in PARTS}
+
+    @cached_property
+    def split_marks(self) -> SplitMarks:
+        """By which a model recognises the split that it was trained on."""
+        return SplitMarks(self._mark("train"), self._mark("test"), self.seed)
+
+    def _mark(self, part: str) -> str:
+        """SHA-256 (hex) of the items and labels of one part, read in blocks."""
+        chosen = self.indices[part]
+        digest = hashlib.sha256(f"{self.inputs.dtype}{self.input_shape}{len(chosen)}".encode())
+        rows = max(1, _HASH_BYTES // max(1, self.inputs[:1].nbytes))
+        for start in range(0, len(chosen), rows):
+            block = self.inputs[chosen[start : start + rows]]
+            digest.update(np.ascontiguousarray(block).data)
+        digest.update(self.labels[chosen].astype("<i8").tobytes())
+        digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     def summary(self) -> str:
         """What a person wants to know first, in a few lines."""

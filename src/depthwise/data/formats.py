@@ -97,4 +97,6 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
         return idx.read(tree)
     if chosen == "cifar":
         return cifar.read(tree, options.label)
-    return npz.read(tree) if chosen == "npz" else table.read(tree, options.label)
+    if chosen == "npz":
+        return npz.read(tree)
+    return table.read(tree, options.label, options.columns)

@@ -10,6 +10,7 @@ Content decides, not the suffix; `format=` overrides.
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from depthwise.data import cache as stores
 from depthwise.data import checks, named
+from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
 from depthwise.data.options import Options
@@ -25,7 +27,7 @@ from depthwise.data.readers import arrays, idx, npz
 from depthwise.data.readers.tree import Tree
 from depthwise.data.refit import refit
 from depthwise.data.splits import split
-from depthwise.data.tables import fill_blanks
+from depthwise.data.tables import fill_blanks, with_medians
 from depthwise.errors import DataError, InputError
 
 __all__ = ["load"]
@@ -42,6 +44,7 @@ def load(
     test_fraction: float = 0.15,
     validation_fraction: float = 0.15,
     labels: Any = None,
+    columns: Sequence[Column] | None = None,
     cache: bool = True,
 ) -> Dataset:
     """Reads labelled data, checks it, and splits it once into train, validation and test.
@@ -53,11 +56,12 @@ def load(
     mode: "L" (grey, C = 1) or "RGB" (C = 3); default: grey if every picture is.
     seed, test_fraction, validation_fraction: of the split, where the data brings none.
     labels: (N,) for arrays or files that hold none.
+    columns: how to encode a table, as a model remembers it (`model.columns_`); default: learnt.
     cache: keep what was decoded, so that the next start is instant.
 
     Raises DataError for data that cannot be used and InputError for wrong arguments.
     """
-    options = Options.of(format, label, image_size, mode)
+    options = Options.of(format, label, image_size, mode, columns)
     _require_fractions(seed, test_fraction, validation_fraction)
     raw, name, where = _read(source, labels, options, cache)
     indices, origin = split(
@@ -68,10 +72,7 @@ def load(
         test_fraction=test_fraction,
         validation_fraction=validation_fraction,
     )
-    inputs, blanks = (
-        fill_blanks(raw.inputs, indices["train"]) if raw.kind == "table" else (raw.inputs, [])
-    )
-    problems = [*raw.problems, *blanks]
+    inputs, learnt, blanks = _without_blanks(raw, indices["train"], columns)
     return Dataset(
         name,
         raw.kind,
@@ -80,10 +81,23 @@ def load(
         raw.classes,
         indices,
         origin,
-        problems,
+        [*raw.problems, *blanks],
         where,
         raw.groups,
+        columns=learnt,
+        seed=seed,
     )
+
+
+def _without_blanks(
+    raw: Raw, train: np.ndarray, known: Sequence[Column] | None
+) -> tuple[np.ndarray, list[Column] | None, list[Problem]]:
+    """The inputs with blank cells filled, the columns with their medians, and what was filled."""
+    if raw.columns is None:
+        return raw.inputs, None, []
+    columns = with_medians(raw.columns, raw.inputs, train) if known is None else [*known]
+    inputs, problems = fill_blanks(raw.inputs, columns)
+    return inputs, columns, problems
 
 
 def _read(source: Any, labels: Any, options: Options, cache: bool) -> tuple[Raw, str, str]:

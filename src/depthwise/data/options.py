@@ -1,9 +1,11 @@
 """The reading options of `load`, checked once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from depthwise.data.columns import Column
 from depthwise.errors import InputError
 
 __all__ = ["FORMATS", "Options"]
@@ -16,19 +18,27 @@ _LARGEST_SIDE = 4096
 
 @dataclass(frozen=True)
 class Options:
-    """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None."""
+    """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None;
+    columns: of a table as a model learnt them, or None to learn them."""
 
     format: str | None = None
     label: str | None = None
     image_size: tuple[int, int] | None = None
     channels: int | None = None
+    columns: tuple[Column, ...] | None = None
 
     @classmethod
     def of(
-        cls, format: str | None, label: str | None, image_size: Any, mode: str | None
+        cls,
+        format: str | None,
+        label: str | None,
+        image_size: Any,
+        mode: str | None,
+        columns: Sequence[Column] | None = None,
     ) -> "Options":
         """Raises InputError that names the wrong argument."""
-        return cls(_format(format), label, _size(image_size), _channels(mode))
+        known = None if columns is None else tuple(columns)
+        return cls(_format(format), label, _size(image_size), _channels(mode), known)
 
 
 def _format(value: str | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.data.columns import Column
 from depthwise.data.dataset import Problem
 from depthwise.errors import DataError
 
@@ -33,6 +34,7 @@ class Raw:
     labels: int64 (N,). parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
     item_name: how a message names item i ("cats/7.jpg", "row 12").
     groups: int64 (N,), equal for copies of one another; filled in by the checks.
+    columns: what the columns of a table file became, medians still 0; None for all else.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Raw:
     problems: list[Problem] = field(default_factory=list)
     item_name: Callable[[int], str] = lambda i: f"item {i:,}"
     groups: np.ndarray | None = None
+    columns: list[Column] | None = None
 
 
 def part_of(word: str) -> int | None:

@@ -2,44 +2,54 @@
 
 The separator is whichever of tab, comma, semicolon and bar cuts the first line into most cells.
 The first line is a header if none of its cells is a number. The label column is the one asked
-for, else one named label, class, target or y, else the last. Numeric columns become one feature;
-text columns one feature for each value, at most 64 values; columns of freer text are left out and
-reported. Blank cells (also NA, NaN, null, ?) of numeric columns stay NaN for `tables.fill_blanks`.
+for, else one named label, class, target or y, else the last. What the cells of the others become is
+the affair of `encoding`: learnt from this table, or as a model learnt it from another. Blank cells
+of numeric columns stay NaN for `tables.fill_blanks`.
 """
 
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from depthwise.data.columns import LABEL, NUMBER, Column, label_of
 from depthwise.data.dataset import Problem
+from depthwise.data.encoding import (
+    BLANK,
+    Cells,
+    as_number,
+    encode,
+    find_columns,
+    learn,
+    no_column,
+)  # fmt: skip
 from depthwise.data.raw import Raw, encode_labels, part_of
 from depthwise.data.readers.tree import Tree, gunzip, is_gzip, listed
 from depthwise.errors import DataError
 
-__all__ = ["looks_like_table", "parse", "read"]
+__all__ = ["looks_like_table", "parse", "parse_unlabelled", "read"]
 
-MAX_VALUES = 64
+Known = Sequence[Column] | None  # the columns that a model learnt, if it is one that asks
 MAX_FRACTION_CLASSES = 50
 LARGE_BYTES = 4 << 20
 _SEPARATORS = "\t,;|"
 _LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
-_BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _SUFFIXES = (".csv", ".tsv", ".tab", ".data")
 
 
 @dataclass
 class _Table:
-    """columns: their names; rows: their cells; first_row: line number of the first (from 1)."""
+    """columns: their names; rows: their cells; first_row: line number of the first (from 1);
+    has_header: whether the names are the file's own."""
 
     where: str
     columns: list[str]
     rows: list[list[str]]
     first_row: int
+    has_header: bool
 
 
 def looks_like_table(name: str, head: bytes) -> bool:
@@ -55,8 +65,10 @@ def looks_like_table(name: str, head: bytes) -> bool:
     )
 
 
-def read(tree: Tree, label: str | None = None) -> Raw:
+def read(tree: Tree, label: str | None = None, known: Known = None) -> Raw:
     """The tables of a tree; train, val and test in their names say the part of each.
+
+    label: the label column's name. known: columns as a model learnt them; None: learn them here.
 
     Raises DataError for text that is no table, labels that are missing, and misspelt columns.
     """
@@ -65,16 +77,16 @@ def read(tree: Tree, label: str | None = None) -> Raw:
         raise DataError(f"{tree.where} holds no table.")
     where = {name: f"{tree.where}/{name}" if len(tree.sizes) > 1 else tree.where for name in names}
     if len(names) == 1:
-        raw = parse(tree.read(names[0]), where[names[0]], label)
+        raw = parse(tree.read(names[0]), where[names[0]], label, known)
     else:
         raw = _read_parts(
-            {name: _rows(tree.read(name), where[name]) for name in names}, tree, label
+            {name: _rows(tree.read(name), where[name], known) for name in names}, tree, label, known
         )
     raw.problems = [*tree.problems, *raw.problems]
     return raw
 
 
-def _read_parts(tables: dict[str, _Table], tree: Tree, label: str | None) -> Raw:
+def _read_parts(tables: dict[str, _Table], tree: Tree, label: str | None, known: Known) -> Raw:
     """Several tables with the same columns, each one part of a split."""
     parts = [part_of(PurePosixPath(name).name.split(".")[0]) for name in tables]
     if None in parts:
@@ -84,25 +96,35 @@ def _read_parts(tables: dict[str, _Table], tree: Tree, label: str | None) -> Raw
     first = next(iter(tables.values()))
     if any(table.columns != first.columns for table in tables.values()):
         raise DataError(f"{tree.where}: the tables {listed([*tables])} have different columns.")
-    raw = _raw([*tables.values()], label)
+    raw = _raw([*tables.values()], label, known)
     raw.parts = np.repeat(np.array(parts, np.int8), [len(table.rows) for table in tables.values()])
     return raw
 
 
-def parse(data: bytes, where: str, label: str | None = None) -> Raw:
+def parse(data: bytes, where: str, label: str | None = None, known: Known = None) -> Raw:
     """One table's bytes to features float32 (N, D) and labels."""
-    quick = _all_numbers(data, where, label) if len(data) > LARGE_BYTES else None
-    return quick or _raw([_rows(data, where)], label)
+    quick = _all_numbers(data, where, label, known) if len(data) > LARGE_BYTES else None
+    return quick or _raw([_rows(data, where, known)], label, known)
 
 
-def _rows(data: bytes, where: str) -> _Table:
+def parse_unlabelled(
+    data: bytes, where: str, known: Sequence[Column]
+) -> tuple[np.ndarray, list[Problem]]:
+    """One table's bytes to features float32 (N, D), NaN for a blank, as a model learnt them; a
+    label column and others that it does not know do not matter."""
+    return _encoded([_rows(data, where, known, labelled=False)], known)
+
+
+def _rows(data: bytes, where: str, known: Known = None, labelled: bool = True) -> _Table:
+    """Its cells. Blank rows are no items, but where there are no labels they may be: they stay, or
+    the answers would move up beside other rows."""
     text = _text(gunzip(data, where) if is_gzip(data) else data, where)
     separator = max(_SEPARATORS, key=text.split("\n", 1)[0].count)
     rows, first_row = [], 0
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            if any(cell.strip() for cell in row) or (rows and len(row) > 1 and not labelled):
                 first_row = first_row or reader.line_num
                 rows.append(row)
     except csv.Error as error:
@@ -116,22 +138,29 @@ def _rows(data: bytes, where: str) -> _Table:
             f"the first has {len(rows[0])} ({len(ragged):,} such rows); quote cells that hold "
             "the separator."
         )
-    return _with_header(where, rows, first_row)
-
-
-def _with_header(where: str, rows: list[list[str]], first_row: int) -> _Table:
-    names = [cell.strip() for cell in rows[0]]
-    if len(names) < 2:
+    if labelled and len(rows[0]) < 2:
         raise DataError(f"{where} has one column only; it needs features and a label column.")
-    if any(_number(name) is not None for name in names) or len(set(names)) < len(names):
-        if all(_number(name) is None for name in names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"{where}: two columns are named {twice!r}; rename one.")
+    return _with_header(where, rows, first_row, known)
+
+
+def _with_header(where: str, rows: list[list[str]], first_row: int, known: Known) -> _Table:
+    names = [cell.strip() for cell in rows[0]]
+    if not _is_header(names, known):
         names = [f"column {k + 1}" for k in range(len(names))]
-        return _Table(where, names, rows, first_row)
+        return _Table(where, names, rows, first_row, False)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{where}: two columns are named {twice!r}; rename one.")
     if len(rows) < 2:
         raise DataError(f"{where} has a header but no rows.")
-    return _Table(where, names, rows[1:], first_row + 1)
+    return _Table(where, names, rows[1:], first_row + 1, True)
+
+
+def _is_header(names: list[str], known: Known) -> bool:
+    """No cell is a number, or the names of all columns that a model takes are there."""
+    if known and {column.name for column in known if column.width} <= set(names):
+        return True
+    return all(as_number(name) is None for name in names)
 
 
 def _text(data: bytes, where: str) -> str:
@@ -147,43 +176,71 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def _raw(tables: Sequence[_Table], label: str | None) -> Raw:
+def _raw(tables: Sequence[_Table], label: str | None, known: Known) -> Raw:
     first = tables[0]
-    column = _label_column(first, label)
-    names = [name for k, name in enumerate(first.columns) if k != column]
-    labels = [row[column].strip() for table in tables for row in table.rows]
+    column = _label_column(first, label, known)
     for table in tables:
         _require_labels(table, column)
+    labels = [cell.strip() for cell in _cells(tables, column).texts]
     codes, classes = _classes(labels, f"{first.where}, column {first.columns[column]!r}")
-    cells = [
-        [row[k] for table in tables for row in table.rows]
-        for k in range(len(first.columns))
-        if k != column
-    ]
-    features, problems = [], []
-    for name, values in zip(names, cells):
-        made, problem = _feature(values, name, first)
-        features += made
-        problems += problem
-    if not features:
-        raise DataError(
-            f"{first.where}: no column can serve as a feature; all but the label are free text."
-        )
-    raw = Raw("table", np.stack(features, 1).astype(np.float32), codes, classes, None, problems)
+    if known is None:
+        columns, features, problems = _learnt(tables, column)
+    else:
+        columns, (features, problems) = [*known], _encoded(tables, known)
+    raw = Raw("table", features, codes, classes, None, problems, columns=columns)
     if len(tables) == 1:
         raw.item_name = lambda i: f"row {i + first.first_row}"
     return raw
 
 
-def _all_numbers(data: bytes, where: str, label: str | None) -> Raw | None:
+def _learnt(tables: Sequence[_Table], label: int) -> tuple[list[Column], np.ndarray, list[Problem]]:
+    """The columns of these tables, features (N, D), and what was left out."""
+    columns, blocks, problems = [], [], []
+    for place, name in enumerate(tables[0].columns):
+        if place == label:
+            columns.append(Column(name, LABEL))
+            continue
+        column, features, found = learn(name, _cells(tables, place))
+        columns.append(column)
+        blocks.append(features)
+        problems += found
+    if not any(column.width for column in columns):
+        raise DataError(
+            f"{tables[0].where}: no column can serve as a feature; all but the label are free text."
+        )
+    return columns, np.concatenate(blocks, axis=1), problems
+
+
+def _encoded(tables: Sequence[_Table], known: Sequence[Column]) -> tuple[np.ndarray, list[Problem]]:
+    """Features (N, D) as `known` has them, and which texts it does not know."""
+    first = tables[0]
+    places = find_columns(known, first.columns, first.has_header, first.where)
+    blocks, problems = [], []
+    for column in known:
+        if column.width:
+            features, found = encode(column, _cells(tables, places[column.name]))
+            blocks.append(features)
+            problems += found
+    return np.concatenate(blocks, axis=1), problems
+
+
+def _cells(tables: Sequence[_Table], place: int) -> Cells:
+    texts = [row[place] for table in tables for row in table.rows]
+    return Cells(texts, tables[0].where, tables[0].first_row)
+
+
+def _all_numbers(data: bytes, where: str, label: str | None, known: Known) -> Raw | None:
     """A large table of nothing but numbers, parsed by numpy in a tenth of the memory; else None.
 
     None is no verdict: the careful way then reads it again, and says what is wrong.
     """
     text = _text(gunzip(data, where) if is_gzip(data) else data, where)
     begin = "\n".join(text.split("\n", 3)[:3])
-    head = _rows(begin.encode(), where)
-    column = _label_column(head, label)
+    head = _rows(begin.encode(), where, known)
+    column = _label_column(head, label, known)
+    columns = _all_number_columns(head, column, known)
+    if columns is None:
+        return None
     separator = max(_SEPARATORS, key=begin.split("\n", 1)[0].count)
     try:
         numbers = np.loadtxt(
@@ -197,30 +254,41 @@ def _all_numbers(data: bytes, where: str, label: str | None) -> Raw | None:
     if np.abs(labels).max() >= 2**24:  # float32 would merge neighbouring numbers
         return None
     codes, classes = encode_labels(labels, where)
-    rest = np.delete(numbers, column, axis=1)
-    return Raw("table", rest, codes, classes, item_name=lambda i: f"row {i + head.first_row}")
+    places = find_columns(columns, head.columns, head.has_header, where)
+    rest = numbers[:, [places[c.name] for c in columns if c.width]]
+    raw = Raw("table", rest, codes, classes, columns=columns)
+    raw.item_name = lambda i: f"row {i + head.first_row}"
+    return raw
 
 
-def _label_column(table: _Table, label: str | None) -> int:
+def _all_number_columns(head: _Table, label: int, known: Known) -> list[Column] | None:
+    """The columns of a table of nothing but numbers; None if a model knows them as texts."""
+    if known is not None:
+        return [*known] if all(c.kind in (NUMBER, LABEL) for c in known) else None
+    kinds = [LABEL if place == label else NUMBER for place in range(len(head.columns))]
+    return [Column(name, kind) for name, kind in zip(head.columns, kinds)]
+
+
+def _label_column(table: _Table, label: str | None, known: Known) -> int:
+    """Where the labels are: in the column asked for, in the one the model learnt from, or where
+    names suggest it."""
+    if label is None and known and (label := label_of(known)) is not None:
+        places = find_columns(known, table.columns, table.has_header, table.where)
+        if label in places:
+            return places[label]
     lower = [name.lower() for name in table.columns]
     if label is None:
         return next((lower.index(name) for name in _LABEL_NAMES if name in lower), len(lower) - 1)
     if label in table.columns:
         return table.columns.index(label)
-    close = get_close_matches(label.lower(), lower, 1, 0.5)
-    hint = (
-        f"did you mean {table.columns[lower.index(close[0])]!r}?"
-        if close
-        else f"it has {listed(table.columns, 8)}."
-    )
-    raise DataError(f"{table.where} has no column {label!r}; {hint}")
+    raise no_column(table.where, label, table.columns)
 
 
 def _require_labels(table: _Table, column: int) -> None:
     missing = [
         table.first_row + i
         for i, row in enumerate(table.rows)
-        if row[column].strip().lower() in _BLANK - {"none"}
+        if row[column].strip().lower() in BLANK - {"none"}
     ]
     if missing:
         rows = listed([str(row) for row in missing], 5)
@@ -232,7 +300,7 @@ def _require_labels(table: _Table, column: int) -> None:
 
 def _classes(labels: list[str], where: str) -> tuple[np.ndarray, list[str]]:
     """Whole numbers written 1 and 1.0 are one class; many fractions are a quantity, not classes."""
-    numbers = [_number(value) for value in labels]
+    numbers = [as_number(value) for value in labels]
     known = [number for number in numbers if number is not None]
     if len(known) == len(labels) and all(n.is_integer() and abs(n) < 1e15 for n in known):
         return encode_labels(np.array(known), where)
@@ -242,39 +310,3 @@ def _classes(labels: list[str], where: str) -> tuple[np.ndarray, list[str]]:
             "depthwise sorts into classes, so bin it first or choose another column with label=."
         )
     return encode_labels(np.array(labels), where)
-
-
-def _feature(values: list[str], name: str, table: _Table) -> tuple[list[np.ndarray], list[Problem]]:
-    """float (N,) of a numeric column, or one for each value of a text column."""
-    numbers = _numbers(values)
-    if numbers is not None:
-        with np.errstate(over="ignore"):
-            endless = np.flatnonzero(np.isinf(numbers.astype(np.float32)))
-        if len(endless):
-            raise DataError(
-                f"{table.where}: {values[endless[0]]} in row {table.first_row + endless[0]}, "
-                f"column {name!r}, is not a finite number; mend or blank it."
-            )
-        return [numbers], []
-    text = np.array([value.strip() for value in values])
-    distinct = np.unique(text)
-    if len(distinct) > MAX_VALUES:
-        detail = f"{len(distinct):,} different texts (at most {MAX_VALUES}), column left out"
-        return [], [Problem("free text", name, detail)]
-    return [(text == value).astype(np.float32) for value in distinct if value], []
-
-
-def _numbers(values: list[str]) -> np.ndarray | None:
-    """float64 (N,), NaN for a blank; None if a cell is neither. All blank counts as numeric."""
-    try:
-        return np.array(values, dtype=np.float64)
-    except ValueError:
-        numbers = [np.nan if v.strip().lower() in _BLANK else _number(v) for v in values]
-        return None if None in numbers else np.array(numbers, np.float64)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
