@@ -227,7 +227,7 @@ def predict(
     from depthwise.catalog import load_model
     from depthwise.ship.reading import predictions
 
-    told = list(predictions(load_model(model), files, top))
+    told = list(predictions(load_model(model), files, top, say))
     errors = [entry for entry in told if isinstance(entry, InputError)]
     found = [entry for entry in told if not isinstance(entry, InputError)]
     if json:
@@ -260,15 +260,15 @@ def measure(
     from depthwise.catalog import load_model
     from depthwise.measuring.devices import find
     from depthwise.measuring.scorecard import measure as take
-    from depthwise.ship.reading import as_the_model_takes
+    from depthwise.ship.reading import as_the_model_takes, unlike_the_models
 
     loaded, target = load_model(model), find(device)
     dataset = None
     if data is not None:
-        shape = loaded.input_shape_
-        dataset = _load(
-            data, say, format=format, label=label, seed=seed, **as_the_model_takes(shape)
-        )
+        options = as_the_model_takes(loaded)
+        dataset = _load(data, say, format=format, label=label, seed=seed, **options)
+        if warning := unlike_the_models(loaded, dataset):
+            say(f"warning: {warning}")
     card = take(loaded, dataset, target)
     if json:
         print_json(card.to_dict())

@@ -8,6 +8,8 @@ learnt ends in an underscore:
     classes_      class labels, in the order of the network's outputs
     input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
+    columns_      what the columns of the table became, split_ which split it was: of a Dataset
+                  that was fitted; None for arrays
 
 `Classifier` takes inputs and labels, predicts and saves; how a network learns is its family's
 affair: by the loop (networks.py) or otherwise (families/shallow.py).
@@ -33,6 +35,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from depthwise.data.columns import Column, width
+from depthwise.data.dataset import SplitMarks
 from depthwise.errors import InputError
 from depthwise.inputs import as_images, as_tensor, check_labels, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
@@ -63,6 +67,8 @@ class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
     input_shape_: tuple[int, ...]
     input_dtype_: str
     history_: dict[str, Any]
+    columns_: list[Column] | None = None
+    split_: SplitMarks | None = None
 
     @abc.abstractmethod
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
@@ -139,7 +145,9 @@ class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
     ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
         """Checked inputs, label indices and validation part, from arrays or a Dataset."""
+        self.columns_ = self.split_ = None
         if hasattr(X, "train") and y is None:
+            self.columns_, self.split_ = _columns(X), getattr(X, "split_marks", None)
             X, y, validation = dataset_parts(X, validation)
         inputs, labels = self._take(X, y, reset=True)
         self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
@@ -238,6 +246,12 @@ def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
     if validation is None and len(held.y):
         validation = (held.X, names[held.y])
     return train_part.X, names[train_part.y], validation
+
+
+def _columns(dataset: Any) -> list[Column] | None:
+    """The Dataset's columns, unless its inputs have been changed to another width since."""
+    columns = getattr(dataset, "columns", None)
+    return columns if columns and (width(columns),) == dataset.input_shape else None
 
 
 def _dimensions(X: Any) -> int:

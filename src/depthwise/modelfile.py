@@ -1,7 +1,8 @@
 """A saved model: a folder of two files, and loading it runs no code.
 
     model.safetensors   every tensor of the network
-    model.json          format, family, settings, classes, preprocessing, fingerprints, versions
+    model.json          format, family, settings, classes, fingerprints, versions, and of a table
+                        what each of its columns became
 
 The JSON carries the SHA-256 of the weights, so a damaged or swapped file is noticed. A network is
 rebuilt without memory ("meta" device), compared tensor by tensor with what the file holds, and only
@@ -25,6 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from depthwise.checkpoint import write_atomically
+from depthwise.data.columns import Column, from_plain, to_plain, width
+from depthwise.data.dataset import SplitMarks
 from depthwise.errors import ModelFileError
 
 __all__ = ["FORMAT", "read_model", "versions", "write_model"]
@@ -52,9 +55,11 @@ def write_model(model: Any, folder: Path) -> Path:
         "input_dtype": model.input_dtype_,
         "n_features_in": int(model.n_features_in_),
         "preprocessing": "none: the network's first layer standardises raw inputs",
+        "columns": to_plain(model.columns_),
         "classes": model.classes_.tolist(),
         "classes_kind": CLASS_KINDS[model.classes_.dtype.kind],
         "data_fingerprint": getattr(model, "data_fingerprint_", None),
+        "split": model.split_._asdict() if model.split_ else None,
         "history": model.history_,
         "weights_sha256": _sha256(folder / WEIGHTS),
         "versions": versions(),
@@ -107,7 +112,28 @@ def _rebuild(
     model.classes_ = _classes(description)
     model.history_ = description["history"]
     model.data_fingerprint_ = description["data_fingerprint"]
+    model.columns_ = _columns(description, model.input_shape_)
+    model.split_ = _split(description)
     return model
+
+
+def _columns(description: dict[str, Any], input_shape: tuple[int, ...]) -> list[Column] | None:
+    columns = from_plain(description.get("columns"))
+    if columns is not None and (width(columns),) != input_shape:
+        raise ValueError(f"columns of {width(columns)} features for inputs of {input_shape}")
+    return columns
+
+
+def _split(description: dict[str, Any]) -> SplitMarks | None:
+    about = description.get("split")
+    if about is None:
+        return None
+    split = SplitMarks(about["train"], about["test"], about["seed"])
+    if not (isinstance(split.train, str) and isinstance(split.test, str)):
+        raise ValueError("a split whose marks are no text")
+    if split.seed is not None and (type(split.seed) is not int or split.seed < 0):
+        raise ValueError(f"a split of the seed {split.seed!r}")
+    return split
 
 
 def _classes(description: dict[str, Any]) -> np.ndarray:

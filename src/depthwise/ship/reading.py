@@ -2,8 +2,10 @@
 
     a picture                        one item        for a model of images
     .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D)
-    .csv, .tsv of numbers            a row an item   for a model of tables
+    .csv, .tsv                       a row an item   for a model of tables
 
+A model that was fitted on a table file remembers its columns, so any file with those columns will
+do, in any order, with text and blank cells; one fitted on arrays takes numbers in their order.
 Content decides, not the suffix. Shapes: N items, C channels, H W image, D features.
 """
 
@@ -12,22 +14,26 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from depthwise.data.columns import Column
+from depthwise.data.dataset import Dataset
 from depthwise.data.formats import open_tree
 from depthwise.data.images import Unreadable, looks_like_picture, picture_pixels
-from depthwise.data.readers import arrays, npz
+from depthwise.data.readers import arrays, npz, table
 from depthwise.data.refit import refit
+from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
 
-__all__ = ["Prediction", "as_the_model_takes", "predictions", "read_inputs"]
+__all__ = ["Prediction", "as_the_model_takes", "predictions", "read_inputs", "unlike_the_models"]
 
 BLOCK = 256  # pictures decoded before the model is asked about them
+Tell = Callable[[str], None]
 LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
 
 
@@ -51,11 +57,12 @@ class Prediction:
 
 
 def predictions(
-    model: Any, files: Sequence[str], top: int = 1
+    model: Any, files: Sequence[str], top: int = 1, tell: Tell = lambda line: None
 ) -> Iterator[Prediction | InputError]:
-    """One Prediction an item, in the order of `files`; in the place of a bad file, its error."""
+    """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
+    `tell` is told of blank cells and of texts that the model does not know."""
     for start in range(0, len(files), BLOCK):
-        block = [(file, _read(model, file)) for file in files[start : start + BLOCK]]
+        block = [(file, _read(model, file, tell)) for file in files[start : start + BLOCK]]
         told = iter(_ask(model, [x for _, x in block if isinstance(x, np.ndarray)], top))
         for file, inputs in block:
             if isinstance(inputs, InputError):
@@ -66,17 +73,33 @@ def predictions(
                 yield Prediction(file, None if single else row, next(told))
 
 
-def as_the_model_takes(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Options of the loader that bring data to the model's (C, H, W); rows stay as they are."""
-    if len(shape) != 3:
-        return {}
-    channels, height, width = shape
+def as_the_model_takes(model: Any) -> dict[str, Any]:
+    """Options of the loader that bring data to the model's (C, H, W), or to its columns."""
+    if len(model.input_shape_) != 3:
+        return {"columns": model.columns_}
+    channels, height, width = model.input_shape_
     return {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
 
 
-def _read(model: Any, file: str) -> np.ndarray | InputError:
+def unlike_the_models(model: Any, data: Dataset) -> str | None:
+    """A warning where the test part of `data` may hold items that the model was trained on: if
+    neither it nor the training part is that of the model's own split."""
+    known, loaded = model.split_, data.split_marks
+    if known is None:
+        return "the model was fitted on arrays: whether it has seen the test part is not known"
+    if loaded.train == known.train or loaded.test == known.test:
+        return None
+    other = known.seed is not None and known.seed != loaded.seed
+    remedy = f": give --seed {known.seed} for the split it was trained on" if other else ""
+    return (
+        f"the model was not trained on this split; its test part may hold items it has seen{remedy}"
+    )
+
+
+def _read(model: Any, file: str, tell: Tell) -> np.ndarray | InputError:
+    known = getattr(model, "columns_", None)
     try:
-        return read_inputs(Path(file), model.input_shape_, model.input_dtype_)
+        return read_inputs(Path(file), model.input_shape_, model.input_dtype_, known, tell)
     except InputError as error:
         return error
 
@@ -93,9 +116,16 @@ def _ask(model: Any, inputs: list[np.ndarray], top: int) -> list[list[tuple[str,
     ]
 
 
-def read_inputs(path: Path, shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+def read_inputs(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: str = "uint8",
+    columns: Sequence[Column] | None = None,
+    tell: Tell = lambda line: None,
+) -> np.ndarray:
     """The items of one file: uint8 (N, C, H, W) or float32 (N, D) for inputs of this `shape`.
 
+    columns: what a table's columns become, if the model remembers; tell: of what was mended.
     Raises InputError naming the file, what is wrong with it, and what the model takes.
     """
     try:
@@ -114,7 +144,17 @@ def read_inputs(path: Path, shape: tuple[int, ...], dtype: str = "uint8") -> np.
         return _fitting(_only_array(path), str(path), shape)
     if len(shape) == 3:
         raise DataError(f"{path} is not a picture; this model takes images ({_words(shape)}).")
+    if columns is not None:
+        return _encoded(data, str(path), columns, tell)
     return _fitting(_table(data, str(path), shape[0]), str(path), shape)
+
+
+def _encoded(data: bytes, where: str, columns: Sequence[Column], tell: Tell) -> np.ndarray:
+    rows, unknown = table.parse_unlabelled(data, where, columns)
+    filled, blanks = fill_blanks(rows, columns)
+    for problem in [*unknown, *blanks]:
+        tell(f"noticed in {where}: {problem}")
+    return filled
 
 
 def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
