@@ -63,7 +63,9 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 
 def test_the_readme_shows_a_real_output() -> None:
-    shown = re.search(r"<!-- demo-output -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    shown = re.search(
+        r"<!-- demo-output -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
     assert shown
     assert "Ship " in shown[1]
     assert "report  demo-out/report.html" in shown[1]

@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 
 # libgomp's threads spin for milliseconds while they wait; beside a busy neighbour that makes a step
 # many times slower (docs/LOG.md). It is read once, when torch is first imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 # public name -> where it is defined
 _HOME = {
