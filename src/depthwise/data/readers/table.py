@@ -120,7 +120,8 @@ def _rows(data: bytes, where: str, known: Known = None, labelled: bool = True) -
     the answers would move up beside other rows."""
     text = _text(gunzip(data, where) if is_gzip(data) else data, where)
     separator = max(_SEPARATORS, key=text.split("\n", 1)[0].count)
-    rows, first_row = [], 0
+    rows: list[list[str]] = []
+    first_row = 0
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
     try:
         for row in reader:
