@@ -21,6 +21,7 @@ FLOORS: list[tuple[str, float]] = [
     ("scores", 2),
     ("checkpoint", 3),
     ("inputs", 3),
+    ("updates", 3),
     ("training", 3.1),
     ("modelfile", 3.1),
     ("estimator", 3.2),

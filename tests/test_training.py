@@ -18,15 +18,8 @@ from torch import nn
 from depthwise.compute import Compute
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import (
-    Event,
-    GradientUpdate,
-    History,
-    Recipe,
-    WeightAverage,
-    lr_factor,
-    train,
-)
+from depthwise.training import Event, History, train
+from depthwise.updates import GradientUpdate, Recipe, WeightAverage, lr_factor
 
 CPU = Compute()
 

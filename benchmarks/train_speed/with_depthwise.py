@@ -18,8 +18,8 @@ from depthwise.families.cnn import CNN
 from depthwise.inputs import statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import GradientUpdate, Recipe, Update
 from depthwise.training import train as train_network
+from depthwise.updates import GradientUpdate, Recipe, Update
 
 
 class Stopping:

@@ -10,11 +10,11 @@ The four nouns, and the verbs on them:
 
 The map of the floors; a file imports only from floors below its own:
 
-    7  ship/, cli, catalog     report, command line; every family by name
+    7  cli, tables             the command line
     6  choosing/               which network to ship
-    5  measuring/              Device, Scorecard: six metrics, measured or predicted
-    4  families/               one file each: cnn, dnn, shallow
-    3  training, networks, estimator, modelfile, checkpoint, inputs
+    5  measuring/, ship/       Device and Scorecard: six metrics, measured or predicted; the report
+    4  families/, catalog      one file each: cnn, dnn, shallow; all of them by name
+    3  training, updates, networks, estimator, modelfile, checkpoint, inputs
                                the one loop; the scikit-learn contract; saving
     2  data/, losses, scores   a path becomes a Dataset
     1  errors, compute, layers, progress

@@ -173,7 +173,7 @@ def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
 def with_threads(key: str, compute: Compute, race: Callable[[list[Compute]], Compute]) -> Compute:
     """`compute` with as many threads as are worth it: what won once on an idle machine, but never
     more than the cores that are free right now or than torch was given (OMP_NUM_THREADS). Threads
-    that wait for a core that a neighbour holds make a step many times slower: they are not tried."""
+    that wait for a core that a neighbour holds make a step many times slower."""
     free = min(free_cores(), torch.get_num_threads())
     if free == 1:
         return replace(compute, threads=1)

@@ -29,7 +29,8 @@ from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
-from depthwise.training import GradientUpdate, Recipe, recorded_compute, train
+from depthwise.training import recorded_compute, train
+from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["NetworkClassifier", "auto_batch_size", "auto_epochs"]
 

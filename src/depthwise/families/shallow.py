@@ -31,7 +31,8 @@ from depthwise.estimator import Classifier, Watch
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import GradientUpdate, Recipe, train
+from depthwise.training import train
+from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["GradientBoosting", "LogisticRegression", "TreeEnsemble"]
 
