@@ -360,6 +360,20 @@ def test_a_description_that_lies_is_refused(saved: Path, changes: dict[str, Any]
         load_model(saved)
 
 
+def test_a_bottomless_description_is_refused(saved: Path) -> None:
+    (saved / "model.json").write_text("[" * 200_000)
+    with pytest.raises(ModelFileError, match=r"model\.json"):
+        load_model(saved)
+
+
+def test_trees_deeper_than_their_nodes_are_refused(fitted: Any, tmp_path: Path) -> None:
+    folder = Path(fitted["boosting"].save(tmp_path / "model"))
+    network = json.loads((folder / "model.json").read_text())["network"]
+    edit(folder, network={**network, "depth": 10**9})
+    with pytest.raises(ModelFileError, match="depth"):
+        load_model(folder)
+
+
 def test_a_promised_terabyte_is_not_allocated(fitted: Any, tmp_path: Path) -> None:
     folder = Path(fitted["dnn"].save(tmp_path / "model"))
     edit(folder, settings={"hidden": [10**6, 10**6]})

@@ -159,7 +159,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(
             f"{path} cannot be read ({error}). Restore it from a copy, or fit again."
         ) from None

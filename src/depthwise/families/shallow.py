@@ -206,7 +206,10 @@ class GradientBoosting(Classifier):
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
         keys = ("trees", "nodes", "depth", "votes", "n_classes")
-        return TreeEnsemble(*(int(description[key]) for key in keys))
+        trees, nodes, depth, votes, n_classes = (int(description[key]) for key in keys)
+        if not 0 <= depth <= nodes or votes not in (1, n_classes):
+            raise ValueError(f"no tree of {nodes} nodes has depth {depth} and {votes} votes")
+        return TreeEnsemble(trees, nodes, depth, votes, n_classes)
 
     def fit(
         self,
