@@ -126,6 +126,29 @@ def test_limits_nothing_can_meet_give_the_nearest_miss(tmp_path: Path, digits_da
     assert (tmp_path / "o" / "report.html").exists()
 
 
+def test_where_nothing_fitted_the_same_call_says_so_again_and_a_relaxed_one_goes_on(
+    tmp_path: Path, digits_data: Any
+) -> None:
+    options: dict[str, Any] = {"families": ["logistic"], "out": tmp_path / "o"}
+    for _ in range(2):
+        with pytest.raises(NothingFitsError, match="comes nearest"):
+            choose(digits_data, budget=Budget(size_mb=0.001), **options)
+    relaxed = choose(digits_data, budget=Budget(size_mb=1, train_minutes=0.01), **options)
+    assert relaxed.record["winner"] == "logistic"
+
+
+def test_too_little_time_for_anything_leaves_the_evidence_and_more_time_is_taken(
+    tmp_path: Path, digits_data: Any
+) -> None:
+    options: dict[str, Any] = {"families": ["boosting"], "out": tmp_path / "o"}
+    for minutes in (1e-6, 2e-6):
+        with pytest.raises(NothingFitsError, match="boosting-s: untried"):
+            choose(digits_data, budget=Budget(train_minutes=minutes), **options)
+        record = json.loads((tmp_path / "o" / "choice.json").read_text())
+        assert {c["status"] for c in record["candidates"]} == {"untried"}
+        assert record["budget"]["train_minutes"] == minutes
+
+
 def test_a_described_device_is_predicted_and_said_so(digits_data: Any) -> None:
     choice = choose(
         digits_data,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise.catalog import FAMILIES
+from depthwise.choosing import choose as choosing
 from depthwise.choosing.budget import Budget, misses
 from depthwise.choosing.feasibility import Feasible, advice
-from depthwise.choosing.halving import fill, rung_sizes
+from depthwise.choosing.halving import (
+    Trained,
+    _epoch_seconds,
+    _round_seconds,
+    fill,
+    rung_sizes,
+    scored,
+)
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
 from depthwise.choosing.pareto import pareto_front
+from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
+from depthwise.families.dnn import DNN
+from depthwise.families.shallow import GradientBoosting
 from depthwise.measuring.devices import find
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
+from depthwise.updates import GradientUpdate
 
 
 def card(latency_ms: float = 1.0, size: int = 10**6, memory: int = 2 * 10**6) -> Scorecard:
@@ -160,3 +173,70 @@ def test_a_damaged_journal_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "journal.json").write_text(text)
     with pytest.raises(InputError, match=r"journal\.json"):
         Journal(tmp_path, {})
+
+
+# -- training and scoring -------------------------------------------------------------------------
+
+
+def sorted_rows(per_class: int, classes: list[str]) -> Dataset:
+    """Three columns, item after item class by class as folders are read; each part holds all."""
+    labels = np.repeat(np.arange(len(classes)), per_class)
+    inputs = np.random.default_rng(0).standard_normal((len(labels), 3)).astype(np.float32)
+    inputs[:, 0] = labels
+    everyone = dict.fromkeys(("train", "validation", "test"), np.arange(len(labels)))
+    return Dataset("rows", "table", inputs, labels, classes, everyone)
+
+
+class SaysTen:
+    """Knows three classes, in the order of text, and takes everything for "10"."""
+
+    classes_ = np.array(["10", "2", "9"])
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return np.tile([0.8, 0.1, 0.1], (len(X), 1))
+
+
+def test_the_confusion_is_in_the_order_of_the_datas_classes() -> None:
+    data = sorted_rows(4, ["2", "9", "10"])
+    details = scored(SaysTen(), data, "test").details  # type: ignore[arg-type]
+    assert details["confusion"] == [[0, 0, 4], [0, 0, 4], [0, 0, 4]]
+    assert list(details["per_class"].items()) == [("2", 0.0), ("9", 0.0), ("10", 1.0)]
+
+
+def test_the_pace_of_boosting_is_taken_on_items_of_every_class() -> None:
+    data = sorted_rows(1100, ["cat", "dog"])
+    assert _round_seconds(GradientBoosting(size="s"), data, most=1) > 0
+
+
+def test_an_interrupt_while_a_pace_is_taken_is_not_swallowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GradientUpdate, "__call__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _epoch_seconds(DNN(size="xxs"), sorted_rows(20, ["cat", "dog"]))
+
+
+def test_a_device_described_anew_under_the_same_name_is_another_request() -> None:
+    data, board = sorted_rows(4, ["a", "b"]), find("raspberry-pi-5")
+    ask = [
+        choosing._request(data, device, Budget(), ["cnn"], 0)
+        for device in (board, board, replace(board, memory_mb=board.memory_mb / 2))
+    ]
+    assert ask[0] == ask[1] != ask[2]
+
+
+def test_what_an_interruption_left_is_measured_anew_once_it_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latencies = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(choosing, "costs", lambda *args, **options: card(next(latencies)))
+    monkeypatch.setattr(Trained, "model", lambda self: DNN().fit(data))
+    data = sorted_rows(4, ["a", "b"])
+    run: Any = SimpleNamespace(data=data, device=None, tell=lambda line: None)
+    run.journal = Journal(tmp_path, {})
+    part = Trained(ladder({"dnn": DNN}, (3,), 0)[0], tmp_path, card().latency, 0.5, rungs=1)
+    seen = [choosing._Run._final_card(run, replace(part, epochs=e)) for e in (0.5, 2.0, 2.0)]
+    assert [c.latency.value for c in seen if c.latency] == [1.0, 2.0, 2.0]

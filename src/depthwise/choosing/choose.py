@@ -28,7 +28,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.evidence import candidate_records, dataset_record, mistakes
 from depthwise.choosing.feasibility import Feasible, advice, feasible
-from depthwise.choosing.halving import Halving, Interrupted, Trained, named
+from depthwise.choosing.halving import Halving, Interrupted, Trained, scored
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
 from depthwise.data.dataset import Dataset
@@ -37,7 +37,7 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.scorecard import Scorecard, accuracy, costs
+from depthwise.measuring.scorecard import Scorecard, costs
 from depthwise.modelfile import versions
 from depthwise.ship.report import write_report
 
@@ -113,7 +113,8 @@ def _request(
     """What makes two choices the same choice."""
     return {
         "data": data.fingerprint,
-        "device": device.name,
+        # another description under the same name is another device
+        "device": device.name if device.is_here else json.loads(json.dumps(device.to_dict())),
         "budget": asdict(budget),
         "families": families,
         "seed": seed,
@@ -122,12 +123,12 @@ def _request(
 
 
 def _finished(out: Path, request: dict[str, Any]) -> Choice | None:
-    """The choice that `out` already holds, if it is this one and complete."""
+    """The choice that `out` already holds, if it is this one, complete, and found a winner."""
     try:
         record = json.loads((out / "choice.json").read_text(encoding="utf-8"))
-        if record["request"] != request or not record["complete"]:
+        if record["request"] != request or not record["complete"] or not record["winner"]:
             return None
-        winner = load_model(out / "best") if record["winner"] else None
+        winner = load_model(out / "best")
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Choice(record, winner, out)
@@ -171,6 +172,7 @@ class _Run:
         if not self.halving.trained:
             if self.interrupted:
                 raise KeyboardInterrupt
+            self._write(self._record(found, {}, None))
             raise NothingFitsError(_all_failed(self.halving.failed))
         return self._conclude(found)
 
@@ -179,7 +181,7 @@ class _Run:
         cards = {name: self._final_card(entry) for name, entry in trained.items()}
         best = min(trained.values(), key=lambda t: (-t.score, _latency(cards[t.candidate.name])))
         winner = best.model().set_params(**({"warm_start": False} if best.rungs > 1 else {}))
-        test = accuracy(winner, *named(self.data, "test"))
+        test = scored(winner, self.data, "test")
         name = best.candidate.name
         self.tell(f"{name} wins; on the test part: {test}")
         record = self._record(found, cards, name)
@@ -200,7 +202,8 @@ class _Run:
             card = costs(model.network_, shape, dtype, self.device, seconds=0.5, samples=samples)
             return card.to_dict()
 
-        step = f"card/{entry.rungs}/{entry.candidate.name}"
+        # with its epochs: what an interruption left is measured anew once it is trained on
+        step = f"card/{entry.rungs}/{entry.epochs:g}/{entry.candidate.name}"
         return Scorecard.from_dict(self.journal.recall(step, take))
 
     def _nothing_fits(self, found: Feasible) -> Choice:
@@ -249,16 +252,27 @@ class _Run:
 
 
 def _refuse_strangers(out: Path) -> None:
-    """Only an absent or empty folder, or one that `choose` made, is written into."""
+    """Only an absent or empty folder, or one that `choose` made, is written into; a choice that
+    found a winner is never replaced."""
     if out.is_dir() and any(out.iterdir()):
         ours = (out / "work" / "journal.json").exists() or (out / "choice.json").exists()
         if not ours:
             raise InputError(f"--out {out} is not empty and not depthwise's. Give another folder.")
-        if (out / "choice.json").exists() and not (out / "work").exists():
+        if _has_winner(out / "choice.json") and not (out / "work").exists():
             raise InputError(
                 f"--out {out} holds another choice (other data, device, limits, families or seed). "
                 "Give another folder, or delete that one."
             )
+
+
+def _has_winner(record: Path) -> bool:
+    """Whether there is something to lose: also where the record cannot be read."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["winner"] is not None
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _latency(card: Scorecard) -> float:
@@ -268,4 +282,5 @@ def _latency(card: Scorecard) -> float:
 
 def _all_failed(failed: dict[str, str]) -> str:
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    reasons = reasons or "the time does not suffice for a fiftieth of an epoch of any"
     return f"No candidate could be trained ({reasons}). Give more --train-minutes."

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from depthwise.networks import NetworkClassifier
 from depthwise.progress import line
 from depthwise.training import Event
 
-__all__ = ["Halving", "Interrupted", "Trained", "fill", "named", "rung_sizes"]
+__all__ = ["Halving", "Interrupted", "Trained", "fill", "named", "rung_sizes", "scored"]
 
 MARGIN = 0.85  # plan this share of the time: validation and a busy machine take the rest
 PACE_STEPS = 10
@@ -230,7 +230,7 @@ class Halving:
         if not model.history_["epochs"]:
             raise Interrupted
         model.save(folder)
-        score, records = accuracy(model, *named(self.data, "validation")), model.history_["epochs"]
+        score, records = scored(model, self.data, "validation"), model.history_["epochs"]
         self.tell(f"{name}: {score.value:.4f} on validation, epoch {records[-1]['epoch']:.3g}")
         interrupted = model.history_["stopped"] == "interrupted"
         if not interrupted:
@@ -259,8 +259,9 @@ def _epoch_seconds(model: Classifier, data: Dataset) -> float:
     X, y = named(data, "train")
     steps_per_epoch = math.ceil(len(X) / model.recipe(len(X)).batch_size)
     trial = clone(model).set_params(epochs=PACE_STEPS / steps_per_epoch)
-    trial.fit(X, y)
-    trial.fit(X, y)  # the first steps of a process are slow: kernels are prepared
+    for _ in range(2):  # the first steps of a process are slow: kernels are prepared
+        if trial.fit(X, y).history_["stopped"] == "interrupted":
+            raise KeyboardInterrupt  # the loop ends in peace on Ctrl-C; the choice must not go on
     return float(trial.history_["seconds"] / trial.history_["steps"] * steps_per_epoch)
 
 
@@ -268,15 +269,30 @@ def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float
     """Seconds a round of boosting, from one round on at most `most` numbers, scaled up."""
     X, y = named(data, "train")
     rows = min(len(X), max(1000, int(most / np.prod(X.shape[1:]))))
+    spread = np.linspace(0, len(X) - 1, rows).astype(np.int64)  # items lie class by class
+    _, firsts = np.unique(y, return_index=True)
+    chosen = np.union1d(spread, firsts)
     started = time.monotonic()
-    clone(model).set_params(max_iter=1).fit(X[:rows], y[:rows])
-    return (time.monotonic() - started) * len(X) / rows
+    clone(model).set_params(max_iter=1).fit(X[chosen], y[chosen])
+    return (time.monotonic() - started) * len(X) / len(chosen)
 
 
 def named(data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of a part and their class names."""
     X, y = data.part(part)
     return X, np.asarray(data.classes)[y]
+
+
+def scored(model: Classifier, data: Dataset, part: str) -> Metric:
+    """Accuracy on a part. Its classes are in the order of the data's: a model sorts its own, by
+    text, so that "10" comes before "2"."""
+    metric = accuracy(model, *named(data, part))
+    recalls, matrix = metric.details["per_class"], metric.details["confusion"]
+    places = [data.classes.index(name) for name in recalls]
+    confusion = np.zeros((data.n_classes, data.n_classes), np.int64)
+    confusion[np.ix_(places, places)] = matrix
+    ordered = {"per_class": {name: recalls.get(name) for name in data.classes}}
+    return replace(metric, details={**metric.details, **ordered, "confusion": confusion.tolist()})
 
 
 class _Reporter:
