@@ -197,6 +197,45 @@ def test_warm_start_goes_on_from_the_weights(digits: Any) -> None:
     assert model.history_["epochs"][0]["loss"] < 2 * first + 0.05
 
 
+def test_warm_start_on_another_task_is_refused_and_the_model_stays_as_it_was(digits: Any) -> None:
+    X, y = digits[:2]
+    model = make("dnn", epochs=1, warm_start=True).fit(X, y)
+    before = model.predict_proba(X[:5])
+    with pytest.raises(InputError, match=r"warm_start=True goes on .* input_shape_"):
+        model.fit(X[..., :5], y)
+    with pytest.raises(InputError, match=r"warm_start=True goes on .* classes_"):
+        model.fit(X, y % 3)
+    assert (model.predict_proba(X[:5]) == before).all()
+
+
+def test_fit_forgets_the_momentum_that_partial_fit_had_gathered(digits: Any) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    used = make("dnn", epochs=2).partial_fit(X[..., :5], y)
+    ended = [model.fit(X, y).partial_fit(X, y) for model in (used, make("dnn", epochs=2))]
+    assert (ended[0].predict_proba(X) == ended[1].predict_proba(X)).all()
+
+
+def test_odd_numbers_of_items_in_batches_of_two_are_learnt(digits: Any) -> None:
+    model = make("dnn", epochs=1, batch_size=2).fit(digits[0][:21], digits[1][:21])
+    assert model.history_["steps"] == 10  # 20 items in pairs, one of them with a third
+
+
+def test_a_single_item_is_too_little_to_go_on_with(digits: Any) -> None:
+    model = make("dnn", epochs=1).fit(digits[0][:40], digits[1][:40])
+    with pytest.raises(InputError, match="X has 1 item"):
+        model.partial_fit(digits[0][:1], digits[1][:1])
+
+
+def test_a_constant_column_of_large_numbers_says_nothing_in_either_precision() -> None:
+    noise = np.random.default_rng(0)
+    X = noise.standard_normal((101, 2))
+    X[:, 1] = 1234567.1  # its mean in float64 is a rounding off
+    y = (X[:, 0] > 0).astype(int)
+    model = make("dnn", epochs=30).fit(X, y)
+    assert (model.predict(X) == y).mean() > 0.9
+    assert (model.predict(X.astype(np.float32)) == y).mean() > 0.9
+
+
 def test_early_stopping_keeps_the_best_epoch(digits: Any) -> None:
     X, y, X_test, y_test = digits
     model = make("dnn", epochs=30, patience=4).fit(X, y, validation=(X_test, y_test))
@@ -278,7 +317,11 @@ def test_pixels_of_another_scale_are_refused(family: str, fitted: Any, digits: A
     [
         ("lr", -1),
         ("epochs", 0),
+        ("epochs", float("inf")),
         ("batch_size", 2.5),
+        ("batch_size", 1),
+        ("threads", 0),
+        ("clip_norm", float("inf")),
         ("optimizer", "adam"),
         ("schedule", "step"),
         ("precision", "fp16"),
@@ -295,6 +338,12 @@ def test_a_wrong_setting_is_named_with_its_value(
 ) -> None:
     with pytest.raises(InputError, match=f"(?s){name}.*{value}|{value}.*{name}"):
         make(family, **{name: value}).fit(digits[0][:40], digits[1][:40])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flat_rows_are_refused_by_a_model_of_images(family: str, fitted: Any, digits: Any) -> None:
+    with pytest.raises(InputError, match=r"X\.reshape\(-1, 1, 8, 8\)"):
+        fitted[family].predict(digits[2].reshape(-1, 64))
 
 
 def test_rows_are_not_images(digits: Any) -> None:

@@ -192,6 +192,11 @@ class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
             inputs = as_images(X)
             labels = None if y is None else check_labels(y, len(inputs))
             self._take_shape(inputs, reset)
+        elif not reset and len(self.input_shape_) == 3:
+            raise InputError(
+                f"this model was fitted on images of {self.input_shape_} (C, H, W); got flat rows. "
+                f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
+            )
         elif y is None and not reset:
             inputs, labels = validate_data(self, X, dtype=FLOATS, reset=False), None
         else:

@@ -30,8 +30,9 @@ class Standardise(nn.Module):
         self.register_buffer("inverse_std", torch.ones(shape))
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Constant columns (std 0) become zero, not infinity."""
-        safe = torch.where(std > 1e-12, std, torch.ones_like(std))
+        """Constant columns (std 0, but for rounding) become zero, not infinity."""
+        rounding = 1e-12 * mean.abs().clamp(min=1)
+        safe = torch.where(std > rounding, std, torch.ones_like(std))
         self.mean.copy_(mean.reshape(self.mean.shape))
         self.inverse_std.copy_(safe.reciprocal().reshape(self.mean.shape))
 

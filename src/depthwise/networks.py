@@ -56,6 +56,7 @@ class NetworkClassifier(Classifier):
     precision: str
     threads: int | str
     verbose: bool
+    _optimizer_state: dict[str, Any] | None = None
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -76,12 +77,16 @@ class NetworkClassifier(Classifier):
         the same call. `seconds_limit` stops in time; `watch` is told of the progress.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
+        before = dict(vars(self))
         inputs, labels, held_out = self._parts(X, y, validation)
         self._check_settings(inputs)
         if held_out is None and self.validation_fraction:
             inputs, labels, held_out = self._hold_out(inputs, labels)
-        if not (self.warm_start and hasattr(self, "network_")):
+        if self.warm_start and hasattr(self, "network_"):
+            self._require_same_task(before)
+        else:
             self.network_ = self._new_network(inputs)
+        self._optimizer_state = None
         self._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
         return self
 
@@ -93,11 +98,12 @@ class NetworkClassifier(Classifier):
         first = not hasattr(self, "network_")
         inputs, labels = self._take_more(X, y, classes)
         self._check_settings(inputs)
+        if len(inputs) < 2:
+            raise InputError("X has 1 item; batch normalisation compares items: give 2 or more.")
         if first:
             self.network_ = self._new_network(inputs)
-        state = getattr(self, "_optimizer_state", None)
         recipe = self.recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
-        self._optimizer_state = self._run(inputs, labels, recipe, state=state)
+        self._optimizer_state = self._run(inputs, labels, recipe, state=self._optimizer_state)
         return self
 
     def _train(
@@ -189,16 +195,34 @@ class NetworkClassifier(Classifier):
         self._require(
             "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
         )
-        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 0
-        self._require("batch_size", self.batch_size == "auto" or whole, 'at least 1 or "auto"')
+        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 1
+        self._require(  # batch normalisation compares the items of a batch
+            "batch_size", self.batch_size == "auto" or whole, 'at least 2 or "auto"'
+        )
         self._require("lr", _positive(self.lr), "above 0, say 0.003")
         self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
         schedules = ("onecycle", "cosine", "constant")
         self._require("schedule", self.schedule in schedules, " or ".join(map(repr, schedules)))
+        self._require(
+            "clip_norm", self.clip_norm is None or _positive(self.clip_norm), "above 0 or None"
+        )
+        whole = isinstance(self.threads, int | np.integer) and self.threads > 0
+        self._require("threads", self.threads == "auto" or whole, 'at least 1 or "auto"')
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
         known = ("auto", "float32", "bfloat16")
         self._require("precision", self.precision in known, " or ".join(map(repr, known)))
+
+    def _require_same_task(self, before: dict[str, Any]) -> None:
+        """That a network which goes on has its inputs and classes; else all is as it was before."""
+        now = dict(vars(self))
+        for name in ("input_shape_", "input_dtype_", "classes_"):
+            if not np.array_equal(before[name], now[name]):
+                self.__dict__.update(before)
+                raise InputError(
+                    f"warm_start=True goes on with a network of {name} {_told(before[name])}, but "
+                    f"this data has {_told(now[name])}. Fit a new model, or set warm_start=False."
+                )
 
     def _choose_compute(
         self, x: Tensor, y: Tensor, recipe: Recipe, loss: Callable[[Tensor, Tensor], Tensor]
@@ -283,4 +307,10 @@ def _is_tiny(network: nn.Module, x: Tensor) -> bool:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(value > 0)
+    return isinstance(value, int | float | np.number) and bool(0 < value < math.inf)
+
+
+def _told(value: Any) -> str:
+    """In a line, whatever the number of classes."""
+    text = str(value.tolist() if isinstance(value, np.ndarray) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -124,7 +124,10 @@ class _Loop:
         self.network, self.update, self.recipe, self.compute = network, update, recipe, compute
         self.inputs, self.targets = inputs.to(compute.device), targets.to(compute.device)
         self.validate, self.watch = validate, watch
-        self.steps_per_epoch = math.ceil(len(inputs) / recipe.batch_size)
+        # never a batch of one item: batch normalisation has nothing to compare it with
+        self.steps_per_epoch = max(
+            1, min(math.ceil(len(inputs) / recipe.batch_size), len(inputs) // 2)
+        )
         self.steps = max(1, round(recipe.epochs * self.steps_per_epoch))
         self.average = WeightAverage(network, horizon=recipe.average * self.steps)
         self.history = History(compute=compute.to_dict(), recipe=asdict(recipe))
@@ -291,7 +294,7 @@ class _Loop:
         self.loss_sum.copy_(state["loss_sum"])
         self.best, self.best_scores = state["best"], tuple(state["best_scores"])
         self.best_epoch = state["best_epoch"]
-        self.history = History(**state["history"])
+        self.history = History(**{**state["history"], "compute": self.compute.to_dict()})
         self.seconds_before = self.history.seconds
 
 

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import encoded, make_folder, noise_u8
 
 import depthwise.data
+from conftest import encoded, make_folder, noise_u8
 from depthwise.data.dataset import PARTS, Problem
 from depthwise.data.load import load
 from depthwise.errors import DataError, InputError
@@ -51,6 +51,7 @@ def test_a_mistyped_path_is_answered_with_what_lies_there(tmp_path):
         ({"test_fraction": 0.6, "validation_fraction": 0.5}, "nothing to train on"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
+        ({"seed": 2**32}, "seed is 4294967296; give a whole number from 0 to 4294967295"),
     ],
 )
 def test_a_wrong_argument_is_named_with_its_value(arguments, what):
@@ -74,6 +75,12 @@ def test_a_file_that_is_no_data_set_is_refused_in_one_line(tmp_path, name, conte
     with pytest.raises(DataError, match=what) as caught:
         load(tmp_path / name)
     assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_a_class_that_the_brought_test_part_alone_holds_is_named():
+    parts = {"x_train": X[:40], "y_train": Y[:40] % 2, "x_test": X[40:], "y_test": Y[40:]}
+    with pytest.raises(DataError, match="class '2' has items for test but none for training"):
+        load(parts)
 
 
 def test_format_overrides_what_looking_would_say(tmp_path):

@@ -98,6 +98,19 @@ def test_other_data_in_the_same_folder_is_refused(tmp_path, rows):
         fit_in(tmp_path / "run", load((X, y)), small())
 
 
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_wrong_setting_leaves_no_run_behind_that_the_right_one_would_meet(
+    tmp_path, rows, existed
+):
+    folder = tmp_path / "run"
+    if existed:
+        folder.mkdir()
+    with pytest.raises(InputError, match="size must be one of"):
+        fit_in(folder, rows, small(size="q"))
+    assert folder.exists() == existed
+    assert fit_in(folder, rows, small()).how == "finished now"
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path, rows):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"holds thesis\.txt.*another folder"):

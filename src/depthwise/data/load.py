@@ -72,6 +72,7 @@ def load(
         test_fraction=test_fraction,
         validation_fraction=validation_fraction,
     )
+    _require_training_items(raw, indices, where)
     inputs, learnt, blanks = _without_blanks(raw, indices["train"], columns)
     return Dataset(
         name,
@@ -98,6 +99,18 @@ def _without_blanks(
     columns = with_medians(raw.columns, raw.inputs, train) if known is None else [*known]
     inputs, problems = fill_blanks(raw.inputs, columns)
     return inputs, columns, problems
+
+
+def _require_training_items(raw: Raw, indices: dict[str, np.ndarray], where: str) -> None:
+    """Raises DataError for a class that is asked about but never shown."""
+    shown = np.unique(raw.labels[indices["train"]])
+    for part in ("validation", "test"):
+        unseen = np.setdiff1d(raw.labels[indices[part]], shown)
+        if len(unseen):
+            raise DataError(
+                f"{where}: class {raw.classes[unseen[0]]!r} has items for {part} but none for "
+                "training; add some there, or take the class out."
+            )
 
 
 def _read(source: Any, labels: Any, options: Options, cache: bool) -> tuple[Raw, str, str]:
@@ -214,5 +227,5 @@ def _require_fractions(seed: int, test: float, validation: float) -> None:
             f"test_fraction {test} and validation_fraction {validation} leave nothing to train on; "
             "their sum must be below 1."
         )
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0.")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}.")

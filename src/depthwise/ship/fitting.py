@@ -64,9 +64,14 @@ def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None =
     known = claim(folder, request)
     if known and known.get("result"):
         return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
-    resumed = (folder / CHECKPOINT).exists()
+    resumed, existed = (folder / CHECKPOINT).exists(), folder.exists()
     _write(folder, request, None)
-    model.fit(data, checkpoint=folder / CHECKPOINT, watch=watch)
+    try:
+        model.fit(data, checkpoint=folder / CHECKPOINT, watch=watch)
+    except Exception:
+        if known is None and not (folder / CHECKPOINT).exists():
+            _withdraw(folder, existed)
+        raise
     if model.history_.get("stopped") == "interrupted":
         if not model.history_["epochs"]:
             raise KeyboardInterrupt
@@ -103,6 +108,14 @@ def claim(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
             "Give another folder, or delete that one."
         )
     return known
+
+
+def _withdraw(folder: Path, existed: bool) -> None:
+    """Nothing came of it: the folder is free for the same command with the mistake mended."""
+    with contextlib.suppress(OSError):
+        (folder / RUN).unlink()
+        if not existed:
+            folder.rmdir()
 
 
 def _request(data: Dataset, model: Classifier) -> dict[str, Any]:
