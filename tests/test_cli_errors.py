@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +191,19 @@ def test_a_reader_that_goes_away_is_no_traceback():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() in (0, 1)
+
+
+@pytest.mark.parametrize(("closed", "told"), [(1, False), (2, True)])
+def test_a_stream_closed_beforehand_is_no_error(closed, told):
+    line = shlex.join(INSPECT)
+    done = subprocess.run(["sh", "-c", f"{line} {closed}>&-"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("digits" in done.stdout) == told
+
+
+def test_a_wrong_path_without_a_stderr_says_nothing_on_stdout():
+    line = shlex.join([*INSPECT[:-1], "no/such/data"])
+    done = subprocess.run(["sh", "-c", f"{line} 2>&-"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""

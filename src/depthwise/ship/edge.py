@@ -47,7 +47,11 @@ def teller(quiet: bool) -> Callable[[str], None]:
 
 
 def survive_any_name() -> None:
-    """A file or class name that the terminal's encoding lacks must not stop a command."""
+    """A file or class name that the terminal's encoding lacks must not stop a command, nor must a
+    stream that was closed before it began (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
