@@ -27,7 +27,7 @@ def main() -> None:
     if options.best:
         settings = {"width": 40, "epochs": 15, "lr": 0.015, "label_smoothing": 0.1}
     else:
-        settings = {"size": "s", "epochs": 16, "lr": 0.015, "label_smoothing": 0.1}
+        settings = {"size": "s", "epochs": 14, "lr": 0.015, "label_smoothing": 0.1}
     if options.epochs:
         settings["epochs"] = options.epochs
     name = "cnn_cifar10_best" if options.best else "cnn_cifar10"

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import depthwise
 from depthwise.catalog import FAMILIES, find_family, load_model
 from depthwise.data.load import load
-from depthwise.errors import InputError, ModelFileError
+from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.estimator import Classifier
 from depthwise.inputs import as_images, statistics
 
@@ -295,6 +295,15 @@ def test_nan_in_images_is_found(family: str, digits: Any) -> None:
     X[13, 0, 2, 2] = np.nan
     with pytest.raises(InputError, match=r"images\[13\]"):
         make(family).fit(X, digits[1][:20])
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_an_answer_that_is_not_a_number_is_no_answer(family: str, fitted: Any, digits: Any) -> None:
+    broken = pickle.loads(pickle.dumps(fitted[family]))
+    with torch.no_grad():
+        broken.network_.output.bias[3] = float("nan")
+    with pytest.raises(DivergedError, match="item 0 is not a number"):
+        broken.predict(digits[2][:3])
 
 
 def test_one_class_is_not_enough(family: str, digits: Any) -> None:

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from depthwise.data.columns import Column, width
 from depthwise.data.dataset import SplitMarks
-from depthwise.errors import InputError
+from depthwise.errors import DivergedError, InputError
 from depthwise.inputs import as_images, as_tensor, check_labels, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.modelfile import write_model
@@ -90,10 +90,19 @@ class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
     # -- predicting -----------------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities (N, K), columns in the order of `classes_`."""
+        """Class probabilities (N, K), columns in the order of `classes_`.
+
+        Raises DivergedError where the network's answer is not a number.
+        """
         check_is_fitted(self, "network_")
-        logits = self._logits(self._take(X, reset=False)[0])
-        return torch.softmax(logits, dim=1).numpy()
+        p = torch.softmax(self._logits(self._take(X, reset=False)[0]), dim=1).numpy()
+        bad = np.flatnonzero(~np.isfinite(p).all(axis=1))
+        if len(bad):
+            raise DivergedError(
+                f"the network's answer for item {bad[0]} is not a number ({len(bad)} such). "
+                "Look for extreme values in the inputs (depthwise inspect), or fit again."
+            )
+        return p
 
     def predict(self, X: Any) -> np.ndarray:
         """Class labels (N,)."""

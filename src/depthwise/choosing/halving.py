@@ -225,12 +225,12 @@ class Halving:
         watch = _Reporter(name, self.tell)
         try:
             model.fit(self.data, checkpoint=checkpoint, seconds_limit=limit, watch=watch)
+            if not model.history_["epochs"]:
+                raise Interrupted
+            score, records = scored(model, self.data, "validation"), model.history_["epochs"]
         except DivergedError as error:
             return {"failed": f"failed: {error}"}
-        if not model.history_["epochs"]:
-            raise Interrupted
         model.save(folder)
-        score, records = scored(model, self.data, "validation"), model.history_["epochs"]
         self.tell(f"{name}: {score.value:.4f} on validation, epoch {records[-1]['epoch']:.3g}")
         interrupted = model.history_["stopped"] == "interrupted"
         if not interrupted:
