@@ -6,9 +6,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import encoded, make_folder, noise_u8
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pictures import encoded, make_folder, noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.archive import ZipTree

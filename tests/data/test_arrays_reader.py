@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import noise_u8
+from made_pictures import noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.arrays import as_images

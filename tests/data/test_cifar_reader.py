@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import noise_u8
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pictures import noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.cifar import parse_binary, parse_pickle

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_folder, noise_u8
+from made_pictures import make_folder, noise_u8
 
 from depthwise.data.checks import check
 from depthwise.data.dataset import PARTS, Dataset

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import encoded, make_folder, noise_u8
+from made_pictures import encoded, make_folder, noise_u8
 
 from depthwise.data import cache, workers
 from depthwise.data.load import load

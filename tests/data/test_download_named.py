@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import noise_u8
+from made_pictures import noise_u8
 from test_idx_reader import write_pair
 
 from depthwise.data import named

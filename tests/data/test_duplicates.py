@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import encoded, noise_u8
+from made_pictures import encoded, noise_u8
 from PIL import Image
 
 from depthwise.data.duplicates import MAX_DISTANCE, exact_groups, near_groups

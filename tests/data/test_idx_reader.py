@@ -5,9 +5,9 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import noise_u8
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pictures import noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.idx import is_idx, parse

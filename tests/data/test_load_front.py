@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from made_pictures import encoded, make_folder, noise_u8
 
 import depthwise.data
-from conftest import encoded, make_folder, noise_u8
 from depthwise.data.dataset import PARTS, Problem
 from depthwise.data.load import load
 from depthwise.errors import DataError, InputError

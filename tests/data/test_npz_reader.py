@@ -5,9 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import noise_u8
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pictures import noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.npz import pair, parse

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import encoded, make_folder, noise_u8
+from made_pictures import encoded, make_folder, noise_u8
 from test_picture_modes import huge_png
 
 from depthwise.data.load import load

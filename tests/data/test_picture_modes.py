@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import encoded, noise_u8
+from made_pictures import encoded, noise_u8
 from PIL import Image
 
 from depthwise.data.images import (
