@@ -154,7 +154,7 @@ def failing(monkeypatch, error: BaseException) -> None:
     "error, code, said",
     [
         (OSError(28, "No space left on device", "/data/x"), 2, "/data/x: No space left on device"),
-        (PermissionError(13, "Permission denied", "/root/x"), 2, "/root/x: Permission denied"),
+        (PermissionError(13, "Permission denied", "/data/x"), 2, "/data/x: Permission denied"),
         (MemoryError(), 2, "out of memory"),
         (DivergedError("the loss became nan"), 4, "the loss became nan"),
         (KeyError("lable"), 1, "KeyError: 'lable'"),
