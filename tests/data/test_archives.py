@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_pictures import encoded, make_folder, noise_u8
 
@@ -128,6 +128,7 @@ SMALL = small_zip()
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(SMALL) - 1), st.binary(min_size=1, max_size=4))
+@example(SMALL.index(b"PK\1\2") + 46, b"\0")  # a member without a name
 def test_a_damaged_zip_gives_files_or_one_data_error(place, damage):
     import tempfile
     from pathlib import Path

@@ -90,6 +90,8 @@ class ZipTree:
                 reason = "encrypted, left out; unpack it with its password first"
             elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 reason = "packed in a rare way, left out; pack it again with deflate"
+            elif not member.filename:
+                reason = "has no name, left out"
             if reason:
                 self.problems.append(Problem("unsafe archive member", member.filename, reason))
             elif not member.is_dir() and not _is_litter(member.filename):
