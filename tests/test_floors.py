@@ -13,6 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "depthwise"
 # the first entry that matches a module's path from the left says its floor
 FLOORS: list[tuple[str, float]] = [
     ("errors", 0),
+    ("host", 0),
     ("compute", 1),
     ("layers", 1),
     ("progress", 1),

@@ -17,7 +17,7 @@ The map of the floors; a file imports only from floors below its own:
     3  training, updates, networks, estimator, modelfile, checkpoint, inputs
                                the one loop; the scikit-learn contract; saving
     2  data/, losses, scores   a path becomes a Dataset
-    1  errors, compute, layers, progress
+    1  errors, host, compute, layers, progress
 
 Names are imported when first used, so that `import depthwise` costs nothing.
 """

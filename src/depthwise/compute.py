@@ -17,18 +17,16 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-import platformdirs
 import psutil
 import torch
 from torch import nn
 
 from depthwise.errors import InputError
+from depthwise.host import available_cores, cache_folder
 
 __all__ = [
     "Compute",
-    "cache_folder",
     "cached_choice",
     "fastest",
     "free_cores",
@@ -115,8 +113,7 @@ def keep_freed_memory() -> None:
 def free_cores() -> int:
     """Cores that nobody else is using now, at least 1 (sampled over a tenth of a second)."""
     idle_shares = [1 - busy / 100 for busy in psutil.cpu_percent(interval=0.1, percpu=True)]
-    available = min(len(os.sched_getaffinity(0)), psutil.cpu_count() or 1)
-    return max(1, min(available, round(sum(idle_shares))))
+    return max(1, min(available_cores(), round(sum(idle_shares))))
 
 
 def fastest(
@@ -146,11 +143,6 @@ def fastest(
         if best_seconds[i] * advantage < best_seconds[winner]:
             winner = i
     return candidates[winner]
-
-
-def cache_folder() -> Path:
-    """Where depthwise keeps what it can make again: `DEPTHWISE_CACHE`, or the user's cache."""
-    return Path(os.environ.get("DEPTHWISE_CACHE") or platformdirs.user_cache_dir("depthwise"))
 
 
 def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
@@ -184,5 +176,5 @@ def with_threads(key: str, compute: Compute, race: Callable[[list[Compute]], Com
 def _machine() -> str:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     features = torch.backends.cpu.get_cpu_capability()
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     return f"{platform.machine()}|{features}|{cores}|{gpu}|{torch.__version__}"

@@ -16,7 +16,7 @@ from depthwise.data.load import load
 def apart(monkeypatch):
     """Makes even a few pictures go to two processes, in chunks that do not divide them."""
     monkeypatch.setattr(decoding, "MANY", 2)
-    monkeypatch.setattr(decoding, "cores", lambda: 2)
+    monkeypatch.setattr(decoding, "available_cores", lambda: 2)
     monkeypatch.setattr(workers, "_CHUNK", 5)
     started = []
     start = subprocess.Popen

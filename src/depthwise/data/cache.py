@@ -22,23 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import Raw
+from depthwise.host import cache_folder
 
-__all__ = ["Draft", "cache_root", "get", "key_of"]
+__all__ = ["Draft", "get", "key_of"]
 
 VERSION = 2
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
-
-
-def cache_root() -> Path:
-    """$DEPTHWISE_CACHE, else the user's cache folder."""
-    given = os.environ.get("DEPTHWISE_CACHE")
-    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("depthwise"))
 
 
 def key_of(*parts: Any) -> str:
@@ -117,7 +111,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _folder(key: str) -> Path:
-    return cache_root() / "decoded" / key
+    return cache_folder() / "decoded" / key
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:

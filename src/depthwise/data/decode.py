@@ -6,7 +6,6 @@ is grey, else three. Sizes come from the headers. A sample is looked at first: i
 are decoded straight away, and only a picture that disagrees makes us read every header.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,9 @@ import numpy as np
 
 from depthwise.data.images import Unreadable, is_grey, open_picture, upright_size
 from depthwise.data.workers import Disagrees, Expected, NoWorkers, decode_apart, decode_one
+from depthwise.host import available_cores
 
-__all__ = ["Decoded", "cores", "decode", "target_size"]
+__all__ = ["Decoded", "decode", "target_size"]
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -39,11 +39,6 @@ class Decoded:
     kept: np.ndarray
     broken: dict[int, str]
     sizes: set[tuple[int, int]]
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode(
@@ -141,9 +136,11 @@ def _decode_all(
     out = allocate((n, *shape))
     height, width = max(sizes, default=(0, 0))
     tiny = height * width <= TINY
-    broken = _decode_apart(read, out, expected) if tiny and n >= MANY and cores() > 1 else None
+    broken = (
+        _decode_apart(read, out, expected) if tiny and n >= MANY and available_cores() > 1 else None
+    )
     if broken is None:
-        broken = _decode_here(read, out, expected, 1 if tiny else cores())
+        broken = _decode_here(read, out, expected, 1 if tiny else available_cores())
     kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
     if broken:
         _close_gaps(out, kept)
@@ -155,7 +152,7 @@ def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dic
     if expected is None:
         return None
     try:
-        return decode_apart(read, out, expected, cores())
+        return decode_apart(read, out, expected, available_cores())
     except NoWorkers:
         return None
 
@@ -183,7 +180,7 @@ def _in_chunks(
     positions: Sequence[int], work: Callable[[Sequence[int]], T], workers: int = 0
 ) -> list[T]:
     chunks = [positions[k : k + _CHUNK] for k in range(0, len(positions), _CHUNK)]
-    with ThreadPoolExecutor(workers or cores()) as pool:
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
         return list(pool.map(work, chunks))
 
 

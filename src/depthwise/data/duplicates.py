@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from depthwise.data.decode import cores
+from depthwise.host import available_cores
 
 __all__ = ["exact_groups", "near_groups", "row_keys"]
 
@@ -44,7 +44,7 @@ def row_keys(items: np.ndarray) -> np.ndarray:
         ]
 
     rows = _rows_in_block(items)
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         keys = [key for block in pool.map(work, range(0, len(items), rows)) for key in block]
     return np.frombuffer(b"".join(keys), dtype="V16")
 
@@ -119,7 +119,7 @@ def _points(images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points[start : start + rows] = grid / (np.maximum(deviation, 1)[:, None] * cells**0.5)
         contrast[start : start + rows] = deviation
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(work, range(0, len(images_u8), rows)))
     return points, contrast
 
@@ -142,7 +142,9 @@ def _close_pairs(points: np.ndarray, radius: float) -> np.ndarray:
     projected = points @ axes[:, ::-1][:, :_AXES].astype(np.float32)
     tree = cKDTree(projected, balanced_tree=False)
     nearest = min(len(points), _NEIGHBOURS + 1)
-    _, found = tree.query(projected, nearest, distance_upper_bound=radius, workers=cores())
+    _, found = tree.query(
+        projected, nearest, distance_upper_bound=radius, workers=available_cores()
+    )
     i, j = np.repeat(np.arange(len(points)), nearest), found.reshape(-1)
     real = (j < len(points)) & (i != j)
     pairs = np.unique(np.sort(np.stack([i[real], j[real]], axis=1), axis=1), axis=0)

@@ -29,6 +29,7 @@ from depthwise.data.refit import refit
 from depthwise.data.splits import split
 from depthwise.data.tables import fill_blanks, with_medians
 from depthwise.errors import DataError, InputError
+from depthwise.host import cache_folder
 
 __all__ = ["load"]
 
@@ -134,7 +135,7 @@ def _locate(source: Any, cache: bool) -> tuple[Path, str, list[str]]:
     """The path of a name or a path; a known name wins over a folder so named ("./mnist")."""
     text = os.fspath(source)
     if text in named.NAMED:
-        return named.obtain(text, stores.cache_root()), text, named.NAMED[text].classes
+        return named.obtain(text, cache_folder()), text, named.NAMED[text].classes
     path = Path(text).expanduser()
     try:
         if path.exists():

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from depthwise.data.decode import cores, target_size
+from depthwise.data.decode import target_size
+from depthwise.host import available_cores
 
 __all__ = ["refit"]
 
@@ -45,6 +46,6 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
                 plane = Image.fromarray(np.ascontiguousarray(pixels[i, c]))
                 out[i, c] = plane.resize((width, height), Image.Resampling.BILINEAR)
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(work, range(0, len(pixels), _BLOCK)))
     return out

@@ -24,12 +24,13 @@ from typing import Any
 import psutil
 import torch
 
-from depthwise.compute import cache_folder, free_cores
+from depthwise.compute import free_cores
 from depthwise.errors import InputError
+from depthwise.host import available_cores, cache_folder
 from depthwise.measuring import predict
 from depthwise.measuring.calibration import calibrate, chain_factor, quickest
 from depthwise.measuring.devices import Device, catalog
-from depthwise.measuring.speed import available_cores, cores_are_busy, using_threads
+from depthwise.measuring.speed import cores_are_busy, using_threads
 
 VERSION = 4  # of what is measured; a change makes old caches void
 WATTS_A_CORE = 5.0

@@ -173,14 +173,6 @@ def cores_are_busy(threads: int, runs: int = 12) -> bool:
     return medians[1] > 1.5 * medians[0]
 
 
-def available_cores() -> int:
-    """Cores this process may run on, which a container or taskset may have limited."""
-    try:
-        return len(psutil.Process().cpu_affinity())
-    except AttributeError:  # macOS has no affinity
-        return psutil.cpu_count(logical=False) or 1
-
-
 @dataclass
 class _Setting:
     """One way to run, with the times of its bursts (seconds a run)."""
