@@ -1,180 +1,75 @@
-"""The scikit-learn contract around a `torch.nn.Module`: predict, score, save.
+"""Models that learn what belongs to an item: a label (Classifier) or numbers (Regressor).
 
-A family is a class whose constructor's arguments are its whole configuration, with a `fit` and a
-`build(input_shape, n_classes)`, the network from raw inputs (B, ...) to logits (B, K). What is
-learnt ends in an underscore:
-
-    network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
     classes_      class labels, in the order of the network's outputs
-    input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
-    history_      dict: one record an epoch, why training stopped, how it was computed
-    columns_      what the columns of the table became, split_ which split it was: of a Dataset
-                  that was fitted; None for arrays
+    n_targets_    numbers an item has; the network answers in their own units
 
-`Classifier` takes inputs and labels, predicts and saves; how a network learns is its family's
-affair: by the loop (networks.py) or otherwise (families/shallow.py).
+How a network learns is its family's affair: by the loop (networks.py) or otherwise
+(families/shallow.py).
 
-Shapes: N items, B batch, C channels, H W image, D features, K classes.
+Shapes: N items, B batch, K classes, T targets.
 """
 
 from __future__ import annotations
 
-import abc
-import copy
-import itertools
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from depthwise.data.columns import Column, width
-from depthwise.data.dataset import SplitMarks
+from depthwise.base import Estimator, Watch, columns_of, dataset_parts
 from depthwise.errors import DivergedError, InputError
-from depthwise.inputs import as_images, as_tensor, check_labels, fingerprint_arrays
+from depthwise.inputs import fingerprint_arrays
+from depthwise.layers import Rescaled
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.modelfile import write_model
-from depthwise.training import Event
 
-__all__ = ["Classifier", "Watch", "dataset_parts"]
-
-PREDICT_BATCH = 512
-FLOATS = (np.float64, np.float32)
-Watch = Callable[[Event], None]
+__all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
 
 
-class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
-    """What every classifying family shares. See a family for the meaning of its settings.
-
-    `resource` names the setting that says how long to train, `sizes` the rungs of the ladder.
-    """
-
-    family: ClassVar[str]
-    image_only: ClassVar[bool] = False
-    resource: ClassVar[str] = "epochs"
-    sizes: ClassVar[dict[str, Any]] = {}
-    random_state: Any
-    # learnt
-    network_: nn.Module
-    classes_: np.ndarray
-    input_shape_: tuple[int, ...]
-    input_dtype_: str
-    history_: dict[str, Any]
-    columns_: list[Column] | None = None
-    split_: SplitMarks | None = None
-
-    @abc.abstractmethod
-    def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-        """An untrained network from raw inputs (B, *input_shape) to logits (B, n_classes)."""
-
-    @abc.abstractmethod
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-    ) -> Self:
-        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X."""
-
-    # -- predicting -----------------------------------------------------------------------------
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities (N, K), columns in the order of `classes_`.
-
-        Raises DivergedError where the network's answer is not a number.
-        """
-        check_is_fitted(self, "network_")
-        p = torch.softmax(self._logits(self._take(X, reset=False)[0]), dim=1).numpy()
-        bad = np.flatnonzero(~np.isfinite(p).all(axis=1))
-        if len(bad):
-            raise DivergedError(
-                f"the network's answer for item {bad[0]} is not a number ({len(bad)} such). "
-                "Look for extreme values in the inputs (depthwise inspect), or fit again."
-            )
-        return p
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Class labels (N,)."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
-
-    def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
-        """(N, ...) -> (N, K) in the inputs' precision: float64 columns are computed in float64."""
-        network = (network or self.network_).eval()
-        if inputs.dtype == np.float64:
-            network = copy.deepcopy(network).double()
-        device = next(itertools.chain(network.parameters(), network.buffers())).device
-        with torch.inference_mode():
-            parts = [
-                network(as_tensor(inputs[i : i + PREDICT_BATCH]).to(device)).cpu()
-                for i in range(0, len(inputs), PREDICT_BATCH)
-            ]
-        return torch.cat(parts)
-
-    # -- saving ---------------------------------------------------------------------------------
-
-    def save(self, folder: str | Path) -> Path:
-        """Write `model.safetensors` and `model.json` into `folder`; `depthwise.load` reads them."""
-        check_is_fitted(self, "network_")
-        return write_model(self, Path(folder))
-
-    def describe_network(self) -> dict[str, Any]:
-        """What `rebuild` needs besides the settings to make the same network; JSON values."""
-        return {"input_shape": list(self.input_shape_), "n_classes": len(self.classes_)}
-
-    def rebuild(self, description: dict[str, Any]) -> nn.Module:
-        shape = tuple(int(side) for side in description["input_shape"])
-        return self.build(shape, int(description["n_classes"]))
-
-    # -- settings -------------------------------------------------------------------------------
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _require(self, name: str, holds: bool, remedy: str) -> None:
-        if not holds:
-            raise InputError(f"{name} must be {remedy}; got {getattr(self, name)!r}.")
-
-    # -- parts of fitting -----------------------------------------------------------------------
+class Supervised(Estimator):
+    """The parts of fitting that labels and numbers have in common."""
 
     def _parts(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-        """Checked inputs, label indices and validation part, from arrays or a Dataset."""
+    ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
+        """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
         self.columns_ = self.split_ = None
         if hasattr(X, "train") and y is None:
-            self.columns_, self.split_ = _columns(X), getattr(X, "split_marks", None)
+            self.columns_, self.split_ = columns_of(X), getattr(X, "split_marks", None)
             X, y, validation = dataset_parts(X, validation)
-        inputs, labels = self._take(X, y, reset=True)
-        self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
+        if y is None:
+            self.__dict__.pop("classes_", None)
+        inputs, targets = self._take(X, y, reset=True)
+        arrays = (inputs,) if targets is None else (inputs, targets)
+        self.data_fingerprint_ = fingerprint_arrays(*arrays)
         if validation is None:
-            return inputs, labels, None
-        return inputs, labels, self._take(*validation, reset=False, classes=self.classes_)
+            return inputs, targets, None
+        X_held, y_held = validation
+        y_held = None if targets is None else y_held
+        known = getattr(self, "classes_", None)
+        return inputs, targets, self._take(X_held, y_held, reset=False, classes=known)
 
-    def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _labelled_parts(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+        """`_parts`, of a family that cannot learn without y."""
+        inputs, targets, held_out = self._parts(X, y, validation)
+        if targets is None:
+            raise InputError(f"{type(self).__name__} learns from labels, and there are none.")
+        return inputs, targets, held_out
+
+    def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:
         """`partial_fit`'s arguments; the first call fixes shape and classes."""
         first = not hasattr(self, "network_")
         if first and classes is not None:
             self.classes_ = np.unique(classes)
-        known = self.classes_ if hasattr(self, "classes_") else None
-        return self._take(X, y, reset=first, classes=known)
+        return self._take(X, y, reset=first, classes=getattr(self, "classes_", None))
 
-    def _record(
-        self, amount: int, started: float, held_out: tuple[np.ndarray, np.ndarray] | None
-    ) -> None:
+    def _record(self, amount: int, started: float, held_out: tuple[np.ndarray, Any] | None) -> None:
         """The history of a fit that was one piece: one record."""
         seconds = time.monotonic() - started
         record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
@@ -184,89 +79,133 @@ class Classifier(ClassifierMixin, BaseEstimator, abc.ABC):
         self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
 
     def _validation_scores(
-        self, inputs: np.ndarray, labels: np.ndarray, network: nn.Module
-    ) -> tuple[float, float]:
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
+        """How good the network is on held-out items; the first counts, the others break ties."""
+        raise AssertionError("a classifier or a regressor says how it is scored")
+
+    def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
+        """The network's answers (N, K) or (N, T)."""
+        return self._rows(inputs, lambda n, x: n(x), network)
+
+
+class Classifier(ClassifierMixin, Supervised):
+    """A model of labels."""
+
+    classes_: np.ndarray
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes_) if hasattr(self, "classes_") else 0
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities (N, K), columns in the order of `classes_`.
+
+        Raises DivergedError where the network's answer is not a number.
+        """
+        check_is_fitted(self, "network_")
+        if not self.n_outputs:
+            raise InputError("this model was fitted without labels. Fit it with y to predict.")
+        p = torch.softmax(self._logits(self._take(X, reset=False)[0]), dim=1).numpy()
+        _require_numbers(p)
+        return p
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Class labels (N,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def _validation_scores(
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
         """(accuracy, -cross-entropy): the second breaks the ties of a small validation part."""
-        logits, truth = self._logits(inputs, network), torch.from_numpy(labels)
+        logits, truth = self._logits(inputs, network), torch.from_numpy(targets)
         accuracy = (logits.argmax(dim=1) == truth).double().mean()
         return float(accuracy), -float(smoothed_cross_entropy(logits, truth))
 
-    # -- inputs ---------------------------------------------------------------------------------
-
-    def _take(
-        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Checked inputs (N, ...) and label indices (N,); remembers shape and classes on reset."""
-        if _dimensions(X) >= 3:
-            inputs = as_images(X)
-            labels = None if y is None else check_labels(y, len(inputs))
-            self._take_shape(inputs, reset)
-        elif not reset and len(self.input_shape_) == 3:
-            raise InputError(
-                f"this model was fitted on images of {self.input_shape_} (C, H, W); got flat rows. "
-                f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
-            )
-        elif y is None and not reset:
-            inputs, labels = validate_data(self, X, dtype=FLOATS, reset=False), None
-        else:
-            inputs, labels = validate_data(
-                self, X, y, dtype=FLOATS, reset=reset, ensure_min_samples=2 if reset else 1
-            )
-        if reset:
-            self.input_shape_ = tuple(inputs.shape[1:])
-            self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
-        if labels is None:
-            return inputs, np.empty(0, np.int64)
-        return inputs, self._encode(labels, reset, classes)
-
-    def _take_shape(self, inputs: np.ndarray, reset: bool) -> None:
-        if reset:
-            self.n_features_in_ = int(np.prod(inputs.shape[1:]))
-            return
-        if tuple(inputs.shape[1:]) != self.input_shape_:
-            raise InputError(
-                f"images are {tuple(inputs.shape[1:])} (C, H, W), but this model was fitted on "
-                f"{self.input_shape_}. Resize them (depthwise.load does)."
-            )
-        if (inputs.dtype == np.uint8) != (self.input_dtype_ == "uint8"):
-            raise InputError(
-                f"images are {inputs.dtype}, but this model was fitted on {self.input_dtype_}: "
-                "pixels 0..255 and 0..1 must not be mixed. Convert them to the same type."
-            )
-
-    def _encode(self, labels: np.ndarray, reset: bool, classes: np.ndarray | None) -> np.ndarray:
-        check_classification_targets(labels)
+    def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
+        """Label indices (N,) int64."""
+        check_classification_targets(targets)
         if classes is None and (reset or not hasattr(self, "classes_")):
-            self.classes_ = np.unique(labels)
+            self.classes_ = np.unique(targets)
         if len(self.classes_) < 2:
             raise InputError(
                 f"y has one class only ({self.classes_[0]!r}): a classifier needs at least 2 "
                 "classes to tell apart."
             )
-        places = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
-        wrong = self.classes_[places] != labels
+        places = np.searchsorted(self.classes_, targets).clip(max=len(self.classes_) - 1)
+        wrong = self.classes_[places] != targets
         if wrong.any():
             raise InputError(
-                f"y has the label {labels[wrong][0]!r}, which is not among the classes "
+                f"y has the label {targets[wrong][0]!r}, which is not among the classes "
                 f"{list(self.classes_)}. Pass every class there will be to the first call."
             )
         return places.astype(np.int64)
 
 
-def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
-    """A Dataset's training part, its labels as class names, and its validation part."""
-    names = np.asarray(dataset.classes)
-    train_part, held = dataset.train, dataset.validation
-    if validation is None and len(held.y):
-        validation = (held.X, names[held.y])
-    return train_part.X, names[train_part.y], validation
+class Regressor(RegressorMixin, Supervised):
+    """A model of numbers: y (N,) or (N, T). The network learns them standardised."""
+
+    target_checks: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
+    n_targets_: int
+    flat_: bool  # y was (N,)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_targets_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(N,), or (N, T) where y had several columns. Raises DivergedError for no number."""
+        check_is_fitted(self, "network_")
+        answers = self._logits(self._take(X, reset=False)[0]).numpy()
+        _require_numbers(answers)
+        return answers[:, 0] if self.flat_ else answers
+
+    def _whole_network(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        return Rescaled(self.build(input_shape, n_outputs), n_outputs)
+
+    def describe_network(self) -> dict[str, Any]:
+        return {**super().describe_network(), "flat": self.flat_}
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        self.n_targets_, self.flat_ = int(description["n_classes"]), bool(description["flat"])
+        return super().rebuild(description)
+
+    def _validation_scores(
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
+        """(R^2,), over all targets."""
+        wrong = ((self._logits(inputs, network).numpy() - targets) ** 2).sum()
+        spread = ((targets - targets.mean(axis=0)) ** 2).sum()
+        return (1 - float(wrong) / max(float(spread), 1e-12),)
+
+    def _check_targets(self, y: Any, items: int) -> np.ndarray:
+        targets = np.asarray(y, dtype=np.float32)
+        if targets.ndim not in (1, 2) or len(targets) != items:
+            raise InputError(f"y must be ({items},) or ({items}, T); got {targets.shape}.")
+        if not np.isfinite(targets).all():
+            raise InputError("y contains NaN or infinity: every image needs its numbers.")
+        return targets
+
+    def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
+        """Targets (N, T) float32."""
+        columns = np.asarray(targets, dtype=np.float32)
+        if reset:
+            self.flat_ = columns.ndim == 1
+        columns = columns.reshape(len(columns), -1)
+        if reset:
+            self.n_targets_ = columns.shape[1]
+        if columns.shape[1] != self.n_targets_:
+            raise InputError(
+                f"y has {columns.shape[1]} columns, but this model learns {self.n_targets_}."
+            )
+        return columns
 
 
-def _columns(dataset: Any) -> list[Column] | None:
-    """The Dataset's columns, unless its inputs have been changed to another width since."""
-    columns = getattr(dataset, "columns", None)
-    return columns if columns and (width(columns),) == dataset.input_shape else None
-
-
-def _dimensions(X: Any) -> int:
-    return X.ndim if hasattr(X, "ndim") else np.ndim(X) if isinstance(X, list | tuple) else 2
+def _require_numbers(answers: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))
+    if len(bad):
+        raise DivergedError(
+            f"the network's answer for item {bad[0]} is not a number ({len(bad)} such). "
+            "Look for extreme values in the inputs (depthwise inspect), or fit again."
+        )

@@ -5,10 +5,12 @@ Shapes: B batch, C channels, H W image, D features.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Standardise", "parameter_count"]
+__all__ = ["Rescaled", "Standardise", "VisibleUnits", "parameter_count"]
 
 
 class Standardise(nn.Module):
@@ -38,6 +40,51 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.to(self.mean.dtype) - self.mean) * self.inverse_std
+
+
+class VisibleUnits(nn.Module):
+    """The bottom of a generative network: raw items become rows of visible units, and back.
+
+        v = flatten(standardise(x)),    x = v / inverse_std + mean
+
+    Bernoulli units take pixels 0..255 divided by 255, or columns that lie within [0, 1] as they
+    are; Gaussian units take standardised values.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...]):
+        super().__init__()
+        self.input_shape = tuple(input_shape)
+        self.n_visible = math.prod(input_shape)
+        self.standardise = Standardise(input_shape[0], image=len(input_shape) == 3)
+
+    def visible(self, x: Tensor) -> Tensor:
+        """Raw items (B, *input_shape) -> visible units (B, D)."""
+        return torch.flatten(self.standardise(x), 1)
+
+    def raw(self, v: Tensor) -> Tensor:
+        """Visible units (B, D) -> items (B, *input_shape) in raw units, floating point."""
+        shaped = v.reshape(-1, *self.input_shape)
+        return shaped / self.standardise.inverse_std + self.standardise.mean
+
+
+class Rescaled(nn.Module):
+    """Raw inputs (B, ...) -> targets in their own units (B, T): network(x) * scale + mean."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, n_targets: int):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.zeros(n_targets))
+        self.register_buffer("scale", torch.ones(n_targets))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) * self.scale + self.mean
+
+    def representations(self, x: Tensor) -> list[Tensor]:
+        hidden: list[Tensor] = self.network.representations(x)  # type: ignore[operator]
+        return hidden
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -56,8 +56,8 @@ def write_model(model: Any, folder: Path) -> Path:
         "n_features_in": int(model.n_features_in_),
         "preprocessing": "none: the network's first layer standardises raw inputs",
         "columns": to_plain(model.columns_),
-        "classes": model.classes_.tolist(),
-        "classes_kind": CLASS_KINDS[model.classes_.dtype.kind],
+        "classes": _class_names(model),
+        "classes_kind": _class_kind(model),
         "data_fingerprint": getattr(model, "data_fingerprint_", None),
         "split": model.split_._asdict() if model.split_ else None,
         "history": model.history_,
@@ -109,7 +109,9 @@ def _rebuild(
     model.input_shape_ = tuple(int(side) for side in description["input_shape"])
     model.input_dtype_ = str(description["input_dtype"])
     model.n_features_in_ = int(description["n_features_in"])
-    model.classes_ = _classes(description)
+    classes = _classes(description)
+    if classes is not None:
+        model.classes_ = classes
     model.history_ = description["history"]
     model.data_fingerprint_ = description["data_fingerprint"]
     model.columns_ = _columns(description, model.input_shape_)
@@ -136,8 +138,19 @@ def _split(description: dict[str, Any]) -> SplitMarks | None:
     return split
 
 
-def _classes(description: dict[str, Any]) -> np.ndarray:
+def _class_names(model: Any) -> list[Any] | None:
+    return model.classes_.tolist() if hasattr(model, "classes_") else None
+
+
+def _class_kind(model: Any) -> str | None:
+    return CLASS_KINDS[model.classes_.dtype.kind] if hasattr(model, "classes_") else None
+
+
+def _classes(description: dict[str, Any]) -> np.ndarray | None:
+    """None of a model that knows no labels: one of numbers, or of the data itself."""
     names, kind = description["classes"], description["classes_kind"]
+    if names is None and kind is None:
+        return None
     if kind not in CLASS_KINDS.values() or len(names) != description["network"]["n_classes"]:
         raise ValueError(f"{len(names)} classes of kind {kind!r}")
     return np.array(names, dtype=kind)

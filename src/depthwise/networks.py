@@ -15,28 +15,35 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.base import Layered
 from depthwise.compute import Compute, cached_choice, fastest, resolve_device, with_threads
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
-from depthwise.estimator import Classifier, Watch
+from depthwise.estimator import Classifier, Regressor, Supervised, Watch
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
-from depthwise.layers import Standardise
+from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
 from depthwise.training import recorded_compute, train
 from depthwise.updates import GradientUpdate, Recipe
 
-__all__ = ["NetworkClassifier", "auto_batch_size", "auto_epochs"]
+__all__ = [
+    "NetworkClassifier",
+    "NetworkEstimator",
+    "NetworkRegressor",
+    "auto_batch_size",
+    "auto_epochs",
+]
 
 
-class NetworkClassifier(Classifier):
-    """A classifier trained by gradient descent. See a family for the meaning of its settings."""
+class NetworkEstimator(Layered, Supervised):
+    """Trained by gradient descent. See a family for the meaning of its settings."""
 
     # set by each family's constructor
     epochs: float | str
@@ -57,6 +64,7 @@ class NetworkClassifier(Classifier):
     threads: int | str
     verbose: bool
     _optimizer_state: dict[str, Any] | None = None
+    task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -78,30 +86,31 @@ class NetworkClassifier(Classifier):
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
         before = dict(vars(self))
-        inputs, labels, held_out = self._parts(X, y, validation)
+        inputs, labels, held_out = self._labelled_parts(X, y, validation)
         self._check_settings(inputs)
         if held_out is None and self.validation_fraction:
             inputs, labels, held_out = self._hold_out(inputs, labels)
         if self.warm_start and hasattr(self, "network_"):
             self._require_same_task(before)
         else:
-            self.network_ = self._new_network(inputs)
+            self.network_ = self._new_network(inputs, labels)
         self._optimizer_state = None
         self._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now.
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """(outputs, targets) -> scalar, of the network as it stands."""
+        raise AssertionError("a classifier or a regressor says what it minimises")
 
-        `classes`: every label there will ever be; needed on the first call unless y has them all.
-        """
+    def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now."""
         first = not hasattr(self, "network_")
         inputs, labels = self._take_more(X, y, classes)
         self._check_settings(inputs)
         if len(inputs) < 2:
             raise InputError("X has 1 item; batch normalisation compares items: give 2 or more.")
         if first:
-            self.network_ = self._new_network(inputs)
+            self.network_ = self._new_network(inputs, labels)
         recipe = self.recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
         self._optimizer_state = self._run(inputs, labels, recipe, state=self._optimizer_state)
         return self
@@ -138,7 +147,7 @@ class NetworkClassifier(Classifier):
         **options: Any,
     ) -> dict[str, Any]:
         x, y = as_tensor(inputs), torch.from_numpy(labels)
-        loss = partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
+        loss = self._loss()
         augment = augmenter(self.augment, self.input_shape_)
         compute = recorded_compute(options.get("checkpoint"))
         if compute is None or self.threads not in ("auto", compute.threads):
@@ -154,11 +163,11 @@ class NetworkClassifier(Classifier):
         self.history_ = asdict(history)
         return update.state_dict()
 
-    def _new_network(self, inputs: np.ndarray) -> nn.Module:
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         seed = self._seed()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = self.build(self.input_shape_, len(self.classes_))
+            network = self._whole_network(self.input_shape_, self.n_outputs)
         for module in network.modules():
             if isinstance(module, Standardise):
                 module.set_statistics(*statistics(inputs))
@@ -216,7 +225,7 @@ class NetworkClassifier(Classifier):
     def _require_same_task(self, before: dict[str, Any]) -> None:
         """That a network which goes on has its inputs and classes; else all is as it was before."""
         now = dict(vars(self))
-        for name in ("input_shape_", "input_dtype_", "classes_"):
+        for name in ("input_shape_", "input_dtype_", self.task_mark):
             if not np.array_equal(before[name], now[name]):
                 self.__dict__.update(before)
                 raise InputError(
@@ -262,18 +271,19 @@ class NetworkClassifier(Classifier):
         ]
 
     def _hold_out(
-        self, inputs: np.ndarray, labels: np.ndarray
+        self, inputs: np.ndarray, targets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """`validation_fraction` of the training data, stratified, put aside."""
+        """`validation_fraction` of the training data, labels stratified, put aside."""
         from sklearn.model_selection import train_test_split
 
+        several = targets.ndim == 1 and np.bincount(targets).min() >= 2
         keep, hold = train_test_split(
-            np.arange(len(labels)),
+            np.arange(len(targets)),
             test_size=self.validation_fraction,
             random_state=self._seed(),
-            stratify=labels if np.bincount(labels).min() >= 2 else None,
+            stratify=targets if several else None,
         )
-        return inputs[keep], labels[keep], (inputs[hold], labels[hold])
+        return inputs[keep], targets[keep], (inputs[hold], targets[hold])
 
     def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
         settings = {k: v for k, v in self.get_params().items() if k not in _NOT_SETTINGS}
@@ -284,6 +294,47 @@ class NetworkClassifier(Classifier):
         held = fingerprint_arrays(*held_out) if held_out else ""
         text = f"{settings}|{recipe}|{self.data_fingerprint_}|{held}|{start.hexdigest()}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class NetworkClassifier(NetworkEstimator, Classifier):
+    """A classifier trained by gradient descent on the cross-entropy."""
+
+    task_mark = "classes_"
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now.
+
+        `classes`: every label there will ever be; needed on the first call unless y has them all.
+        """
+        return self._learn_more(X, y, classes)
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
+
+
+class NetworkRegressor(NetworkEstimator, Regressor):
+    """A regressor trained by gradient descent on the squared error of standardised targets."""
+
+    task_mark = "n_targets_"
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now. The
+        first call fixes the targets' mean and scale."""
+        return self._learn_more(X, y, None)
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        assert isinstance(network, Rescaled)
+        spread = targets.std(axis=0, dtype=np.float64)
+        network.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=np.float64)))
+        network.scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+        return network
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        network = self.network_
+        assert isinstance(network, Rescaled)
+        scale = network.scale
+        return lambda answers, targets: (((answers - targets) / scale) ** 2).mean()
 
 
 _NOT_SETTINGS = ("verbose", "device", "precision", "threads")

@@ -268,7 +268,7 @@ class _Loop:
             "fingerprint": self.fingerprint,
             "step": self.step,
             "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
+            "average": None if self.average.is_live else self.average.network.state_dict(),
             "update": self.update.state_dict(),
             "loss_sum": self.loss_sum,
             "best": self.best,
@@ -289,7 +289,8 @@ class _Loop:
             )
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
+        if not self.average.is_live:
+            self.average.network.load_state_dict(state["average"])
         self.update.load_state_dict(state["update"])
         self.loss_sum.copy_(state["loss_sum"])
         self.best, self.best_scores = state["best"], tuple(state["best_scores"])

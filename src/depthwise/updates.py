@@ -148,15 +148,19 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 class WeightAverage:
     """a <- k a + (1 - k) w after every step: an exponential average that looks back over `horizon`
     steps, less in the first ones, when there is little to look back on (k = min(1 - 1/horizon,
-    (1 + t) / (10 + t))). Polyak and Juditsky 1992. `network` holds the average."""
+    (1 + t) / (10 + t))). Polyak and Juditsky 1992. `network` holds the average; with a horizon of 0
+    it is the learning network itself, and nothing is copied."""
 
     def __init__(self, network: nn.Module, horizon: float):
-        self.network = copy.deepcopy(network).eval()
+        self.is_live = horizon <= 0
+        self.network = network if self.is_live else copy.deepcopy(network).eval()
         self.decay = 1 - 1 / max(1.0, horizon)
         self.averages, self.weights = _float_tensors(self.network), _float_tensors(network)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        if self.is_live:
+            return
         keep = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.averages, self.weights, 1 - keep)
 

@@ -124,7 +124,7 @@ class LogisticRegression(Classifier):
     ) -> Self:
         """As `NetworkClassifier.fit`; the fit is one short piece, so nothing is checkpointed, and
         `validation` is scored, not learnt from."""
-        inputs, labels, held_out = self._parts(X, y, validation)
+        inputs, labels, held_out = self._labelled_parts(X, y, validation)
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
         started = time.monotonic()
@@ -222,7 +222,7 @@ class GradientBoosting(Classifier):
         watch: Watch | None = None,
     ) -> Self:
         """As `NetworkClassifier.fit`; nothing is checkpointed, and `validation` is only scored."""
-        inputs, labels, held_out = self._parts(X, y, validation)
+        inputs, labels, held_out = self._labelled_parts(X, y, validation)
         self._require("learning_rate", self.learning_rate > 0, "above 0, say 0.15")
         started = time.monotonic()
         forest = HistGradientBoostingClassifier(

@@ -1,0 +1,244 @@
+"""What every model has: settings, checked inputs, representations, and a folder to be saved in.
+
+A family is a class whose constructor's arguments are its whole configuration, with a `fit` and a
+`build(input_shape, n_outputs)`, the network from raw inputs (B, ...) to its answers. What is learnt
+ends in an underscore:
+
+    network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
+    input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
+    history_      dict: one record an epoch, why training stopped, how it was computed
+    columns_      what the columns of the table became, split_ which split it was: of a Dataset
+                  that was fitted; None for arrays
+
+Models that learn labels or numbers are in estimator.py, those that model the data in generative.py.
+
+Shapes: N items, B batch, C channels, H W image, D features.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from depthwise.data.columns import Column, width
+from depthwise.data.dataset import SplitMarks
+from depthwise.errors import InputError
+from depthwise.inputs import as_images, as_tensor, check_labels
+from depthwise.modelfile import write_model
+from depthwise.training import Event
+
+__all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts"]
+
+PREDICT_BATCH = 512
+FLOATS = (np.float64, np.float32)
+Watch = Callable[[Event], None]
+
+
+class Estimator(BaseEstimator, abc.ABC):
+    """What every family shares. See a family for the meaning of its settings.
+
+    `tasks` names what it is good for, `resource` the setting that says how long to train, `sizes`
+    the rungs of its ladder.
+    """
+
+    family: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    image_only: ClassVar[bool] = False
+    resource: ClassVar[str] = "epochs"
+    sizes: ClassVar[dict[str, Any]] = {}
+    target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
+    random_state: Any
+    # learnt
+    network_: nn.Module
+    input_shape_: tuple[int, ...]
+    input_dtype_: str
+    history_: dict[str, Any]
+    columns_: list[Column] | None = None
+    split_: SplitMarks | None = None
+
+    @abc.abstractmethod
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        """An untrained network from raw inputs (B, *input_shape) to its answers: logits (B, K) of
+        n_outputs classes, or (B, T) targets; 0 where nothing is to be told apart."""
+
+    @abc.abstractmethod
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network: classes, targets, or 0."""
+        return 0
+
+    # -- running --------------------------------------------------------------------------------
+
+    def _rows(
+        self,
+        inputs: np.ndarray,
+        run: Callable[[Any, Tensor], Tensor],
+        network: nn.Module | None = None,
+    ) -> Tensor:
+        """run(network, x) batch by batch: (N, ...) -> (N, ...) in the inputs' precision, so that
+        float64 columns are computed in float64."""
+        network = (network or self.network_).eval()
+        if inputs.dtype == np.float64:
+            network = copy.deepcopy(network).double()
+        device = _home(network)
+        with torch.inference_mode():
+            parts = [
+                run(network, as_tensor(inputs[i : i + PREDICT_BATCH]).to(device)).cpu()
+                for i in range(0, len(inputs), PREDICT_BATCH)
+            ]
+        return torch.cat(parts)
+
+    # -- saving ---------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `model.safetensors` and `model.json` into `folder`; `depthwise.load` reads them."""
+        check_is_fitted(self, "network_")
+        return write_model(self, Path(folder))
+
+    def describe_network(self) -> dict[str, Any]:
+        """What `rebuild` needs besides the settings to make the same network; JSON values."""
+        return {"input_shape": list(self.input_shape_), "n_classes": self.n_outputs}
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        shape = tuple(int(side) for side in description["input_shape"])
+        return self._whole_network(shape, int(description["n_classes"]))
+
+    def _whole_network(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        return self.build(input_shape, n_outputs)
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _require(self, name: str, holds: bool, remedy: str) -> None:
+        if not holds:
+            raise InputError(f"{name} must be {remedy}; got {getattr(self, name)!r}.")
+
+    # -- inputs ---------------------------------------------------------------------------------
+
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """Checked inputs (N, ...) and what was made of y, or None; remembers shape on reset."""
+        if _dimensions(X) >= 3:
+            inputs = as_images(X)
+            targets = None if y is None else self._check_targets(y, len(inputs))
+            self._take_shape(inputs, reset)
+        elif not reset and len(self.input_shape_) == 3:
+            raise InputError(
+                f"this model was fitted on images of {self.input_shape_} (C, H, W); got flat rows. "
+                f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
+            )
+        else:
+            inputs, targets = self._take_rows(X, y, reset)
+        if reset:
+            self.input_shape_ = tuple(inputs.shape[1:])
+            self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
+        return inputs, None if targets is None else self._encode(targets, reset, classes)
+
+    def _take_rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
+        """scikit-learn's own checks; on reset a family that needs y complains of its absence."""
+        few: dict[str, Any] = {"dtype": FLOATS, "reset": reset}
+        if y is None and not reset:
+            return validate_data(self, X, **few), None
+        most = {**few, **self.target_checks, "ensure_min_samples": 2 if reset else 1}
+        checked = validate_data(self, X, y, **most)
+        return checked if isinstance(checked, tuple) else (checked, None)
+
+    def _take_shape(self, inputs: np.ndarray, reset: bool) -> None:
+        if reset:
+            self.n_features_in_ = int(np.prod(inputs.shape[1:]))
+            return
+        if tuple(inputs.shape[1:]) != self.input_shape_:
+            raise InputError(
+                f"images are {tuple(inputs.shape[1:])} (C, H, W), but this model was fitted on "
+                f"{self.input_shape_}. Resize them (depthwise.load does)."
+            )
+        if (inputs.dtype == np.uint8) != (self.input_dtype_ == "uint8"):
+            raise InputError(
+                f"images are {inputs.dtype}, but this model was fitted on {self.input_dtype_}: "
+                "pixels 0..255 and 0..1 must not be mixed. Convert them to the same type."
+            )
+
+    def _check_targets(self, y: Any, items: int) -> np.ndarray:
+        return check_labels(y, items)
+
+    def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
+        """What the loop learns from y; a family of labels or numbers says how."""
+        return targets
+
+
+class Layered(TransformerMixin, Estimator):
+    """A family whose network has layers to look into: `representations(x)` is their list."""
+
+    def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
+        """What a layer makes of X: (N, H) of its H units, flattened; the last layer by default.
+
+        Layers count from 1, bottom up. Raises InputError for a layer that is not there.
+        """
+        check_is_fitted(self, "network_")
+        inputs = self._take(X, reset=False)[0]
+        layers = len(self._layers(self.network_, as_tensor(inputs[:2]).to(_home(self.network_))))
+        wanted = layers if layer is None else layer
+        if not isinstance(wanted, int | np.integer) or not 1 <= wanted <= layers:
+            raise InputError(f"layer must be 1 to {layers}, or None for the last; got {layer!r}.")
+        shown: np.ndarray = self._rows(inputs, lambda n, x: self._layers(n, x)[wanted - 1]).numpy()
+        return shown
+
+    @torch.inference_mode()
+    def _layers(self, network: Any, x: Tensor) -> list[Tensor]:
+        """(B, H_l) of each layer, bottom up."""
+        dtype = next(network.parameters()).dtype
+        x = x if x.dtype == torch.uint8 else x.to(dtype)
+        return [torch.flatten(hidden, 1) for hidden in network.eval().representations(x)]
+
+
+def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+    """A Dataset's training part, its labels as class names, and its validation part; labels are
+    None where the items have none."""
+    names = np.asarray(dataset.classes) if dataset.classes else None
+    train_part, held = dataset.train, dataset.validation
+    if validation is None and len(held.y):
+        validation = (held.X, None if names is None else names[held.y])
+    return train_part.X, None if names is None else names[train_part.y], validation
+
+
+def columns_of(dataset: Any) -> list[Column] | None:
+    """The Dataset's columns, unless its inputs have been changed to another width since."""
+    columns = getattr(dataset, "columns", None)
+    return columns if columns and (width(columns),) == dataset.input_shape else None
+
+
+def _home(network: nn.Module) -> torch.device:
+    first = next(itertools.chain(network.parameters(), network.buffers()))
+    return first.device
+
+
+def _dimensions(X: Any) -> int:
+    return X.ndim if hasattr(X, "ndim") else np.ndim(X) if isinstance(X, list | tuple) else 2
