@@ -148,12 +148,11 @@ class NetworkEstimator(Layered, Supervised):
     ) -> dict[str, Any]:
         x, y = as_tensor(inputs), torch.from_numpy(labels)
         loss = self._loss()
-        augment = augmenter(self.augment, self.input_shape_)
         compute = recorded_compute(options.get("checkpoint"))
         if compute is None or self.threads not in ("auto", compute.threads):
             compute = self._choose_compute(x, y, recipe, loss)
         compute.place(self.network_)
-        update = GradientUpdate(self.network_, loss, recipe, compute, augment)
+        update = self._update(loss, recipe, compute)
         if state is not None:
             update.load_state_dict(state)
         try:
@@ -162,6 +161,13 @@ class NetworkEstimator(Layered, Supervised):
             Compute().place(self.network_)
         self.history_ = asdict(history)
         return update.state_dict()
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        """One step of gradient descent."""
+        augment = augmenter(self.augment, self.input_shape_)
+        return GradientUpdate(self.network_, loss, recipe, compute, augment)
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         seed = self._seed()

@@ -95,7 +95,7 @@ class GradientUpdate:
 
     def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * lr_factor(self.recipe.schedule, progress)
+            group["lr"] = self.rate(group, progress)
         inputs = self.compute.place_batch(self.augment(inputs))
         with self.compute.autocast():
             loss = self.loss(self.network(inputs), targets)
@@ -105,6 +105,10 @@ class GradientUpdate:
             nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
         self.optimizer.step()
         return loss.detach()
+
+    def rate(self, group: dict[str, Any], progress: float) -> float:
+        """The learning rate of one group of weights."""
+        return self.recipe.lr * lr_factor(self.recipe.schedule, progress)
 
     def state_dict(self) -> dict[str, Any]:
         return self.optimizer.state_dict()
