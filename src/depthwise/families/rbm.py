@@ -1,8 +1,336 @@
-"""The restricted Boltzmann machine as an estimator. Its mathematics: rbm_network.py (energies and
-conditionals), contrastive.py (learning), partition.py (likelihoods)."""
+"""The restricted Boltzmann machine as a model of items: images, or the columns of a table.
+
+    E(v, h) = -a'v - b'h - v'W h      p(v) = sum_h exp(-E(v, h)) / Z
+
+The mathematics, file by file: rbm_network.py (energies and conditionals, all kinds of units),
+contrastive.py (learning), rbm_tempering.py (from independent units to the machine), partition.py
+(log Z) and rbm_generation.py (samples, missing pixels).
+
+Grey values of Bernoulli units are probabilities: every visit to an item draws its bits anew.
+
+With `label_units=True` the labels are a softmax group among the visible units (Larochelle and
+Bengio 2008's joint model): p(y | v) compares the free energies of the K labels exactly.
+
+Our names: a visible_bias, b hidden_bias, W weight.
+Shapes: N items, B batch, D visible units, H hidden units, K classes.
+"""
 
 from __future__ import annotations
 
-from depthwise.families.rbm_network import RBMNetwork
+import math
+from typing import Any, ClassVar, cast
 
-__all__ = ["RBMNetwork"]
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from depthwise.errors import InputError
+from depthwise.families.contrastive import ContrastiveUpdate
+from depthwise.families.partition import BASE_SHARE, log_partition
+from depthwise.families.rbm_generation import draw_items, fill_missing
+from depthwise.families.rbm_network import RBMNetwork
+from depthwise.families.rbm_sampling import sample_bernoulli
+from depthwise.families.rbm_tempering import Base
+from depthwise.generative import Generative
+from depthwise.inputs import as_tensor
+from depthwise.layers import Standardise
+from depthwise.stages import Stages
+from depthwise.updates import Recipe
+
+__all__ = ["RBM", "ItemRBM", "RBMNetwork"]
+
+SIZES = {"s": 64, "m": 256, "l": 500}
+LISTED = 14  # units: below, log Z is summed exactly without being asked for
+STEPS = 20_000  # that "auto" epochs come to, within MOST and FEWEST passes
+FEWEST, MOST = 20, 300
+
+
+class ItemRBM(RBMNetwork):
+    """A machine with raw items (B, *input_shape) below its visible units.
+
+    `base_bias`, `base_log_variance`, `base_label_bias`: the data's base rates (partition.py);
+    `log_z`: estimate and standard error, NaN where unknown.
+    """
+
+    log_z: Tensor
+    base_bias: Tensor
+    base_log_variance: Tensor
+    base_label_bias: Tensor
+
+    def __init__(self, input_shape: tuple[int, ...], n_hidden: int, **kinds: Any):
+        super().__init__(math.prod(input_shape), n_hidden, **kinds)
+        self.input_shape = tuple(input_shape)
+        self.standardise = Standardise(input_shape[0], image=len(input_shape) == 3)
+        self.register_buffer("log_z", torch.full((2,), math.nan))
+        self.register_buffer("base_bias", torch.zeros(self.n_visible))
+        if self.gaussian:
+            self.register_buffer("base_log_variance", torch.zeros(self.n_visible))
+        if self.n_labels:
+            self.register_buffer("base_label_bias", torch.zeros(self.n_labels))
+
+    @property
+    def base(self) -> Base:
+        variance = getattr(self, "base_log_variance", None)
+        return Base(self.base_bias, variance, getattr(self, "base_label_bias", None))
+
+    def visible(self, x: Tensor) -> Tensor:
+        """Raw items -> visible units (B, D)."""
+        return torch.flatten(self.standardise(x), 1)
+
+    def raw(self, v: Tensor) -> Tensor:
+        """Visible units (B, D) -> items (B, *input_shape) in raw units."""
+        shaped = v.reshape(-1, *self.input_shape)
+        return shaped / self.standardise.inverse_std + self.standardise.mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) where there are labels, else the reconstruction's visible means (B, D)."""
+        return -self.class_energies(self.visible(x)) if self.n_labels else self.reconstruct(x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.visible_mean(self.representations(x)[0])
+
+    def representations(self, x: Tensor) -> list[Tensor]:
+        """Means of the hidden units, [(B, H)]; labels weigh in as likely as they are."""
+        v = self.visible(x)
+        likely = torch.softmax(-self.class_energies(v), dim=1) if self.n_labels else None
+        return [self.hidden_mean(v, likely)]
+
+
+class RBM(Generative):
+    """Restricted Boltzmann machine for images (N, C, H, W) and tables (N, D).
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : hidden units by name, "s" (64), "m" (256), "l" (500).
+    n_hidden : hidden units, in place of `size`.
+    label_units : learn p(v, y) with the labels y, and classify; otherwise y is ignored.
+    visible : "bernoulli" (pixels, values within [0, 1]), "gaussian" (variances are learnt), "auto".
+    hidden : "bernoulli", or "relu" (noisy rectified units; no likelihood then).
+    k : Gibbs sweeps a step, 1 .. 25.
+    persistent : chains go on from step to step (PCD); False starts them at the data (CD).
+    chains : persistent chains, 50 .. 500.
+    temperatures : above 1, parallel tempering of the chains, 5 .. 20.
+    epochs : passes over the data; "auto" is about 20,000 steps, within 20 .. 300 passes.
+    batch_size : items a step, 20 .. 500.
+    lr : peak learning rate, falling to 0; "auto" is 0.1, 0.01 for Gaussian or rectified units.
+    momentum : 0 .. 0.9; best left at 0 with persistent chains.
+    weight_decay : per unit of learning rate, 0 .. 1e-3; never on biases.
+    sparsity : share of items that a hidden unit is steered to be on for, 0.01 .. 0.2; or None.
+    centred : centred gradients; learning then does not care which state of a unit is called 1.
+    sweeps : sweeps of the annealed chains behind `sample`, 100 .. 10,000.
+    false_alarms : share of ordinary items above `threshold_`.
+    random_state : seed; the same one gives the same machine (same computer, same threads).
+    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
+    verbose : show progress on stderr.
+    """
+
+    family: ClassVar[str] = "rbm"
+    tasks: ClassVar[tuple[str, ...]] = ("generate", "anomaly")
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    sizes: ClassVar[dict[str, int]] = SIZES
+    network_: ItemRBM
+    _chains: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        *,
+        size: str = "m",
+        n_hidden: int | None = None,
+        label_units: bool = False,
+        visible: str = "auto",
+        hidden: str = "bernoulli",
+        k: int = 1,
+        persistent: bool = True,
+        chains: int = 100,
+        temperatures: int = 1,
+        epochs: float | str = "auto",
+        batch_size: int = 100,
+        lr: float | str = "auto",
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        sparsity: float | None = None,
+        centred: bool = False,
+        sweeps: int = 1000,
+        false_alarms: float = 0.01,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.n_hidden = n_hidden
+        self.label_units = label_units
+        self.visible = visible
+        self.hidden = hidden
+        self.k = k
+        self.persistent = persistent
+        self.chains = chains
+        self.temperatures = temperatures
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.sparsity = sparsity
+        self.centred = centred
+        self.sweeps = sweeps
+        self.false_alarms = false_alarms
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    # -- building and learning ------------------------------------------------------------------
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        if self.n_hidden is None and self.size not in SIZES:
+            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
+        n_hidden = SIZES[self.size] if self.n_hidden is None else self.n_hidden
+        if not isinstance(n_hidden, int | np.integer) or n_hidden < 1:
+            raise InputError(f"n_hidden must be a whole number above 0; got {n_hidden!r}.")
+        kind = self._kind(tuple(input_shape))
+        labels = n_outputs if self.label_units else 0
+        return ItemRBM(
+            input_shape, int(n_hidden), visible=kind, hidden=self.hidden, n_labels=labels
+        )
+
+    def _learns_labels(self) -> bool:
+        return self.label_units
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        for name in ("k", "chains", "temperatures", "batch_size", "sweeps"):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and value >= 1
+            self._require(name, bool(whole), "a whole number above 0")
+        for name in ("epochs", "lr"):
+            value = getattr(self, name)
+            number = value == "auto" or (isinstance(value, int | float) and 0 < value < math.inf)
+            self._require(name, number, 'a number above 0, or "auto"')
+        self._require("momentum", 0 <= self.momentum < 1, "within [0, 1)")
+        self._require("weight_decay", self.weight_decay >= 0, "0 or more, say 1e-4")
+        sparse = self.sparsity is None or 0 < self.sparsity < 1
+        self._require("sparsity", sparse, "within (0, 1), say 0.1, or None")
+        steep = self.temperatures > 1 and self.hidden == "relu"
+        self._require("temperatures", not steep, '1 with hidden="relu"')
+
+    def _initialise(self, network: nn.Module, inputs: np.ndarray) -> None:
+        """Visible units begin at their base rates, which are kept for log Z."""
+        rbm = cast(ItemRBM, network)
+        mean = as_tensor(inputs.mean(axis=0, dtype=np.float64)).float()
+        mean = rbm.visible(mean[None])[0]  # (D,)
+        if rbm.gaussian:
+            variance = as_tensor(inputs.var(axis=0, dtype=np.float64)).float()[None]
+            variance = torch.flatten(variance * rbm.standardise.inverse_std**2)
+            rbm.base_bias.copy_(mean)
+            rbm.base_log_variance.copy_(variance.clamp(min=1e-4).log())
+            start = mean
+        else:
+            rbm.base_bias.copy_(torch.logit((1 - BASE_SHARE) * mean + BASE_SHARE / 2))
+            start = torch.logit(mean, eps=max(1e-3, 1 / (len(inputs) + 2)))
+        rbm.visible_bias.data.copy_(start)
+
+    def _learn(self, stages: Stages) -> None:
+        rbm = self.network_
+        rbm.log_z.fill_(math.nan)
+        if rbm.n_labels and stages.labels is not None and not stages.more:
+            counts = torch.bincount(stages.labels, minlength=rbm.n_labels) + 1
+            rbm.base_label_bias.copy_((counts / counts.sum()).log())
+            rbm.label_bias.data.copy_(rbm.base_label_bias)
+        update = ContrastiveUpdate(
+            rbm,
+            recipe := self._recipe(stages),
+            k=self.k,
+            persistent=self.persistent,
+            chains=self.chains,
+            temperatures=self.temperatures,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            sparsity=self.sparsity,
+            centred=self.centred,
+            prepare=self._prepare(stages.inputs),
+            use_labels=bool(rbm.n_labels),
+            compute=stages.compute,
+        )
+        if stages.more and self._chains is not None:
+            update.load_state_dict(self._chains)
+        stages.run("rbm", update, recipe)
+        self._chains = update.state_dict()
+
+    def _recipe(self, stages: Stages) -> Recipe:
+        items = len(stages.inputs)
+        rate = 0.01 if self.network_.gaussian or self.network_.rectified else 0.1
+        lr = rate if self.lr == "auto" else float(self.lr)
+        batch = min(self.batch_size, items)
+        passes = min(MOST, max(FEWEST, STEPS * batch / items))
+        epochs = passes if self.epochs == "auto" else float(self.epochs)
+        if stages.more:
+            return Recipe(1, batch, lr / 10, schedule="constant", average=0, seed=stages.seed)
+        return Recipe(epochs, batch, lr, schedule="cosine", average=0, seed=stages.seed)
+
+    def _prepare(self, inputs: Tensor) -> Any:
+        """Raw batch -> visible units (B, D); grey values are drawn anew each time."""
+        rbm = self.network_
+        if rbm.gaussian or _is_binary(inputs):
+            return rbm.visible
+        return lambda x: sample_bernoulli(rbm.visible(x))
+
+    # -- what it can do -------------------------------------------------------------------------
+
+    def log_partition(self, method: str = "ais", **options: Any) -> tuple[float, float]:
+        """(log Z, standard error) in nats, kept for `score_samples`.
+
+        "exact" sums over the smaller layer, up to 25 units; "ais" takes `chains` (100), `steps`
+        (14,500) and `seed`, and warns (UntrustedEstimateWarning) when it cannot be trusted.
+        """
+        check_is_fitted(self, "network_")
+        found = log_partition(self.network_, method, self.network_.base, **options)
+        self.network_.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
+        return found.log_z, found.stderr
+
+    def inpaint(
+        self, X: Any, known: Any, *, sweeps: int = 200, random_state: Any = None
+    ) -> np.ndarray:
+        """X with the pixels or columns that are not `known` at their mean given the others.
+
+        known: bool, of X's shape or one item's. Returns (N, *input_shape_) in the data's own units
+        and type. `sweeps`: Gibbs sweeps, the later half is averaged. Raises InputError.
+        """
+        v = self._units(X)
+        mask = np.asarray(known)
+        if mask.dtype != bool:
+            raise InputError(f"known must be bool, True where X is to be kept; got {mask.dtype}.")
+        try:
+            mask = np.broadcast_to(mask, (len(v), *self.input_shape_)).reshape(len(v), -1)
+        except ValueError:
+            raise InputError(
+                f"known must be of X's shape or one item's {self.input_shape_}; got {mask.shape}."
+            ) from None
+        source = check_random_state(self.random_state if random_state is None else random_state)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(source.randint(2**31 - 1)))
+            return self._to_items(fill_missing(self.network_, v, as_tensor(mask), sweeps))
+
+    def _sample(self, n: int, labels: Tensor | None) -> Tensor:
+        return draw_items(self.network_, self.network_.base, n, self.sweeps, labels)
+
+    def _log_likelihood(self, v: Tensor) -> Tensor:
+        """(B, D) -> (B,), nats; log Z is found when it is first asked for."""
+        rbm = self.network_
+        if bool(rbm.log_z[0].isnan()):
+            listed = min(rbm.n_hidden, rbm.n_hidden if rbm.gaussian else rbm.n_visible) <= LISTED
+            self.log_partition("exact") if listed else self.log_partition("ais", steps=5000)
+        return -rbm.free_energy(v) - rbm.log_z[0]
+
+    def _strangeness(self, v: Tensor) -> Tensor:
+        return self.network_.free_energy(v)
+
+
+def _is_binary(inputs: Tensor) -> bool:
+    """Whether all values are the least or the greatest there is: 0 and 255, or 0 and 1."""
+    top = 255 if inputs.dtype == torch.uint8 else 1
+    return all(bool(((part == 0) | (part == top)).all()) for part in inputs.split(4096))

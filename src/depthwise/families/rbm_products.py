@@ -1,7 +1,7 @@
 """The matrix products of a learning step, in float32 or, where the processor has it, in bfloat16.
 
 Sampled states are 0 or 1, exact in bfloat16; weights are rounded for the products only, and learn
-in float32.
+in float32. The values of Gaussian units are never rounded.
 
 Shapes: R rows, D visible units, H hidden units.
 """
@@ -23,7 +23,8 @@ class Products:
     def __init__(self, rbm: RBMNetwork, compute: Compute, up: float, down: float):
         self.rbm, self.up_factor, self.down_factor = rbm, up, down
         exact = rbm.weight.dtype
-        self.dtype = torch.bfloat16 if compute.precision == "bfloat16" else exact
+        rounds = compute.precision == "bfloat16" and not rbm.gaussian
+        self.dtype = torch.bfloat16 if rounds else exact
         self.rounded = None if self.dtype == exact else rbm.weight.detach().to(self.dtype)
 
     def refresh(self) -> None:
