@@ -38,7 +38,7 @@ from torch import Tensor
 from depthwise.compute import Compute
 from depthwise.errors import InputError
 from depthwise.families.rbm_network import RBMNetwork
-from depthwise.families.rbm_products import Products
+from depthwise.families.rbm_products import Products, full_speed
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.rbm_tempering import Base, Path, exchange
 from depthwise.updates import Recipe, lr_factor
@@ -126,6 +126,10 @@ class ContrastiveUpdate:
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        with full_speed():
+            return self._step(inputs, targets, progress)
+
+    def _step(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         rate = self.recipe.lr * lr_factor(self.recipe.schedule, progress)
         v = self.prepare(inputs)
         self.products.refresh()

@@ -31,6 +31,7 @@ from torch.nn.functional import softplus
 
 from depthwise.errors import InputError
 from depthwise.families.rbm_network import RBMNetwork
+from depthwise.families.rbm_products import full_speed
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.rbm_tempering import Base, Path
 
@@ -178,7 +179,7 @@ def ais_log_partition(
     _require_bernoulli_hidden(rbm)
     start = base or _uniform(rbm)
     device = rbm.weight.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), full_speed():
         torch.manual_seed(seed)
         log_weights, v = _anneal(Path(rbm, start), chains, inverse_temperatures(steps).tolist())
     estimate = estimate_from_weights(log_weights, _log_z_base(rbm, start))

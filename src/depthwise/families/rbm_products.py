@@ -3,10 +3,20 @@
 Sampled states are 0 or 1, exact in bfloat16; weights are rounded for the products only, and learn
 in float32. The values of Gaussian units are never rounded.
 
+In float32, torch's products come from MKL, which uses half of the vector width on some processors.
+oneDNN uses all of it, and torch turns to oneDNN once it may round to bfloat16 inside of a product.
+Where the processor cannot gain by that, oneDNN does not round (measured here: 2.1 times as fast,
+with errors of 2e-7), and `full_speed` says so; where it would, the products stay as they were.
+
 Shapes: R rows, D visible units, H hidden units.
 """
 
 from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +24,43 @@ from torch import Tensor
 from depthwise.compute import Compute
 from depthwise.families.rbm_network import RBMNetwork
 
-__all__ = ["Products"]
+__all__ = ["Products", "full_speed"]
+
+
+@contextlib.contextmanager
+def full_speed() -> Iterator[None]:
+    """Products of float32 matrices as fast as they go without losing a bit to rounding."""
+    settings = _settings()
+    if settings is None or not _rounds_nothing():
+        yield
+        return
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
+def _settings() -> Any:
+    """Where torch keeps what oneDNN's products may do; None in versions without it."""
+    return getattr(torch.backends.mkldnn, "matmul", None)
+
+
+@functools.cache
+def _rounds_nothing() -> bool:
+    """Whether oneDNN, allowed to round, does not: bfloat16's error would be above 1e-3."""
+    settings, source = _settings(), torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 96, 96, generator=source)
+    before = settings.fp32_precision
+    try:
+        settings.fp32_precision = "bf16"
+        relative = torch.mm(a, b).double() / torch.mm(a.double(), b.double()) - 1
+    except RuntimeError:
+        return False
+    finally:
+        settings.fp32_precision = before
+    return float(relative.abs().max()) < 1e-5
 
 
 class Products:
