@@ -17,11 +17,14 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 import depthwise
-from depthwise.catalog import FAMILIES, find_family, load_model
+from depthwise.catalog import FAMILIES as ALL_FAMILIES
+from depthwise.catalog import find_family, load_model
 from depthwise.data.load import load
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.estimator import Classifier
 from depthwise.inputs import as_images, statistics
+
+FAMILIES = {name: make for name, make in ALL_FAMILIES.items() if "classification" in make.tasks}
 
 # little training, but enough to learn the digits
 SETTINGS: dict[str, dict[str, Any]] = {

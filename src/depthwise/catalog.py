@@ -9,6 +9,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.families.cnn import CNN
 from depthwise.families.dnn import DNN
+from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.modelfile import read_model
 
@@ -19,6 +20,7 @@ FAMILIES: dict[str, type[Classifier]] = {
     "boosting": GradientBoosting,
     "dnn": DNN,
     "cnn": CNN,
+    "rbm": RBM,
 }
 
 

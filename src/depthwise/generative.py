@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -39,6 +40,12 @@ __all__ = ["VISIBLE_KINDS", "Generative"]
 VISIBLE_KINDS = ("auto", "bernoulli", "gaussian")
 BINARISE_SEED = 20080705
 SCORED = 5000  # items that the threshold is taken from, at most
+
+
+def _tells_labels(model: Any) -> bool:
+    if model._learns_labels():
+        return True
+    raise AttributeError(f"this {type(model).__name__} does not learn labels; see its settings.")
 
 
 class Generative(Layered, Classifier):
@@ -266,6 +273,16 @@ class Generative(Layered, Classifier):
             return float(super().score(X, y, sample_weight))
         return float(np.mean(self.score_samples(X)))
 
+    @available_if(_tells_labels)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities (N, K) of a model fitted with labels, columns as `classes_`."""
+        return super().predict_proba(X)
+
+    @available_if(_tells_labels)
+    def predict(self, X: Any) -> np.ndarray:
+        """Class labels (N,), of a model fitted with labels."""
+        return super().predict(X)
+
     # -- between items and units ----------------------------------------------------------------
 
     def _units(self, X: Any) -> Tensor:
@@ -316,6 +333,8 @@ class Generative(Layered, Classifier):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
+        if not self._learns_labels():
+            tags.estimator_type, tags.classifier_tags = None, None
         return tags
 
 
