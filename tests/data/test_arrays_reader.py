@@ -7,7 +7,7 @@ from made_pictures import noise_u8
 
 from depthwise.data.load import load
 from depthwise.data.readers.arrays import as_images
-from depthwise.errors import DataError, InputError
+from depthwise.errors import DataError
 
 Y = np.arange(12) % 3
 
@@ -92,8 +92,8 @@ def test_labels_that_are_no_classes_are_refused(labels, what):
 
 
 def test_arrays_without_labels_say_how_to_give_them():
-    with pytest.raises(InputError, match="labels=y"):
-        load(np.zeros((4, 3)))
+    with pytest.raises(DataError, match="labels=y"):
+        load(np.zeros((4, 3)), labelled=True)
 
 
 def test_size_and_colour_of_arrays_follow_the_options():

@@ -64,10 +64,10 @@ def test_a_wrong_argument_is_named_with_its_value(arguments, what):
     [
         ("notes.md", b"# Notes\nnothing to learn here\n", "of no known kind"),
         ("empty.bin", b"", "of no known kind .it begins with nothing"),
-        ("one.png", encoded(noise_u8(4, 4)), "no class folders"),
-        ("text.jpg", b"I am text", "no class folders"),
+        ("one.png", encoded(noise_u8(4, 4)), "one item only; bring several"),
+        ("text.jpg", b"I am text", "1 of 1 pictures cannot be read"),
         ("a.csv", b"", "empty"),
-        ("x.idx", bytes([0, 0, 8, 3, 0, 0, 0, 1]), "labels beside it"),
+        ("x.idx", bytes([0, 0, 8, 3, 0, 0, 0, 1]), "ends inside its IDX header"),
     ],
 )
 def test_a_file_that_is_no_data_set_is_refused_in_one_line(tmp_path, name, content, what):

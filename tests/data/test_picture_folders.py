@@ -159,7 +159,7 @@ def test_a_link_back_to_the_top_is_not_walked_for_ever(tmp_path):
         ({}, "is empty; expected one folder of pictures for each class"),
         ({"a/1.png": 1}, "one item only"),
         ({"a/1.png": 1, "a/2.png": 2, "a/3.png": 3}, "one class only"),
-        ({"1.png": 1, "2.png": 2}, "no class folders"),
+        ({"1.png": 1, "2.png": 2}, "2 items are too few for a split"),
         ({"a/1.png": 1, "b/2.png": 2}, "too few"),
         ({"test/a/1.png": 1, "test/b/2.png": 2}, "no training part"),
     ],

@@ -25,16 +25,19 @@ _ABOUT_COPIES = ("exact duplicate", "same item in two parts")
 _BLOCK_BYTES = 1 << 24
 
 
-def require_usable(raw: Raw, where: str) -> None:
-    """Raises DataError if nothing can be learnt from this: no items, one item, one class."""
+def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
+    """Raises DataError if nothing can be learnt from this: no items, one item, one class where
+    labels are wanted."""
+    each = " for each of two classes" if raw.classes else ""
     if not len(raw.labels):
-        raise DataError(f"{where} holds no items; add some for each class.")
+        raise DataError(f"{where} holds no items; add some{each}.")
     if len(raw.labels) == 1:
-        raise DataError(f"{where} holds one item only; bring several for each of two classes.")
+        raise DataError(f"{where} holds one item only; bring several{each}.")
     present = np.unique(raw.labels)
-    if len(present) < 2:
+    if raw.classes and wanted and len(present) < 2:
         raise DataError(
-            f"{where} holds one class only ({raw.classes[present[0]]!r}); bring at least two."
+            f"{where} holds one class only ({raw.classes[present[0]]!r}); bring at least two, or "
+            "look for strange items among them: --task anomaly (labelled=False)."
         )
 
 
@@ -73,6 +76,8 @@ def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
 
 
 def _class_counts(raw: Raw) -> Iterator[Problem]:
+    if not raw.classes:
+        return
     counts = np.bincount(raw.labels, minlength=len(raw.classes))
     few = [raw.classes[k] for k in np.flatnonzero(counts < FEW)]
     if few:

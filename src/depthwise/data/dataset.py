@@ -1,25 +1,30 @@
-"""The noun Dataset: labelled items, split once into train, validation and test.
+"""The noun Dataset: items, labelled or not, split once into train, validation and test.
 
 Images are pixel matrices, uint8 (N, C, H, W); tables are float32 (N, D). `labels[i]` says which
 of the K `classes` item i belongs to, `indices` says which part it is in, and `problems` lists all
-that reading and checking found. N items, C channels, H W image, D features, K classes.
+that reading and checking found. Without labels there are no classes, and all labels are 0.
+N items, C channels, H W image, D features, K classes.
 """
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from depthwise.data.columns import Column
+from depthwise.data.columns import Column, label_of
 
 __all__ = ["PARTS", "Dataset", "Problem", "Split", "SplitMarks"]
 
 PARTS = ("train", "validation", "test")
 _CLASSES_LISTED = 20
 _HASH_BYTES = 1 << 24
+_ABOUT_LABELS = (
+    "few items", "uneven classes", "conflicting labels", "class missing from a part",
+    "no class names",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,10 @@ class SplitMarks(NamedTuple):
 
 @dataclass
 class Dataset:
-    """Labelled items and their split.
+    """Items, labelled or not, and their split.
 
     inputs: images uint8 (N, C, H, W), perhaps a read-only memory map; tables float32 (N, D).
-    labels: int64 (N,), positions in `classes`.
+    labels: int64 (N,), positions in `classes`; all 0 where there are no classes.
     indices: int64 positions of "train", "validation" and "test" items.
     groups: int64 (N,), equal for items that are copies of one another; None if not looked for.
     columns: what the columns of a table file became; None for images and arrays.
@@ -101,7 +106,15 @@ class Dataset:
 
     @property
     def n_classes(self) -> int:
+        """0 where the items have no labels."""
         return len(self.classes)
+
+    def without_labels(self) -> Self:
+        """The same items in the same split, labels forgotten; itself where there are none."""
+        if not self.classes:
+            return self
+        kept = [problem for problem in self.problems if problem.kind not in _ABOUT_LABELS]
+        return replace(self, labels=np.zeros_like(self.labels), classes=[], problems=kept)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -119,7 +132,7 @@ class Dataset:
     def counts(self) -> dict[str, np.ndarray]:
         """Items of each class in each part: part -> int64 (K,)."""
         k = self.n_classes
-        return {p: np.bincount(self.labels[self.indices[p]], minlength=k) for p in PARTS}
+        return {p: np.bincount(self.labels[self.indices[p]], minlength=k)[:k] for p in PARTS}
 
     @cached_property
     def split_marks(self) -> SplitMarks:
@@ -147,7 +160,8 @@ class Dataset:
         lines.append(
             f"  split   {sizes}" + (f" ({self.split_origin})" if self.split_origin else "")
         )
-        lines += ["", *self._class_table()]
+        if self.classes:
+            lines += ["", *self._class_table()]
         if self.problems:
             lines += ["", "  noticed", *_told(self.problems)]
         return "\n".join(lines)
@@ -159,9 +173,14 @@ class Dataset:
         if self.kind == "images":
             c, h, w = self.input_shape
             colour = {1: "grey", 3: "RGB"}.get(c, f"{c} channels")
-            return f"{n} images of {h} x {w} pixels, {colour}, in {self.n_classes} classes"
-        columns = _plural(self.input_shape[0], "feature")
-        return f"{n} rows of {columns}, in {self.n_classes} classes"
+            return f"{n} images of {h} x {w} pixels, {colour}, {self._in_classes()}"
+        return f"{n} rows of {_plural(self.input_shape[0], 'feature')}, {self._in_classes()}"
+
+    def _in_classes(self) -> str:
+        if self.classes:
+            return f"in {self.n_classes} classes"
+        label = label_of(self.columns or [])
+        return f"unlabelled (column {_one_line(label)} left out)" if label else "unlabelled"
 
     def _class_table(self) -> list[str]:
         counts = self.counts()

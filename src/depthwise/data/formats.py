@@ -99,4 +99,4 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
         return cifar.read(tree, options.label)
     if chosen == "npz":
         return npz.read(tree)
-    return table.read(tree, options.label, options.columns)
+    return table.read(tree, options.label, options.columns, guess=options.labelled is not False)

@@ -5,7 +5,9 @@
     a file               the same single: .zip, .tar.gz, IDX, .npz, .npy, .csv, .tsv
     arrays               load(X, labels=y), load((X, y)), load({"x_train": ..., "y_train": ...})
 
-Content decides, not the suffix; `format=` overrides.
+Content decides, not the suffix; `format=` overrides. Labels are used where they are found; without
+class folders, a labels file or an array of labels the items are unlabelled. A table's last column
+is its label where nothing else says which: `labelled=False` says that it has none.
 """
 
 import difflib
@@ -46,9 +48,10 @@ def load(
     validation_fraction: float = 0.15,
     labels: Any = None,
     columns: Sequence[Column] | None = None,
+    labelled: bool | None = None,
     cache: bool = True,
 ) -> Dataset:
-    """Reads labelled data, checks it, and splits it once into train, validation and test.
+    """Reads data, checks it, and splits it once into train, validation and test.
 
     source: a name, a path, arrays, (X, y), or a dict of arrays; see the table at the top.
     format: "folder", "idx", "cifar", "npz" or "csv" where recognising goes wrong.
@@ -58,13 +61,20 @@ def load(
     seed, test_fraction, validation_fraction: of the split, where the data brings none.
     labels: (N,) for arrays or files that hold none.
     columns: how to encode a table, as a model remembers it (`model.columns_`); default: learnt.
+    labelled: True to insist on labels, False to go without them (they still shape the split, where
+        there are some), None to see whether there are any.
     cache: keep what was decoded, so that the next start is instant.
 
     Raises DataError for data that cannot be used and InputError for wrong arguments.
     """
-    options = Options.of(format, label, image_size, mode, columns)
+    options = Options.of(format, label, image_size, mode, columns, labelled)
     _require_fractions(seed, test_fraction, validation_fraction)
     raw, name, where = _read(source, labels, options, cache)
+    if labelled and not raw.classes:
+        raise DataError(
+            f"{where} holds no labels; put pictures into a folder for each class, give labels=y, "
+            "or look for strange items instead: --task anomaly (labelled=False)."
+        )
     indices, origin = split(
         raw.labels,
         raw.groups,
@@ -73,9 +83,10 @@ def load(
         test_fraction=test_fraction,
         validation_fraction=validation_fraction,
     )
-    _require_training_items(raw, indices, where)
+    if labelled is not False:
+        _require_training_items(raw, indices, where)
     inputs, learnt, blanks = _without_blanks(raw, indices["train"], columns)
-    return Dataset(
+    dataset = Dataset(
         name,
         raw.kind,
         inputs,
@@ -89,6 +100,7 @@ def load(
         columns=learnt,
         seed=seed,
     )
+    return dataset.without_labels() if labelled is False else dataset
 
 
 def _without_blanks(
@@ -156,7 +168,7 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
     """From the cache if it holds this very source, else read, checked and kept."""
     tree = open_tree(path)
     if labels is not None:
-        return _prepared(_read_unlabelled(tree, labels), options, str(path))
+        return _prepared(_read_labelled_by(tree, labels), options, str(path))
     key = stores.key_of(path.resolve(), tree.stamp(), options)
     if cache and (kept := stores.get(key)):
         return kept
@@ -177,7 +189,7 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
 
 def _prepared(raw: Raw, options: Options, where: str) -> Raw:
     """Brought to the size and colours asked for, and checked."""
-    checks.require_usable(raw, where)
+    checks.require_usable(raw, where, wanted=options.labelled is not False)
     if raw.kind == "images":
         raw.inputs = refit(raw.inputs, options.image_size, options.channels)
     checks.examine(raw)
@@ -189,12 +201,10 @@ def _read_arrays(source: Any, labels: Any) -> Raw:
         return npz.read_arrays(source, "the dict")
     if labels is None and isinstance(source, tuple) and len(source) == 2:
         source, labels = source
-    if labels is None:
-        raise InputError("labels are missing; call load(X, labels=y) or load((X, y)).")
     return arrays.read(source, labels)
 
 
-def _read_unlabelled(tree: Tree, labels: Any) -> Raw:
+def _read_labelled_by(tree: Tree, labels: Any) -> Raw:
     """One file of items with labels given beside it, as an array or as a path."""
     name = next(iter(tree.sizes), "")
     return arrays.read(_one_array(tree, name), _label_values(labels), f"{tree.where}")

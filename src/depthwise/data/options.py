@@ -19,13 +19,15 @@ _LARGEST_SIDE = 4096
 @dataclass(frozen=True)
 class Options:
     """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None;
-    columns: of a table as a model learnt them, or None to learn them."""
+    columns: of a table as a model learnt them, or None to learn them; labelled: True if labels are
+    needed, False if they are not wanted, None to see."""
 
     format: str | None = None
     label: str | None = None
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     columns: tuple[Column, ...] | None = None
+    labelled: bool | None = None
 
     @classmethod
     def of(
@@ -35,10 +37,13 @@ class Options:
         image_size: Any,
         mode: str | None,
         columns: Sequence[Column] | None = None,
+        labelled: bool | None = None,
     ) -> "Options":
         """Raises InputError that names the wrong argument."""
         known = None if columns is None else tuple(columns)
-        return cls(_format(format), label, _size(image_size), _channels(mode), known)
+        if labelled not in (None, True, False):
+            raise InputError(f"labelled is {labelled!r}; give True, False, or None to see.")
+        return cls(_format(format), label, _size(image_size), _channels(mode), known, labelled)
 
 
 def _format(value: str | None) -> str | None:

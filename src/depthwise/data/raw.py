@@ -31,7 +31,8 @@ class Raw:
     """Items as read, before the split.
 
     inputs: images uint8 (N, C, H, W) or table float32 (N, D), NaN only for a blank cell.
-    labels: int64 (N,). parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
+    labels: int64 (N,), all 0 and no classes where there are none.
+    parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
     item_name: how a message names item i ("cats/7.jpg", "row 12").
     groups: int64 (N,), equal for copies of one another; filled in by the checks.
     columns: what the columns of a table file became, medians still 0; None for all else.

@@ -20,13 +20,15 @@ _BLOCK_BYTES = 1 << 25
 
 
 def read(inputs: Any, labels: Any, where: str = "the array") -> Raw:
-    """Images (N, H, W[, C]) or (N, C, H, W), or rows (N, D), with labels (N,).
+    """Images (N, H, W[, C]) or (N, C, H, W), or rows (N, D), with labels (N,) or None.
 
     Raises DataError for other shapes, values out of range, NaN, and labels of another length.
     """
     array = as_array(inputs, where)
     kind = "table" if array.ndim == 2 else "images"
     pixels = as_table(array, where) if kind == "table" else as_images(array, where)
+    if labels is None:
+        return Raw(kind, pixels, np.zeros(len(pixels), np.int64), [])
     codes, classes = encode_labels(as_array(labels, "labels"), "labels")
     require_lengths(len(pixels), len(codes), where)
     return Raw(kind, pixels, codes, classes)

@@ -6,7 +6,8 @@
     then         the length of each axis, uint32 big-endian, and the items in C order
 
 The header is only believed once the bytes that it promises are there. An images file is paired
-with the labels file of the same name ("images-idx3" becomes "labels-idx1").
+with the labels file of the same name ("images-idx3" becomes "labels-idx1"). Images with no labels
+file among them are items without labels.
 """
 
 import math
@@ -16,6 +17,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from depthwise.data.dataset import Problem
 from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers import arrays
 from depthwise.data.readers.tree import Tree, gunzip, gunzip_head, is_gzip, listed
@@ -68,7 +70,8 @@ def label_file_names(images: str) -> list[str]:
 
 
 def read(tree: Tree) -> Raw:
-    """All pairs of images and labels; "train", "val", "t10k" or "test" in a name say the part."""
+    """All pairs of images and labels, or all images where none has labels beside it; "train",
+    "val", "t10k" or "test" in a name say the part."""
     pairs = _pairs(tree)
     with ThreadPoolExecutor() as pool:
         read_pair = lambda pair: _read_pair(tree, *pair)  # noqa: E731
@@ -77,12 +80,15 @@ def read(tree: Tree) -> Raw:
     shapes = {images.shape[1:] for images, _ in loaded}
     if len(shapes) > 1:
         raise DataError(f"{where}: the files disagree about the item shape, {sorted(shapes)}.")
-    raw = arrays.read(
-        _join([images for images, _ in loaded]), np.concatenate([y for _, y in loaded]), where
-    )
+    labels = [y for _, y in loaded if y is not None]
+    items = _join([images for images, _ in loaded])
+    raw = arrays.read(items, np.concatenate(labels) if labels else None, where)
     parts = [_part(images) for images, _ in pairs]
-    raw.parts = np.repeat(np.array(parts, np.int8), [len(y) for _, y in loaded])
+    raw.parts = np.repeat(np.array(parts, np.int8), [len(images) for images, _ in loaded])
     raw.problems = list(tree.problems)
+    if not labels:
+        wanted = [(label_file_names(images) or ["labels=..."])[0] for images, _ in pairs]
+        raw.problems.append(Problem("no labels", listed(wanted), "is not beside the images"))
     return raw
 
 
@@ -90,21 +96,27 @@ def _join(pieces: list[np.ndarray]) -> np.ndarray:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _pairs(tree: Tree) -> list[tuple[str, str]]:
+def _pairs(tree: Tree) -> list[tuple[str, str | None]]:
+    """Names of images and of their labels; of images alone where no labels are found at all."""
     names = [name for name in tree.sizes if is_idx(tree.head(name))]
-    pairs, lonely = [], []
+    pairs: list[tuple[str, str | None]] = []
+    lonely = []
     for name in names:
         partner = next((n for n in label_file_names(name) if n in tree.sizes), None)
         if partner and not (name.endswith(".gz") and name[:-3] in names):
             pairs.append((name, partner))
         elif not partner and "label" not in PurePosixPath(name).name:
             lonely.append(name)
-    if not pairs:
-        wanted = label_file_names(lonely[0])[:1] if lonely else ["...-labels-idx1-ubyte"]
+    labels = [name for name in names if "label" in PurePosixPath(name).name]
+    if not pairs and (labels or not lonely):
+        wanted = label_file_names(lonely[0])[:1] if lonely else ["...-images-idx3-ubyte"]
         raise DataError(
-            f"{tree.where}: no IDX file has its labels beside it (found {listed(names) or 'none'}"
-            f"); expected {listed(wanted) or 'names with images and labels'}, or pass labels=."
+            f"{tree.where}: no IDX file of images has its labels beside it (found "
+            f"{listed(names) or 'none'}); expected {listed(wanted)}, or pass labels=."
         )
+    if not pairs:
+        packed = [name for name in lonely if name.endswith(".gz") and name[:-3] in lonely]
+        pairs = [(name, None) for name in lonely if name not in packed]
     return sorted(pairs, key=lambda pair: _part(pair[0]))
 
 
@@ -113,8 +125,14 @@ def _part(name: str) -> int:
     return next((part for word in words if (part := part_of(word)) is not None), TRAIN)
 
 
-def _read_pair(tree: Tree, images: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(tree: Tree, images: str, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
     x = parse(tree.read(images), f"{tree.where}/{images}")
+    if labels is None:
+        if x.ndim < 2:
+            raise DataError(
+                f"{tree.where}/{images} holds single numbers, not items; got {x.shape}."
+            )
+        return x, None
     y = parse(tree.read(labels), f"{tree.where}/{labels}")
     encode_labels(y, labels)  # refuses what cannot be labels, with this file's name
     arrays.require_lengths(len(x), len(y), f"{tree.where}/{images}")

@@ -3,6 +3,7 @@
 An archive's arrays are paired by their names: one that says inputs (x, data, images, features)
 with one that says labels (y, labels, targets), each perhaps with train, val or test in it, as in
 `x_train`, `test_labels`, `valY`. The same names work for a dict of arrays and a folder of .npy.
+Inputs without a name that says labels are items without labels; so is a single array.
 
 The .npy header (numpy.lib.format) is only believed once the bytes it promises are there.
 """
@@ -67,7 +68,7 @@ def parse(data: bytes, where: str) -> np.ndarray:
 def read(tree: Tree) -> Raw:
     """All pairs of arrays in the tree. Raises DataError when no names pair."""
     names = [name for name in tree.sizes if is_npy(tree.head(name))]
-    wanted = {n for pair_ in pair([_stem(n) for n in names], tree.where) for n in pair_[1:]}
+    wanted = {n for pair_ in pair([_stem(n) for n in names], tree.where) for n in pair_[1:] if n}
     found = {
         _stem(n): parse(tree.read(n), f"{tree.where}/{n}") for n in names if _stem(n) in wanted
     }
@@ -78,9 +79,9 @@ def read(tree: Tree) -> Raw:
 
 def read_arrays(named: Mapping[str, Any], where: str) -> Raw:
     """A dict of arrays, paired by name."""
-    pairs = sorted(pair(list(named), where))
+    pairs = sorted(pair(list(named), where), key=lambda p: (p[0] is not None, p[0] or 0))
     inputs = [arrays.as_array(named[x], f"{where} {x}") for _, x, _ in pairs]
-    labels = [arrays.as_array(named[y], f"{where} {y}") for _, _, y in pairs]
+    labels = [arrays.as_array(named[y], f"{where} {y}") for _, _, y in pairs if y is not None]
     for (_, x, y), xs, ys in zip(pairs, inputs, labels):
         encode_labels(ys, f"{where} {y}")
         if xs.ndim:
@@ -88,27 +89,32 @@ def read_arrays(named: Mapping[str, Any], where: str) -> Raw:
     if len({(a.shape[1:], a.dtype) for a in inputs}) > 1:
         shapes = ", ".join(f"{x} {a.shape} {a.dtype}" for (_, x, _), a in zip(pairs, inputs))
         raise DataError(f"{where}: the parts disagree about item shape or dtype ({shapes}).")
-    raw = arrays.read(_join(inputs), _join([_column(y) for y in labels]), where)
+    codes = _join([_column(y) for y in labels]) if labels else None
+    raw = arrays.read(_join(inputs), codes, where)
     if len(pairs) > 1 or pairs[0][0] is not None:
         parts = np.array([TRAIN if part is None else part for part, _, _ in pairs], np.int8)
-        raw.parts = np.repeat(parts, [len(y) for y in labels])
+        raw.parts = np.repeat(parts, [len(x) for x in inputs])
     return raw
 
 
-def pair(names: list[str], where: str) -> list[tuple[int | None, str, str]]:
-    """(part, name of inputs, name of labels) for all names that pair."""
+def pair(names: list[str], where: str) -> list[tuple[int | None, str, str | None]]:
+    """(part, name of inputs, name of labels) for all names that pair; of labels None, where no
+    name speaks of labels."""
     inputs = {part: name for name in names if (part := _role(name, _INPUTS)) != -1}
     labels = {part: name for name in names if (part := _role(name, _LABELS)) != -1}
-    both = [part for part in inputs if part in labels]
+    alone = not labels and (bool(inputs) or len(names) == 1)
+    if alone and not inputs:
+        inputs = {None: names[0]}
+    both = [part for part in inputs if alone or part in labels]
     if not both:
         have = listed(names, 8) or "nothing"
         raise DataError(
             f"{where}: no inputs and labels among the arrays ({have}); name them X and y, or "
-            "x_train, y_train, x_test, y_test."
+            "x_train, y_train, x_test, y_test; X alone holds items without labels."
         )
     if None in both and len(both) > 1:
         both.remove(None)
-    return [(part, inputs[part], labels[part]) for part in both]
+    return [(part, inputs[part], labels.get(part)) for part in both]
 
 
 def _role(name: str, roles: set[str]) -> int | None:

@@ -3,6 +3,8 @@
     cats/1.jpg  dogs/2.jpg                     two classes, to be split
     train/cats/1.jpg  test/dogs/2.jpg          the split is the data's own
 
+Pictures side by side, or in train/ and test/ alone, are items without labels.
+
 A single folder round everything is looked through. Deeper folders belong to their class. Pictures
 outside a class folder and files that are no pictures are left out and reported.
 """
@@ -32,7 +34,7 @@ MAX_PICTURE_BYTES = 1 << 30
 @dataclass
 class _Picture:
     name: str
-    class_name: str
+    class_name: str  # "" without labels
     part: int | None
 
 
@@ -42,7 +44,8 @@ def read(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
 ) -> Raw:
-    """All pictures in class folders, decoded to one shape uint8 (N, C, H, W).
+    """All pictures in class folders, or side by side where there are none, decoded to one shape
+    uint8 (N, C, H, W).
 
     Raises DataError if there are none, or more than half of them or a whole class are broken.
     """
@@ -50,7 +53,7 @@ def read(
     pictures, problems = _placed(names)
     problems = [*tree.problems, *_others(tree, names), *problems]
     if not pictures:
-        raise DataError(_nothing_found(tree, names))
+        raise DataError(_nothing_found(tree))
 
     def read_one(i: int) -> bytes:
         if tree.sizes[pictures[i].name] > MAX_PICTURE_BYTES:
@@ -80,6 +83,8 @@ def _is_picture(tree: Tree, name: str) -> bool:
 def _placed(names: list[str]) -> tuple[list[_Picture], list[Problem]]:
     """Class and part of each picture, from its folders."""
     paths = _without_wrapper([name.split("/") for name in names])
+    if _is_unlabelled(paths):
+        return [_Picture(n, "", part_of(path[0])) for n, path in zip(names, paths)], []
     has_parts = _tops_are_parts(paths)
     pictures, outside = [], []
     for name, (*folders, _) in zip(names, paths):
@@ -103,6 +108,13 @@ def _without_wrapper(paths: list[list[str]]) -> list[list[str]]:
     return paths
 
 
+def _is_unlabelled(paths: list[list[str]]) -> bool:
+    """Whether no folder names a class: all lie side by side, or in train, test and so on."""
+    if all(len(path) == 1 for path in paths):
+        return True
+    return all(len(path) == 2 and part_of(path[0]) is not None for path in paths)
+
+
 def _tops_are_parts(paths: list[list[str]]) -> bool:
     """Whether the top folders are train, test and so on, with class folders below."""
     tops = {path[0] for path in paths if len(path) > 1}
@@ -117,12 +129,7 @@ def _others(tree: Tree, pictures: list[str]) -> list[Problem]:
     return [Problem("not a picture", listed(others), "left out", len(others))]
 
 
-def _nothing_found(tree: Tree, names: list[str]) -> str:
-    if names:
-        return (
-            f"{tree.where} holds pictures ({len(names):,}) but no class folders; put the pictures "
-            "of each class into a folder named after it."
-        )
+def _nothing_found(tree: Tree) -> str:
     held = f"holds {len(tree.sizes):,} files but no pictures" if tree.sizes else "is empty"
     return f"{tree.where} {held}; expected one folder of pictures for each class."
 
@@ -149,9 +156,9 @@ def _require_most(tree: Tree, pictures: Sequence[_Picture], decoded: Decoded) ->
 
 
 def _raw(decoded: Decoded, kept: list[_Picture], problems: list[Problem]) -> Raw:
-    classes = sort_classes([p.class_name for p in kept])
+    classes = sort_classes([p.class_name for p in kept if p.class_name])
     position = {name: k for k, name in enumerate(classes)}
-    labels = np.array([position[p.class_name] for p in kept], np.int64)
+    labels = np.array([position.get(p.class_name, 0) for p in kept], np.int64)
     parts = None
     if any(p.part is not None for p in kept):
         parts = np.array([p.part or 0 for p in kept], np.int8)

@@ -1,8 +1,9 @@
-"""CSV and TSV (RFC 4180) with a label column.
+"""CSV and TSV (RFC 4180), with a label column or without.
 
 The separator is whichever of tab, comma, semicolon and bar cuts the first line into most cells.
 The first line is a header if none of its cells is a number. The label column is the one asked
-for, else one named label, class, target or y, else the last. What the cells of the others become is
+for, else one named label, class, target or y, else the last; where labels are not wanted the last
+is a feature like the others. What the cells of the others become is
 the affair of `encoding`: learnt from this table, or as a model learnt it from another. Blank cells
 of numeric columns stay NaN for `tables.fill_blanks`.
 """
@@ -65,10 +66,12 @@ def looks_like_table(name: str, head: bytes) -> bool:
     )
 
 
-def read(tree: Tree, label: str | None = None, known: Known = None) -> Raw:
+def read(tree: Tree, label: str | None = None, known: Known = None, *, guess: bool = True) -> Raw:
     """The tables of a tree; train, val and test in their names say the part of each.
 
     label: the label column's name. known: columns as a model learnt them; None: learn them here.
+    guess: whether the last column is the label where nothing says which; else there is none, and
+    labels that are no classes are done without.
 
     Raises DataError for text that is no table, labels that are missing, and misspelt columns.
     """
@@ -77,16 +80,17 @@ def read(tree: Tree, label: str | None = None, known: Known = None) -> Raw:
         raise DataError(f"{tree.where} holds no table.")
     where = {name: f"{tree.where}/{name}" if len(tree.sizes) > 1 else tree.where for name in names}
     if len(names) == 1:
-        raw = parse(tree.read(names[0]), where[names[0]], label, known)
+        raw = parse(tree.read(names[0]), where[names[0]], label, known, guess=guess)
     else:
-        raw = _read_parts(
-            {name: _rows(tree.read(name), where[name], known) for name in names}, tree, label, known
-        )
+        tables = {name: _rows(tree.read(name), where[name], known, guess) for name in names}
+        raw = _read_parts(tables, tree, label, known, guess)
     raw.problems = [*tree.problems, *raw.problems]
     return raw
 
 
-def _read_parts(tables: dict[str, _Table], tree: Tree, label: str | None, known: Known) -> Raw:
+def _read_parts(
+    tables: dict[str, _Table], tree: Tree, label: str | None, known: Known, guess: bool
+) -> Raw:
     """Several tables with the same columns, each one part of a split."""
     parts = [part_of(PurePosixPath(name).name.split(".")[0]) for name in tables]
     if None in parts:
@@ -96,15 +100,17 @@ def _read_parts(tables: dict[str, _Table], tree: Tree, label: str | None, known:
     first = next(iter(tables.values()))
     if any(table.columns != first.columns for table in tables.values()):
         raise DataError(f"{tree.where}: the tables {listed([*tables])} have different columns.")
-    raw = _raw([*tables.values()], label, known)
+    raw = _raw([*tables.values()], label, known, guess)
     raw.parts = np.repeat(np.array(parts, np.int8), [len(table.rows) for table in tables.values()])
     return raw
 
 
-def parse(data: bytes, where: str, label: str | None = None, known: Known = None) -> Raw:
+def parse(
+    data: bytes, where: str, label: str | None = None, known: Known = None, *, guess: bool = True
+) -> Raw:
     """One table's bytes to features float32 (N, D) and labels."""
-    quick = _all_numbers(data, where, label, known) if len(data) > LARGE_BYTES else None
-    return quick or _raw([_rows(data, where, known)], label, known)
+    quick = _all_numbers(data, where, label, known, guess) if len(data) > LARGE_BYTES else None
+    return quick or _raw([_rows(data, where, known, guess)], label, known, guess)
 
 
 def parse_unlabelled(
@@ -112,11 +118,17 @@ def parse_unlabelled(
 ) -> tuple[np.ndarray, list[Problem]]:
     """One table's bytes to features float32 (N, D), NaN for a blank, as a model learnt them; a
     label column and others that it does not know do not matter."""
-    return _encoded([_rows(data, where, known, labelled=False)], known)
+    return _encoded([_rows(data, where, known, labelled=False, blank_rows=True)], known)
 
 
-def _rows(data: bytes, where: str, known: Known = None, labelled: bool = True) -> _Table:
-    """Its cells. Blank rows are no items, but where there are no labels they may be: they stay, or
+def _rows(
+    data: bytes,
+    where: str,
+    known: Known = None,
+    labelled: bool = True,
+    blank_rows: bool = False,
+) -> _Table:
+    """Its cells. Blank rows are no items, but where questions are read they may be: they stay, or
     the answers would move up beside other rows."""
     text = _text(gunzip(data, where) if is_gzip(data) else data, where)
     separator = max(_SEPARATORS, key=text.split("\n", 1)[0].count)
@@ -125,7 +137,7 @@ def _rows(data: bytes, where: str, known: Known = None, labelled: bool = True) -
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
     try:
         for row in reader:
-            if any(cell.strip() for cell in row) or (rows and len(row) > 1 and not labelled):
+            if any(cell.strip() for cell in row) or (rows and len(row) > 1 and blank_rows):
                 first_row = first_row or reader.line_num
                 rows.append(row)
     except csv.Error as error:
@@ -140,7 +152,10 @@ def _rows(data: bytes, where: str, known: Known = None, labelled: bool = True) -
             "the separator."
         )
     if labelled and len(rows[0]) < 2:
-        raise DataError(f"{where} has one column only; it needs features and a label column.")
+        raise DataError(
+            f"{where} has one column only; it needs features and a label column; "
+            "without labels, look for what is strange: --task anomaly (labelled=False)."
+        )
     return _with_header(where, rows, first_row, known)
 
 
@@ -177,13 +192,10 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def _raw(tables: Sequence[_Table], label: str | None, known: Known) -> Raw:
+def _raw(tables: Sequence[_Table], label: str | None, known: Known, guess: bool) -> Raw:
     first = tables[0]
-    column = _label_column(first, label, known)
-    for table in tables:
-        _require_labels(table, column)
-    labels = [cell.strip() for cell in _cells(tables, column).texts]
-    codes, classes = _classes(labels, f"{first.where}, column {first.columns[column]!r}")
+    column = _label_column(first, label, known, guess)
+    codes, classes = _labels(tables, column, guess)
     if known is None:
         columns, features, problems = _learnt(tables, column)
     else:
@@ -194,7 +206,28 @@ def _raw(tables: Sequence[_Table], label: str | None, known: Known) -> Raw:
     return raw
 
 
-def _learnt(tables: Sequence[_Table], label: int) -> tuple[list[Column], np.ndarray, list[Problem]]:
+def _labels(
+    tables: Sequence[_Table], column: int | None, needed: bool
+) -> tuple[np.ndarray, list[str]]:
+    """Codes (N,) and classes; zeros and none without a column, or where they are not needed and
+    are no classes."""
+    nothing = np.zeros(sum(len(table.rows) for table in tables), np.int64)
+    if column is None:
+        return nothing, []
+    try:
+        for table in tables:
+            _require_labels(table, column)
+        labels = [cell.strip() for cell in _cells(tables, column).texts]
+        return _classes(labels, f"{tables[0].where}, column {tables[0].columns[column]!r}")
+    except DataError:
+        if needed:
+            raise
+        return nothing, []
+
+
+def _learnt(
+    tables: Sequence[_Table], label: int | None
+) -> tuple[list[Column], np.ndarray, list[Problem]]:
     """The columns of these tables, features (N, D), and what was left out."""
     columns, blocks, problems = [], [], []
     for place, name in enumerate(tables[0].columns):
@@ -230,15 +263,17 @@ def _cells(tables: Sequence[_Table], place: int) -> Cells:
     return Cells(texts, tables[0].where, tables[0].first_row)
 
 
-def _all_numbers(data: bytes, where: str, label: str | None, known: Known) -> Raw | None:
+def _all_numbers(
+    data: bytes, where: str, label: str | None, known: Known, guess: bool
+) -> Raw | None:
     """A large table of nothing but numbers, parsed by numpy in a tenth of the memory; else None.
 
     None is no verdict: the careful way then reads it again, and says what is wrong.
     """
     text = _text(gunzip(data, where) if is_gzip(data) else data, where)
     begin = "\n".join(text.split("\n", 3)[:3])
-    head = _rows(begin.encode(), where, known)
-    column = _label_column(head, label, known)
+    head = _rows(begin.encode(), where, known, guess)
+    column = _label_column(head, label, known, guess)
     columns = _all_number_columns(head, column, known)
     if columns is None:
         return None
@@ -249,12 +284,13 @@ def _all_numbers(data: bytes, where: str, label: str | None, known: Known) -> Ra
         )
     except ValueError:
         return None
-    labels = numbers[:, column]
+    labels = np.zeros(len(numbers), np.float32) if column is None else numbers[:, column]
     if not np.isfinite(numbers).all() or (labels != np.rint(labels)).any():
         return None
     if np.abs(labels).max() >= 2**24:  # float32 would merge neighbouring numbers
         return None
     codes, classes = encode_labels(labels, where)
+    classes = [] if column is None else classes
     places = find_columns(columns, head.columns, head.has_header, where)
     rest = numbers[:, [places[c.name] for c in columns if c.width]]
     raw = Raw("table", rest, codes, classes, columns=columns)
@@ -262,7 +298,7 @@ def _all_numbers(data: bytes, where: str, label: str | None, known: Known) -> Ra
     return raw
 
 
-def _all_number_columns(head: _Table, label: int, known: Known) -> list[Column] | None:
+def _all_number_columns(head: _Table, label: int | None, known: Known) -> list[Column] | None:
     """The columns of a table of nothing but numbers; None if a model knows them as texts."""
     if known is not None:
         return [*known] if all(c.kind in (NUMBER, LABEL) for c in known) else None
@@ -270,16 +306,21 @@ def _all_number_columns(head: _Table, label: int, known: Known) -> list[Column] 
     return [Column(name, kind) for name, kind in zip(head.columns, kinds)]
 
 
-def _label_column(table: _Table, label: str | None, known: Known) -> int:
-    """Where the labels are: in the column asked for, in the one the model learnt from, or where
-    names suggest it."""
-    if label is None and known and (label := label_of(known)) is not None:
+def _label_column(table: _Table, label: str | None, known: Known, guess: bool) -> int | None:
+    """Where the labels are: in the column asked for, in the one the model learnt from, where
+    names suggest it, or at the end by a guess; None if there are none."""
+    if label is None and known is not None:
+        if (label := label_of(known)) is None:
+            return None  # a model that knows all columns, and none of them as a label
         places = find_columns(known, table.columns, table.has_header, table.where)
         if label in places:
             return places[label]
+        if not guess:
+            return None
     lower = [name.lower() for name in table.columns]
     if label is None:
-        return next((lower.index(name) for name in _LABEL_NAMES if name in lower), len(lower) - 1)
+        last = len(lower) - 1 if guess else None
+        return next((lower.index(name) for name in _LABEL_NAMES if name in lower), last)
     if label in table.columns:
         return table.columns.index(label)
     raise no_column(table.where, label, table.columns)
@@ -295,7 +336,7 @@ def _require_labels(table: _Table, column: int) -> None:
         rows = listed([str(row) for row in missing], 5)
         raise DataError(
             f"{table.where}: no label in column {table.columns[column]!r} of row {rows}; fill them "
-            "in or remove the rows."
+            "in or remove the rows, or go without labels: --task anomaly (labelled=False)."
         )
 
 
@@ -308,6 +349,7 @@ def _classes(labels: list[str], where: str) -> tuple[np.ndarray, list[str]]:
     if len(known) == len(labels) and len(set(known)) > MAX_FRACTION_CLASSES:
         raise DataError(
             f"{where} holds {len(set(known)):,} different fractions, a quantity and not a class; "
-            "depthwise sorts into classes, so bin it first or choose another column with label=."
+            "depthwise sorts into classes, so bin it first, choose another column with label=, or "
+            "go without labels: --task anomaly (labelled=False)."
         )
     return encode_labels(np.array(labels), where)
