@@ -63,10 +63,10 @@ class Phases:
     h: Tensor
     labels: Tensor | None
 
-    def shares(self, rate: float) -> Tensor:
-        """What a row counts in the difference of the means, times `rate`: (B + M, 1)."""
-        shares = self.h.new_full((len(self.h), 1), rate / self.items)
-        shares[self.items :] = -rate / (len(self.h) - self.items)
+    def shares(self) -> Tensor:
+        """What a row counts in the difference of the means, times B: (B + M, 1)."""
+        shares = self.h.new_ones(len(self.h), 1)
+        shares[self.items :] = -self.items / (len(self.h) - self.items)
         return shares
 
 
@@ -157,13 +157,12 @@ class ContrastiveUpdate:
     def _contrast(self, phases: Phases) -> None:
         """CD-k: the model's states are k sweeps away from the data."""
         n = phases.items
-        data, model = slice(0, n), slice(n, 2 * n)
-        x = self._up(phases, data)
-        phases.h[data] = self.rbm.hidden_mean_of(x)
-        for _ in range(self.k):
-            self._down(self._draw_hidden(x), phases)
-            x = self._up(phases, model)
-        phases.h[model] = self.rbm.hidden_mean_of(x)
+        hidden = self._up_and_draw(phases, slice(0, n))
+        for sweep in range(1, self.k + 1):
+            self._down(hidden, phases)
+            if sweep < self.k:
+                hidden = self._up_and_draw(phases, slice(n, None))
+        self._up(phases, slice(n, None))
 
     def _follow_chains(self, phases: Phases) -> None:
         """PCD-k: the model's states are k sweeps on from where the last step left them. The last
@@ -173,16 +172,34 @@ class ContrastiveUpdate:
             self.hidden = self._first_hidden(phases, self.chains)
         for _ in range(self.k - 1):
             self._down(self.hidden, phases)
-            self.hidden = self._draw_hidden(self._up(phases, model))
+            self.hidden = self._up_and_draw(phases, model)
         self._down(self.hidden, phases)
-        x = self._up(phases, slice(None))
-        phases.h = self.rbm.hidden_mean_of(x)
-        self.hidden = self._draw_hidden(x[model])
+        self.hidden = self._up_and_draw(phases, slice(None), drawn=model)
 
-    def _up(self, phases: Phases, rows: slice) -> Tensor:
-        """Total inputs of hidden units for some rows: (R, H)."""
-        x = self.products.up(phases.v[rows])
-        return x if phases.labels is None else x + phases.labels[rows] @ self.rbm.label_weight
+    def _up_and_draw(self, phases: Phases, rows: slice, drawn: slice | None = None) -> Tensor:
+        """Means of hidden units in phases.h[rows]; returns a draw from them, or of some rows."""
+        x = self._up_input(phases, rows)
+        if self.rbm.rectified:
+            hidden = self.rbm.sample_hidden_of(x if drawn is None else x[drawn])
+            x.copy_(self.rbm.hidden_mean_of(x))
+            return hidden
+        p = x.sigmoid_()
+        return sample_bernoulli(p if drawn is None else p[drawn])
+
+    def _up(self, phases: Phases, rows: slice) -> None:
+        """Means of hidden units in phases.h[rows]."""
+        x = self._up_input(phases, rows)
+        if self.rbm.rectified:
+            x.copy_(self.rbm.hidden_mean_of(x))
+        else:
+            x.sigmoid_()
+
+    def _up_input(self, phases: Phases, rows: slice) -> Tensor:
+        """Total inputs of hidden units in phases.h[rows]: (R, H)."""
+        x = self.products.up(phases.v[rows], out=phases.h[rows])
+        if phases.labels is not None:
+            x += phases.labels[rows] @ self.rbm.label_weight
+        return x
 
     def _down(self, hidden: Tensor, phases: Phases) -> None:
         """Draws the model's visible states and labels from hidden ones (M, H)."""
@@ -195,13 +212,10 @@ class ContrastiveUpdate:
         if phases.labels is not None:
             phases.labels[model] = rbm.sample_labels(hidden)
 
-    def _draw_hidden(self, x: Tensor) -> Tensor:
-        return self.rbm.sample_hidden_of(x)
-
     def _first_hidden(self, phases: Phases, rows: int) -> Tensor:
         """Chains start at the data, each item taken as often as it takes."""
-        x = self._up(phases, slice(0, phases.items))
-        return self._draw_hidden(x)[torch.arange(rows, device=x.device) % phases.items]
+        hidden = self._up_and_draw(phases, slice(0, phases.items))
+        return hidden[torch.arange(rows, device=hidden.device) % phases.items]
 
     def _error(self, v: Tensor, phases: Phases) -> Tensor:
         """Mean squared error, summed over units, of a few items seen through the hidden layer."""
@@ -215,14 +229,13 @@ class ContrastiveUpdate:
         n, rbm = phases.items, self.rbm
         if self.hidden is None:
             self.hidden = self._first_hidden(phases, self.chains * self.temperatures)
-        x = self._up(phases, slice(0, n))
-        phases.h[:n] = rbm.hidden_mean_of(x)
-        path, betas = self._path(phases), torch.linspace(1, 0, self.temperatures).to(x)
-        beta = betas.repeat_interleave(self.chains)[:, None]
+        self._up(phases, slice(0, n))
+        path, betas = self._path(phases), torch.linspace(1, 0, self.temperatures).to(phases.h)
+        beta, inputs = betas.repeat_interleave(self.chains)[:, None], torch.empty_like(self.hidden)
         for _ in range(self.k):
             v = path.sample_visible(self.products.down(self.hidden), beta)
             labels = None if phases.labels is None else path.sample_labels(self.hidden, beta)
-            x = self.products.up(rbm.statistic(v).to(self.products.dtype))
+            x = self.products.up(rbm.statistic(v).to(self.products.dtype), out=inputs)
             x = x if labels is None else x + labels @ rbm.label_weight
             v, x, labels = exchange(path, betas, v, x, labels)
             self.hidden = rbm.sample_hidden_of(x * beta)
@@ -259,20 +272,20 @@ class ContrastiveUpdate:
             self._follow_means(phases)
         if self.sparsity is not None:
             phases.h[:n] += self.sparsity_cost * (self.sparsity - self.means["hidden"])
-        shares = phases.shares(rate)
+        shares, rate = phases.shares(), rate / n
         step_v = shares.t() @ phases.v.to(shares.dtype)  # (1, D)
         h = phases.h.mul_(shares)
         step_h = h.sum(dim=0, keepdim=True)
         if rbm.gaussian:
-            self._learn_variances(phases, shares)
+            self._learn_variances(phases, shares, rate)
         if self.centred:
             step_v, step_h, h = self._centre(phases, step_v, step_h)
-        self._learn_weight("weight", phases.v_and_spare[: len(h)], h, rate)
-        self._learn_bias("visible_bias", step_v[0])
-        self._learn_bias("hidden_bias", step_h[0])
+        self._learn_weight("weight", phases.v_and_spare[: len(h)], h, rate, n)
+        self._learn_bias("visible_bias", step_v[0], rate)
+        self._learn_bias("hidden_bias", step_h[0], rate)
         if phases.labels is not None:
-            self._learn_weight("label_weight", phases.labels, phases.h, rate)
-            self._learn_bias("label_bias", (phases.labels * shares).sum(dim=0))
+            self._learn_weight("label_weight", phases.labels, phases.h, rate, n)
+            self._learn_bias("label_bias", (phases.labels * shares).sum(dim=0), rate)
 
     def _centre(
         self, phases: Phases, step_v: Tensor, step_h: Tensor
@@ -285,29 +298,30 @@ class ContrastiveUpdate:
         centred_h = step_h - (v.to(h.dtype) @ offset_v)[None] @ h
         return centred_v, centred_h, h
 
-    def _learn_variances(self, phases: Phases, shares: Tensor) -> None:
+    def _learn_variances(self, phases: Phases, shares: Tensor, rate: float) -> None:
         """z = log s^2, kept within e^-6 .. e^6; `phases.h` carries its shares already."""
         rbm = self.rbm
         v = phases.v.to(shares.dtype)
         deviation = v * torch.exp(rbm.log_variance) - rbm.visible_bias
         squares = 0.5 * (deviation**2 * torch.exp(-rbm.log_variance) * shares).sum(dim=0)
         step = squares - (rbm.weight * (v.t() @ phases.h)).sum(dim=1)
-        self._learn_bias("log_variance", step)
+        self._learn_bias("log_variance", step, rate)
         rbm.log_variance.clamp_(-6, 6)
 
-    def _learn_weight(self, name: str, rows: Tensor, h: Tensor, rate: float) -> None:
-        weight, keep = getattr(self.rbm, name), 1 - rate * self.weight_decay
+    def _learn_weight(self, name: str, rows: Tensor, h: Tensor, rate: float, items: int) -> None:
+        """`rate` is the learning rate over the number of `items`; the rows carry their shares."""
+        weight, keep = getattr(self.rbm, name), 1 - rate * items * self.weight_decay
         if not self.momentum:
-            self.products.add_outer(weight, rows, h, keep)
+            self.products.add_outer(weight, rows, h, rate=rate, keep=keep)
             return
         velocity = self._velocity(name)
-        self.products.add_outer(velocity, rows, h, self.momentum)
+        self.products.add_outer(velocity, rows, h, rate=rate, keep=self.momentum)
         torch.add(velocity, weight, alpha=keep, out=weight)
 
-    def _learn_bias(self, name: str, step: Tensor) -> None:
+    def _learn_bias(self, name: str, step: Tensor, rate: float) -> None:
         if self.momentum:
-            step = self._velocity(name).mul_(self.momentum).add_(step)
-        getattr(self.rbm, name).add_(step)
+            step = self._velocity(name).mul_(self.momentum).add_(step, alpha=rate)
+        getattr(self.rbm, name).add_(step, alpha=1.0 if self.momentum else rate)
 
     def _velocity(self, name: str) -> Tensor:
         if name not in self.velocity:

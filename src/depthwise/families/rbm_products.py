@@ -78,26 +78,29 @@ class Products:
         if self.rounded is not None:
             self.rounded.copy_(self.rbm.weight)
 
-    def up(self, v: Tensor) -> Tensor:
-        """b + up v'W of rows v (R, D) -> (R, H), in the weights' precision."""
+    def up(self, v: Tensor, out: Tensor) -> Tensor:
+        """b + up v'W of rows v (R, D) into `out` (R, H), which is in the weights' precision."""
         bias = self.rbm.hidden_bias
         if self.rounded is None:
-            return torch.addmm(bias, v, self.rbm.weight, alpha=self.up_factor)
-        return torch.mm(v, self.rounded).to(bias.dtype).mul_(self.up_factor).add_(bias)
+            return torch.addmm(bias, v, self.rbm.weight, alpha=self.up_factor, out=out)
+        out.copy_(torch.mm(v, self.rounded))
+        return torch.add(bias, out, alpha=self.up_factor, out=out)
 
     def down(self, h: Tensor) -> Tensor:
         """a + down W h of rows h (R, H) -> (R, D), in the weights' precision."""
         bias = self.rbm.visible_bias
         if self.rounded is None:
             return torch.addmm(bias, h, self.rbm.weight.t(), alpha=self.down_factor)
-        x = torch.mm(h.to(self.dtype), self.rounded.t())
-        return x.to(bias.dtype).mul_(self.down_factor).add_(bias)
+        x = torch.mm(h.to(self.dtype), self.rounded.t()).to(bias.dtype)
+        return torch.add(bias, x, alpha=self.down_factor, out=x)
 
-    def add_outer(self, target: Tensor, v: Tensor, h: Tensor, keep: float = 1.0) -> None:
-        """target <- keep target + v'h. (D, H), (R, D), (R, H)."""
+    def add_outer(
+        self, target: Tensor, v: Tensor, h: Tensor, *, rate: float = 1.0, keep: float = 1.0
+    ) -> None:
+        """target <- keep target + rate v'h. (D, H), (R, D), (R, H)."""
         if v.dtype == target.dtype:
-            target.addmm_(v.t(), h, beta=keep)
+            target.addmm_(v.t(), h, beta=keep, alpha=rate)
             return
         if keep != 1:
             target.mul_(keep)
-        target.add_(torch.mm(v.t(), h.to(v.dtype)))
+        target.add_(torch.mm(v.t(), h.to(v.dtype)), alpha=rate)

@@ -12,17 +12,18 @@ from torch import Tensor
 
 __all__ = ["sample_bernoulli", "sample_categories"]
 
+HALF = torch.tensor(0.5)
+
 
 def sample_bernoulli(p: Tensor, out: Tensor | None = None) -> Tensor:
     """0 or 1 for every probability of p, in p's dtype, or into `out` (p's shape, any dtype)."""
+    out = torch.empty_like(p) if out is None else out
     if p.device.type != "cpu" or p.dtype != torch.float32:
-        bits = torch.rand_like(p) < p
-        return bits.to(p.dtype) if out is None else out.copy_(bits)
-    # a signed 16-bit word r lies below (p - 1/2) 2^16 with probability p; always at 1, never at 0
+        return torch.lt(torch.rand_like(p), p, out=out)
     words = torch.empty((p.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    r = words.view(torch.int16)[: p.numel()].view(p.shape)
-    bits = torch.sub(p, 0.5).mul_(65536).gt_(r.to(torch.float32))
-    return bits if out is None else out.copy_(bits)
+    r = words.view(torch.int16)[: p.numel()].view(p.shape).to(torch.float32)
+    # u = 1/2 + r / 2^16 lies in [0, 1): never on at p = 0, always at p = 1
+    return torch.lt(torch.add(HALF, r, alpha=2.0**-16), p, out=out)
 
 
 def sample_categories(logits: Tensor) -> Tensor:
