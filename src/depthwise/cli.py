@@ -3,6 +3,8 @@
     depthwise choose DATA --max-latency-ms 2      which network to ship
     depthwise fit DATA --family cnn --out DIR     train one
     depthwise predict MODEL FILE...               ask it
+    depthwise sample MODEL -n 64 --out grid.png   new items, of a model of the data itself
+    depthwise reconstruct MODEL FILE...           items as such a model sees them; what is strange
     depthwise measure MODEL                       its six metrics
     depthwise inspect DATA                        what is in the data, and what is wrong with it
     depthwise devices                             what there is to choose for
@@ -14,7 +16,6 @@ until a command needs it.
 
 from __future__ import annotations
 
-import json as json_text
 import shlex
 import sys
 import warnings
@@ -27,6 +28,7 @@ from typer.core import TyperGroup
 
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.ship import edge
+from depthwise.ship import options as give
 from depthwise.ship.edge import image_side, print_json, require_folder, say, teller
 
 if TYPE_CHECKING:
@@ -60,21 +62,6 @@ app = typer.Typer(
     "your device, and leaves the winner ready to use.",
 )
 
-Data = Annotated[str, typer.Argument(help="Folder, file, archive, or a name such as digits.")]
-Model = Annotated[str, typer.Argument(help="Folder that fit or choose (its best/) wrote.")]
-Format = Annotated[str | None, typer.Option(help="folder, idx, cifar, npz or csv; else looked at.")]
-Label = Annotated[str | None, typer.Option(help="Label column of a table.")]
-ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.")]
-Seed = Annotated[int, typer.Option(help="Of the split and the training.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
-MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
-MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]
-MaxEnergy = Annotated[float | None, typer.Option(help="Largest energy an item, mJ.")]
-MaxPrice = Annotated[float | None, typer.Option(help="Largest price of the device, USD.")]
-DeviceName = Annotated[str, typer.Option(help="this, a name from `depthwise devices`, or a TOML.")]
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -99,27 +86,32 @@ def _options(
 
 @app.command()
 def choose(
-    data: Data,
-    device: DeviceName = "this",
-    max_latency_ms: MaxLatency = None,
-    max_memory_mb: MaxMemory = None,
-    max_size_mb: MaxSize = None,
-    max_energy_mj: MaxEnergy = None,
-    max_price_usd: MaxPrice = None,
+    data: give.Data,
+    device: give.DeviceName = "this",
+    task: Annotated[
+        str | None, typer.Option(help="classification, generate or anomaly; else by the labels.")
+    ] = None,
+    max_latency_ms: give.MaxLatency = None,
+    max_memory_mb: give.MaxMemory = None,
+    max_size_mb: give.MaxSize = None,
+    max_energy_mj: give.MaxEnergy = None,
+    max_price_usd: give.MaxPrice = None,
     train_minutes: Annotated[float, typer.Option(help="Minutes for all training together.")] = 10.0,
     families: Annotated[str | None, typer.Option(help="Comma separated; else all.")] = None,
-    seed: Seed = 0,
+    seed: give.Seed = 0,
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "depthwise-out",
-    format: Format = None,
-    label: Label = None,
-    image_size: ImageSize = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    format: give.Format = None,
+    label: give.Label = None,
+    image_size: give.ImageSize = None,
+    json: give.Json = False,
+    quiet: give.Quiet = False,
 ) -> None:
     """Find the network to ship, and leave it ready to use.
 
     Builds every family at every size, drops what cannot keep the limits on the device before any
-    training, trains the rest, and takes the most accurate. The report says why.
+    training, trains the rest, and takes the best: by accuracy; of models of the data itself, by
+    log-likelihood (generate) or by how well they tell what is strange (anomaly). The report says
+    why.
     """
     limits = {"latency_ms": max_latency_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     limits |= {"energy_mj": max_energy_mj, "price_usd": max_price_usd}
@@ -143,6 +135,7 @@ def choose(
     try:
         record = choose_network(
             dataset,
+            **({"task": task} if task else {}),
             device=target,
             budget=Budget(**limits, train_minutes=train_minutes),
             families=names,
@@ -163,19 +156,21 @@ def choose(
 
 @app.command()
 def fit(
-    data: Data,
-    family: Annotated[str, typer.Option(help="cnn, dnn, logistic or boosting.")],
+    data: give.Data,
+    family: Annotated[str, typer.Option(help="cnn, dnn, dsn, dbn, dbm, autoencoder, rbm, ...")],
     out: Annotated[str, typer.Option(help="Folder of the model; the same one resumes.")],
     size: Annotated[str | None, typer.Option(help="A rung of its ladder: xxs .. xl.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Seed = 0,
-    format: Format = None,
-    label: Label = None,
-    image_size: ImageSize = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    set: give.Settings = None,
+    unlabelled: give.Unlabelled = False,
+    seed: give.Seed = 0,
+    format: give.Format = None,
+    label: give.Label = None,
+    image_size: give.ImageSize = None,
+    json: give.Json = False,
+    quiet: give.Quiet = False,
 ) -> None:
     """Train one network; the same command resumes.
 
@@ -184,33 +179,22 @@ def fit(
     require_folder(out)
     from depthwise.progress import ConsoleProgress
     from depthwise.ship.fitting import fit_in, make_model
+    from depthwise.tables import console, print_fitted
 
     settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
-    model = make_model(family, {**settings, "random_state": seed})
-    dataset = _load(
-        data,
-        teller(quiet),
-        format=format,
-        label=label,
-        image_size=image_size,
-        seed=seed,
-    )
+    model = make_model(family, {**settings, "random_state": seed}, set or ())
+    options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["labelled"] = False if unlabelled else None
+    dataset = _load(data, teller(quiet), seed=seed, **options)
     if quiet:
         done = fit_in(Path(out), dataset, model)
     else:
         with ConsoleProgress(f"{family}-{size}" if size else family) as bar:
             done = fit_in(Path(out), dataset, model, watch=bar)
     if json:
-        accuracy = done.accuracy.to_dict() if done.accuracy else None
-        print_json({"model": out, "how": done.how, "accuracy": accuracy})
-    elif done.accuracy:
-        already = " (finished before; nothing was trained)" if done.how == "finished before" else ""
-        from depthwise.ship.figures import accuracy_line
-        from depthwise.tables import console, write
-
-        screen = console()
-        write(screen, f"test accuracy  {accuracy_line(done.accuracy.to_dict())}{already}")
-        write(screen, f"model          {out}")
+        print_json({"model": out, "how": done.how, **done.told()})
+    elif done.quality:
+        print_fitted(done.quality, out, done.how == "finished before", console())
     if done.how == "interrupted":
         say(f"interrupted: the best so far is in {out}; repeat the command to go on")
         raise typer.Exit(INTERRUPTED)
@@ -218,40 +202,98 @@ def fit(
 
 @app.command()
 def predict(
-    model: Model,
-    files: Annotated[list[str], typer.Argument(help="Pictures, or .npy, .npz, .csv of items.")],
+    model: give.Model,
+    files: give.Files,
     top: Annotated[int, typer.Option(help="Classes to tell, the likeliest first.", min=1)] = 1,
-    json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    json: give.JsonLines = False,
 ) -> None:
-    """Tell the class of each file, or of its rows."""
+    """Tell the class of each file, or of its rows.
+
+    A model that was fitted without labels tells how strange each is.
+    """
     from depthwise.catalog import load_model
+    from depthwise.ship.generating import verdicts
     from depthwise.ship.reading import predictions
+    from depthwise.tables import print_predictions, print_verdicts, show_answers
 
-    told = list(predictions(load_model(model), files, top, say))
-    errors = [entry for entry in told if isinstance(entry, InputError)]
-    found = [entry for entry in told if not isinstance(entry, InputError)]
-    if json:
-        for entry in found:
-            print(json_text.dumps(entry.to_dict()))
-    elif found:
-        from depthwise.tables import console, print_predictions
-
-        print_predictions(found, console())
-    for error in errors:
-        say(f"error: {error}")
-    if errors:
+    loaded = load_model(model)
+    if loaded.n_outputs:
+        _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
+    else:
+        _, sound = show_answers(verdicts(loaded, files, say), print_verdicts, json)
+    if not sound:
         raise typer.Exit(InputError.exit_code)
 
 
 @app.command()
+def sample(
+    model: give.Model,
+    out: Annotated[str, typer.Option(help="A .png with a grid, or .npy, .npz, .csv.")],
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
+    labels: Annotated[
+        str | None, typer.Option(help="Classes of the items, such as 3 or 0,1,2, in turn.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another one gives other items.")] = None,
+    json: give.Json = False,
+) -> None:
+    """Make new items, as a model of the data imagines them."""
+    from depthwise.catalog import load_model
+    from depthwise.ship import generating, placing
+
+    generating.require_count(n, seed)
+    loaded = load_model(model)
+    generating.require_verb(loaded, "sample")
+    path = placing.require_out(out, loaded)
+    placing.require_room(n, loaded.input_shape_, path)
+    wanted = generating.parse_labels(loaded, labels, n)
+    placing.write_samples(path, generating.sampled(loaded, n, wanted, seed), loaded, wanted)
+    if json:
+        names = None if wanted is None else wanted.tolist()
+        print_json({"out": out, "items": n, "labels": names})
+    else:
+        print(f"{n:,} samples of {loaded.family} in {out}")
+
+
+@app.command()
+def reconstruct(
+    model: give.Model,
+    files: give.Files,
+    out: Annotated[
+        str | None, typer.Option(help="A .png, a folder of them, or .npy, .npz, .csv.")
+    ] = None,
+    json: give.JsonLines = False,
+) -> None:
+    """Tell how strange each file is, and show it as the model sees it.
+
+    Pictures have the items above, and under each what the model makes of it. They are written if
+    every file could be read.
+    """
+    from depthwise.catalog import load_model
+    from depthwise.ship import generating, placing
+    from depthwise.tables import print_seen, show_answers
+
+    loaded = load_model(model)
+    generating.require_verb(loaded, "reconstruct")
+    path = None if out is None else placing.require_out(out, loaded, folder=True)
+    told = generating.reconstructions(loaded, files, say)
+    found, sound = show_answers(told, print_seen, json)
+    if not sound:
+        raise typer.Exit(InputError.exit_code)
+    if path is not None:
+        placing.write_reconstructions(path, found, loaded)
+        if not json:
+            print(f"reconstructions in {out}")
+
+
+@app.command()
 def measure(
-    model: Model,
+    model: give.Model,
     data: Annotated[str | None, typer.Option(help="Data whose test part gives accuracy.")] = None,
-    device: DeviceName = "this",
-    seed: Seed = 0,
-    format: Format = None,
-    label: Label = None,
-    json: Json = False,
+    device: give.DeviceName = "this",
+    seed: give.Seed = 0,
+    format: give.Format = None,
+    label: give.Label = None,
+    json: give.Json = False,
 ) -> None:
     """Take the six metrics of a model on a device.
 
@@ -278,12 +320,12 @@ def measure(
 
 @app.command()
 def inspect(
-    data: Data,
-    seed: Seed = 0,
-    format: Format = None,
-    label: Label = None,
-    image_size: ImageSize = None,
-    json: Json = False,
+    data: give.Data,
+    seed: give.Seed = 0,
+    format: give.Format = None,
+    label: give.Label = None,
+    image_size: give.ImageSize = None,
+    json: give.Json = False,
 ) -> None:
     """Say what is in the data and what is wrong."""
     dataset = _load(
@@ -298,7 +340,7 @@ def inspect(
 
 
 @app.command()
-def devices(json: Json = False) -> None:
+def devices(json: give.Json = False) -> None:
     """List the known devices, this machine first."""
     from depthwise.measuring.devices import catalog, find
 

@@ -8,34 +8,51 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthwise.errors import InputError
 from depthwise.measuring.metric import readable
-from depthwise.ship.edge import print_json
-from depthwise.ship.figures import LIMITS, NOTHING, Row, limits, plain, rows, verdict
+from depthwise.ship.edge import print_json, say
+from depthwise.ship.figures import (
+    LIMITS,
+    NOTHING,
+    Row,
+    limits,
+    plain,
+    rows,
+    score_of,
+    told_of_items,
+    unit_of,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
     from depthwise.measuring.devices import Device
+    from depthwise.measuring.metric import Metric
+    from depthwise.ship.generating import Seen, Verdict
     from depthwise.ship.reading import Prediction
 
 __all__ = [
     "console",
     "print_choice",
     "print_devices",
+    "print_fitted",
     "print_predictions",
+    "print_seen",
     "print_verdict",
+    "print_verdicts",
+    "show_answers",
     "show_choice",
     "stored_choice",
     "write",
 ]
 
-COLUMNS = (  # key of a figure, heading, unit
-    ("accuracy", "accuracy", "% validation"),
+COLUMNS = (  # key of a figure, heading, unit; the score's own come before these
     ("latency", "latency", "ms p50"),
     ("throughput", "rate", "items/s"),
     ("energy", "energy", "mJ"),
@@ -44,7 +61,8 @@ COLUMNS = (  # key of a figure, heading, unit
     ("flexibility", "flex", "ways"),
 )
 STYLES = {"winner": "bold green", "dropped": "dim", "untried": "dim", "failed": "dim"}
-ASCII = str.maketrans({"≈": "~", "–": "-", "▸": ">", "◆": "*", "≤": "<", "×": "x"})
+ASCII = str.maketrans({"≈": "~", "–": "-", "▸": ">", "◆": "*", "≤": "<", "×": "x", "±": "+-"})
+STRANGE = {True: "strange", False: "usual", None: NOTHING}
 Cell = tuple[str, str]  # text, style
 
 
@@ -92,9 +110,10 @@ def show_choice(record: Mapping[str, Any], folder: str, as_json: bool) -> None:
 
 def print_choice(record: Mapping[str, Any], out: Console) -> None:
     """Every candidate of a choice.json: two lines each, or one where the screen is wide."""
-    table = rows(record)
+    table, measure = rows(record), score_of(unit_of(record))
     heads = [["", "candidate"], ["", ""]]
-    for _, name, unit in COLUMNS:
+    score = ("accuracy", measure.name, measure.heading("validation"))
+    for _, name, unit in (score, *COLUMNS):
         heads[0].append(name)
         heads[1].append(unit)
     bounds = _bounds(record)
@@ -124,18 +143,17 @@ def print_verdict(record: Mapping[str, Any], folder: Path, out: Console) -> None
 def _figures(row: Row) -> list[Cell]:
     style = STYLES.get(row.status, "")
     mark = "▸" if row.is_winner else "◆" if row.pareto else ""
-    cells = [(mark, "green"), (row.name, style)]
-    for key, _, _ in COLUMNS:
-        figure = row.figures[key]
-        interval = f" ({figure.interval})" if key == "accuracy" and figure.interval else ""
-        cells.append((f"{figure}{interval}", "red" if figure.over else style))
-    return cells
+    score = row.figures["accuracy"]
+    interval = f" ({score.interval})" if score.interval else ""
+    cells = [(mark, "green"), (row.name, style), (f"{score}{interval}", style)]
+    figures = [row.figures[key] for key, _, _ in COLUMNS]
+    return cells + [(str(figure), "red" if figure.over else style) for figure in figures]
 
 
 def _bounds(record: Mapping[str, Any]) -> list[str]:
     budget = record.get("budget") or {}
     bound = {LIMITS[key][0]: value for key, value in budget.items() if key in LIMITS and value}
-    return ["", "limit", *(f"≤ {bound[k]:g}" if k in bound else "" for k, _, _ in COLUMNS)]
+    return ["", "limit", "", *(f"≤ {bound[k]:g}" if k in bound else "" for k, _, _ in COLUMNS)]
 
 
 def _print_row(row: Row, cells: list[Cell], widths: list[int], out: Console) -> None:
@@ -163,7 +181,63 @@ def _padded(k: int, text: str, widths: list[int]) -> str:
     return text.ljust(widths[k]) if k < 2 else text.rjust(widths[k])
 
 
-# -- devices and predictions -------------------------------------------------------------------
+# -- answers -----------------------------------------------------------------------------------
+
+
+def show_answers(
+    told: Iterable[Any], table: Callable[[list[Any], Console], None], as_json: bool
+) -> tuple[list[Any], bool]:
+    """Answers on stdout, in a table or a JSON object a line, then on stderr the errors that stand
+    among them; returns the answers, and whether there was no error."""
+    entries = list(told)
+    found = [entry for entry in entries if not isinstance(entry, InputError)]
+    if as_json:
+        for entry in found:
+            print(json.dumps(entry.to_dict()))
+    elif found:
+        table(found, console())
+    errors = [entry for entry in entries if isinstance(entry, InputError)]
+    for error in errors:
+        say(f"error: {error}")
+    return found, not errors
+
+
+def print_predictions(found: Sequence[Prediction], out: Console) -> None:
+    """A line an item: its name, then each class with its probability."""
+    most = max((len(p.ranked) for p in found), default=1)
+    heads = ["file", *(["class", "probability"] * most)]
+    body = [
+        [plain(p.name), *(t for name, share in p.ranked for t in (plain(name), f"{share:.4f}"))]
+        for p in found
+    ]
+    _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
+
+
+def print_verdicts(found: Sequence[Verdict], out: Console) -> None:
+    """A line an item: how strange it is, and whether that is called strange."""
+    body = [_verdict(entry) for entry in found]
+    _print_columns(["file", "anomaly score", "verdict"], body, out, left=(0, 2))
+    _print_threshold(found[0].threshold, out)
+
+
+def print_seen(found: Sequence[Seen], out: Console) -> None:
+    """A verdict an item, and how far its reconstruction is from it."""
+    body = [[*_verdict(seen.verdict), readable(seen.difference)] for seen in found]
+    heads = ["file", "anomaly score", "verdict", "rms difference"]
+    _print_columns(heads, body, out, left=(0, 2))
+    _print_threshold(found[0].verdict.threshold, out)
+
+
+def _verdict(entry: Verdict) -> list[str]:
+    return [plain(entry.name), f"{entry.score:,.2f}", STRANGE[entry.strange]]
+
+
+def _print_threshold(threshold: float | None, out: Console) -> None:
+    if threshold is not None:
+        write(out, (f"strange: an anomaly score above {threshold:,.2f}", "dim"))
+
+
+# -- devices and fits --------------------------------------------------------------------------
 
 
 def print_devices(devices: Sequence[Device], out: Console) -> None:
@@ -194,15 +268,14 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else readable(value)
 
 
-def print_predictions(found: Sequence[Prediction], out: Console) -> None:
-    """A line an item: its name, then each class with its probability."""
-    most = max((len(p.ranked) for p in found), default=1)
-    heads = ["file", *(["class", "probability"] * most)]
-    body = [
-        [plain(p.name), *(t for name, share in p.ranked for t in (plain(name), f"{share:.4f}"))]
-        for p in found
-    ]
-    _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
+def print_fitted(quality: Metric, model: str, already: bool, out: Console) -> None:
+    """How good a model is on the test part, and where it lies."""
+    name = f"test {score_of(quality.unit).name}"
+    known = told_of_items(quality.to_dict()) if quality.known else f"unknown: {quality.source}"
+    wide = max(len(name), len("model")) + 2
+    again = " (finished before; nothing was trained)" if already else ""
+    write(out, f"{name:<{wide}}{known}{again}")
+    write(out, f"{'model':<{wide}}{model}")
 
 
 def _print_columns(

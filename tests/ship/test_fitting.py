@@ -43,7 +43,7 @@ def test_a_finished_run_tells_its_result_again_without_training(tmp_path, rows):
     stamp = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
     again = fit_in(tmp_path / "run", rows, small(), watch=lambda event: pytest.fail("trained"))
     assert (first.how, again.how) == ("finished now", "finished before")
-    assert again.accuracy == first.accuracy
+    assert again.quality == first.quality
     assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == stamp
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
@@ -51,8 +51,8 @@ def test_a_finished_run_tells_its_result_again_without_training(tmp_path, rows):
 def test_the_accuracy_is_that_of_the_test_part_counted_by_hand(tmp_path, rows):
     done = fit_in(tmp_path / "run", rows, small())
     truth = np.asarray(rows.classes)[rows.test.y]
-    assert done.accuracy.value == np.mean(done.model.predict(rows.test.X) == truth)
-    assert done.accuracy.details["items"] == len(rows.test.y)
+    assert done.quality.value == np.mean(done.model.predict(rows.test.X) == truth)
+    assert done.quality.details["items"] == len(rows.test.y)
 
 
 def test_a_killed_run_resumes_to_the_weights_of_one_never_killed(tmp_path, rows, monkeypatch):
@@ -78,10 +78,10 @@ def test_ctrl_c_leaves_the_best_so_far_and_no_result(tmp_path, rows):
             raise KeyboardInterrupt
 
     done = fit_in(tmp_path / "run", rows, small(), watch=interrupt)
-    assert done.how == "interrupted" and done.accuracy is None
+    assert done.how == "interrupted" and done.quality is None
     assert (tmp_path / "run" / "model.json").exists()
     assert json.loads((tmp_path / "run" / "fit.json").read_text())["result"] is None
-    assert fit_in(tmp_path / "run", rows, small()).accuracy is not None
+    assert fit_in(tmp_path / "run", rows, small()).quality is not None
 
 
 @pytest.mark.parametrize("change, said", [({"epochs": 5}, "epochs 3, now 5"), ({"lr": 0.1}, "lr")])

@@ -5,7 +5,8 @@ drawing is legible on a light and on a dark page. Letters stay letters; element 
 chart's name and no date is written, so that the same record gives the same bytes.
 
 Accuracy is drawn on a scale of the error's logarithm, labelled in per cent right: from 99.0 to
-99.5 is as far as from 98 to 99, which is what the difference is worth.
+99.5 is as far as from 98 to 99, which is what the difference is worth; an AUROC likewise, and a
+log-likelihood as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.ship.figures import accuracy_of, plain
+from depthwise.ship.figures import accuracy_of, plain, score_of, unit_of
 
 __all__ = ["confusion", "learning_curves", "trade_off"]
 
@@ -33,7 +34,7 @@ Record = Mapping[str, Any]
 
 
 def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit: Any) -> str:
-    """Accuracy against a cost: `measure(scorecard)` gives a candidate's (value, low, high).
+    """The score against a cost: `measure(scorecard)` gives a candidate's (value, low, high).
 
     Points of the Pareto front of this very pair are joined, the limit is a line, the winner is
     filled. Empty where fewer than one candidate was scored.
@@ -41,25 +42,27 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
     points = [p for c in record["candidates"] if (p := _point(c, measure))]
     if not points:
         return ""
-    axes = _axes(axis, "accuracy, %")
+    scale = SCALES.get(unit_of(record), SCALES["nats"])
+    axes = _axes(axis, score_of(unit_of(record)).label)
     families = sorted({p["family"] for p in points})
     for point in points:
-        _draw_point(axes, point, MARKERS[families.index(point["family"]) % len(MARKERS)])
-    _draw_front(axes, points)
+        marker = MARKERS[families.index(point["family"]) % len(MARKERS)]
+        _draw_point(axes, point, marker, scale)
+    _draw_front(axes, points, scale)
     _scale_cost(axes, [p["x"] for p in points] + ([limit] if limit else []))
-    _scale_accuracy(axes, [p["accuracy"] for p in points])
+    scale.fit(axes, [p["accuracy"] for p in points])
     if limit:
         axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
             f"limit {limit:g}", (limit, 0), xycoords=("data", "axes fraction"),
             xytext=(-4, 4), textcoords="offset points", color=LIMIT, ha="right", va="bottom",
         )  # fmt: skip
-    _label(axes, points, barrier=limit)
+    _label(axes, points, scale, barrier=limit)
     return _svg(axes.figure, f"front-{axis.split(',', maxsplit=1)[0]}")
 
 
 def learning_curves(record: Record) -> str:
-    """Validation accuracy against seconds of training, one line a candidate, the winner's bold."""
+    """Validation score against seconds of training, one line a candidate, the winner's bold."""
     curves = {
         c["name"]: [
             (e["seconds"], e["score"]) for e in c.get("history") or [] if e.get("score") is not None
@@ -69,20 +72,21 @@ def learning_curves(record: Record) -> str:
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:
         return ""
-    axes = _axes("training time, s", "validation accuracy, %")
+    scale = SCALES.get(unit_of(record), SCALES["nats"])
+    axes = _axes("training time, s", f"validation {score_of(unit_of(record)).label}")
     ends = []
     for name, curve in sorted(curves.items(), key=lambda item: item[0] == record.get("winner")):
         won = name == record.get("winner")
         seconds, scores = zip(*curve)
-        errors = [_error(score) for score in scores]
+        places = [scale.place(score) for score in scores]
         style = {"color": ACCENT, "linewidth": 2.0} if won else {"color": FAINT, "linewidth": 1.0}
         dot = {"marker": "o", "markersize": 3} if len(curve) < 4 else {}
-        axes.plot(seconds, errors, **style, **dot, zorder=3 if won else 2)
+        axes.plot(seconds, places, **style, **dot, zorder=3 if won else 2)
         ends.append({"name": name, "x": seconds[-1], "accuracy": scores[-1], "won": won})
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
-    _scale_accuracy(axes, [score for curve in curves.values() for _, score in curve])
-    _label(axes, ends)
+    scale.fit(axes, [score for curve in curves.values() for _, score in curve])
+    _label(axes, ends, scale)
     return _svg(axes.figure, "learning")
 
 
@@ -130,12 +134,13 @@ def _point(candidate: Record, measure: Callable[[Record], Any]) -> dict[str, Any
     }
 
 
-def _draw_point(axes: Any, point: dict[str, Any], marker: str) -> None:
+def _draw_point(axes: Any, point: dict[str, Any], marker: str, scale: Scale) -> None:
     colour = ACCENT if point["won"] else INK
-    y = _error(point["accuracy"])
+    y = scale.place(point["accuracy"])
     bars: dict[str, Any] = {}
     if point["low"] is not None and point["high"] is not None:
-        bars["yerr"] = [[y - _error(point["high"])], [_error(point["low"]) - y]]
+        ends = sorted((scale.place(point["low"]), scale.place(point["high"])))
+        bars["yerr"] = [[max(0.0, y - ends[0])], [max(0.0, ends[1] - y)]]
     if point["x_low"] and point["x_high"]:
         bars["xerr"] = [
             [max(0, point["x"] - point["x_low"])],
@@ -148,37 +153,40 @@ def _draw_point(axes: Any, point: dict[str, Any], marker: str) -> None:
     )  # fmt: skip
 
 
-def _draw_front(axes: Any, points: list[dict[str, Any]]) -> None:
-    """A staircase: what accuracy each cost buys."""
+def _draw_front(axes: Any, points: list[dict[str, Any]], scale: Scale) -> None:
+    """A staircase: what score each cost buys."""
     front: list[dict[str, Any]] = []
     for point in sorted(points, key=lambda p: (p["x"], -p["accuracy"])):
         if not front or point["accuracy"] > front[-1]["accuracy"]:
             front.append(point)
     axes.step(
-        [p["x"] for p in front], [_error(p["accuracy"]) for p in front],
+        [p["x"] for p in front], [scale.place(p["accuracy"]) for p in front],
         where="post", color=ACCENT, linewidth=1.1, alpha=0.7, zorder=2,
     )  # fmt: skip
 
 
-def _label(axes: Any, points: list[dict[str, Any]], barrier: float | None = None) -> None:
+def _label(
+    axes: Any, points: list[dict[str, Any]], scale: Scale, barrier: float | None = None
+) -> None:
     """Names beside points, the best first, each at the first of a few places that is free: not on
     a point, another name, or the line at x = `barrier`."""
-    taken = [_place(axes, p, -4, -4, width=8.0) for p in points]
+    spots = {p["name"]: (p["x"], scale.place(p["accuracy"])) for p in points}
+    taken = [_place(axes, spot, -4, -4, width=8.0) for spot in spots.values()]
     if barrier:
-        x = _place(axes, {"x": barrier, "accuracy": 0.5}, -1, 0, width=2.0)
+        x = _place(axes, (barrier, 0.0), -1, 0, width=2.0)
         taken.append((x[0], -1e9, x[2], 1e9))
     for point in sorted(points, key=lambda p: (not p["won"], -p["accuracy"])):
         width = 5.2 * len(point["name"])
         options = [(7, 5), (7, -11), (-7 - width, 5), (-7 - width, -11), (7, 14), (7, -20)]
         for dx, dy in options:
-            box = _place(axes, point, dx, dy, width)
+            box = _place(axes, spots[point["name"]], dx, dy, width)
             if _inside(axes, box) and not any(_overlap(box, other) for other in taken):
                 break
         else:
             continue
         taken.append(box)
         axes.annotate(
-            point["name"], (point["x"], _error(point["accuracy"])), xytext=(dx, dy),
+            point["name"], spots[point["name"]], xytext=(dx, dy),
             textcoords="offset points", color=ACCENT if point["won"] else INK,
             fontweight="bold" if point["won"] else "normal", zorder=5,
         )  # fmt: skip
@@ -187,9 +195,9 @@ def _label(axes: Any, points: list[dict[str, Any]], barrier: float | None = None
 Box = tuple[float, float, float, float]
 
 
-def _place(axes: Any, point: dict[str, Any], dx: float, dy: float, width: float) -> Box:
+def _place(axes: Any, spot: tuple[float, float], dx: float, dy: float, width: float) -> Box:
     """(left, bottom, right, top) in points of a label `dx`, `dy` from its point."""
-    x, y = axes.transData.transform((point["x"], _error(point["accuracy"])))
+    x, y = axes.transData.transform(spot)
     scale = 72 / axes.figure.dpi
     left, bottom = x * scale + dx, y * scale + dy
     return left, bottom, left + width, bottom + 8.0
@@ -209,21 +217,42 @@ def _overlap(a: Box, b: Box) -> bool:
 # -- scales ------------------------------------------------------------------------------------
 
 
-def _error(accuracy: float) -> float:
-    """The error's logarithm; an error of none is drawn as one in twenty thousand."""
-    return math.log10(max(1 - accuracy, 5e-5))
+class Scale:
+    """Where a score stands on its axis; as it is."""
+
+    def place(self, score: float) -> float:
+        return score
+
+    def fit(self, axes: Any, scores: list[float]) -> None:
+        """Limits with room for the names, and ticks."""
+        room = 0.14 * (max(scores) - min(scores)) or 0.05 * abs(scores[0]) or 1.0
+        axes.set_ylim(min(scores) - room, max(scores) + room)
 
 
-def _scale_accuracy(axes: Any, accuracies: list[float]) -> None:
-    worst, best = max(map(_error, accuracies)), min(map(_error, accuracies))
-    room = max(0.12, 0.14 * (worst - best))
-    low, high = worst + room, best - room
-    ticks = [t for t in TICKS if high <= _error(t / 100) <= low]
-    if len(ticks) < 3:
-        spread = np.linspace(1 - 10 ** (low - room / 2), 1 - 10 ** (high + room / 2), 4)
-        ticks = sorted({round(100 * float(value), 1) for value in spread})
-    axes.set_ylim(low, high)
-    axes.set_yticks([_error(t / 100) for t in ticks], [f"{t:g}" for t in ticks])
+class ErrorScale(Scale):
+    """By the logarithm of the error, 1 - score; ticks as `score * unit`."""
+
+    def __init__(self, unit: float):
+        self.unit = unit
+
+    def place(self, score: float) -> float:
+        """An error of none is drawn as one in twenty thousand."""
+        return math.log10(max(1 - score, 5e-5))
+
+    def fit(self, axes: Any, scores: list[float]) -> None:
+        worst, best = max(map(self.place, scores)), min(map(self.place, scores))
+        room = max(0.12, 0.14 * (worst - best))
+        low, high = worst + room, best - room
+        ticks = [t for t in TICKS if high <= self.place(t / 100) <= low]
+        if len(ticks) < 3:
+            spread = np.linspace(1 - 10 ** (low - room / 2), 1 - 10 ** (high + room / 2), 4)
+            ticks = sorted({round(100 * float(value), 1) for value in spread})
+        axes.set_ylim(low, high)
+        names = [f"{t * self.unit / 100:g}" for t in ticks]
+        axes.set_yticks([self.place(t / 100) for t in ticks], names)
+
+
+SCALES: dict[str, Scale] = {"fraction": ErrorScale(100), "AUROC": ErrorScale(1), "nats": Scale()}
 
 
 def _scale_cost(axes: Any, values: list[float]) -> None:

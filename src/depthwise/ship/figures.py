@@ -2,6 +2,8 @@
 words. The report and the terminal show the same texts, made here from the dict of choice.json.
 
 A figure that was predicted, not measured, is marked with "≈". A figure over its limit is `over`.
+Candidates are compared by one Score, known by its metric's unit: models of labels by accuracy,
+models of the data by log-likelihood or by how well they tell what is strange (AUROC).
 """
 
 from __future__ import annotations
@@ -18,11 +20,17 @@ __all__ = [
     "NOTHING",
     "Figure",
     "Row",
+    "Score",
+    "accuracy_of",
     "limits",
-    "percent",
     "plain",
     "promise",
     "rows",
+    "score",
+    "score_of",
+    "told",
+    "told_of_items",
+    "unit_of",
     "verdict",
 ]
 
@@ -39,6 +47,37 @@ LIMITS = {
 }
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What candidates are compared by: its name, and the unit that follows a value."""
+
+    name: str
+    unit: str
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON."""
+        return self.name.lower().replace("-", "_")
+
+    @property
+    def label(self) -> str:
+        """ "log-likelihood, nats": of an axis."""
+        return ", ".join(filter(None, (self.name, self.unit)))
+
+    def heading(self, words: str) -> str:
+        """ "nats of validation": what stands under the name of a column."""
+        return f"{self.unit} {words}".strip()
+
+
+# unit of the metric -> what it is; task -> unit, where nothing has been scored yet
+SCORES = {
+    "fraction": Score("accuracy", "%"),
+    "nats": Score("log-likelihood", "nats"),
+    "AUROC": Score("AUROC", ""),
+}
+UNITS = {"generate": "nats", "anomaly": "AUROC"}
 
 
 @dataclass(frozen=True)
@@ -75,16 +114,30 @@ class Row:
 def rows(record: Record) -> list[Row]:
     """Every candidate, the winner first, then by how far it got and by accuracy."""
     made = [_row(candidate, record.get("budget") or {}) for candidate in record["candidates"]]
-    accuracy = {c["name"]: _value(accuracy_of(c)) for c in record["candidates"]}
+    scores = [_value(accuracy_of(c)) for c in record["candidates"]]
 
-    def place(row: Row) -> tuple[int, float]:
-        return ORDER.get(row.status, len(ORDER)), -(accuracy[row.name] or 0.0)
+    def place(entry: tuple[Row, float | None]) -> tuple[int, float]:
+        row, value = entry
+        return ORDER.get(row.status, len(ORDER)), math.inf if value is None else -value
 
-    return sorted(made, key=place)
+    return [row for row, _ in sorted(zip(made, scores), key=place)]
+
+
+def unit_of(record: Record) -> str:
+    """The unit that its candidates are scored in."""
+    for metric in (record.get("test"), *map(accuracy_of, record["candidates"])):
+        if metric:
+            return str(metric.get("unit", "fraction"))
+    return UNITS.get(str(record.get("task")), "fraction")
+
+
+def score_of(unit: str) -> Score:
+    """What a metric of this unit is called."""
+    return SCORES.get(unit, Score(plain(unit), ""))
 
 
 def accuracy_of(candidate: Record) -> Record | None:
-    """The accuracy that candidates are compared by: on the validation part, else the card's."""
+    """The metric that candidates are compared by: on the validation part, else the card's."""
     return candidate.get("validation_accuracy") or (candidate.get("scorecard") or {}).get(
         "accuracy"
     )
@@ -96,7 +149,7 @@ def _row(candidate: Record, budget: Record) -> Row:
     cost = (card.get("hardware_cost") or {}).get("details") or {}
     memory_predicted = cost.get("peak_memory_how") == "predicted"
     figures = {
-        "accuracy": share(accuracy_of(candidate)),
+        "accuracy": score(accuracy_of(candidate)),
         "latency": _latency(card.get("latency"), bounds.get("latency")),
         "throughput": number(card.get("throughput")),
         "energy": number(card.get("energy"), bounds.get("energy")),
@@ -142,6 +195,21 @@ def share(metric: Record | None) -> Figure:
     )
 
 
+def score(metric: Record | None) -> Figure:
+    """In its own manner: a share as per cent, nats as "-86.3" ("±0.7"), an AUROC as "0.971"."""
+    value, unit = _value(metric), str((metric or {}).get("unit", "fraction"))
+    if metric is None or value is None or unit == "fraction":
+        return share(metric)
+    low, high = metric.get("low"), metric.get("high")
+    digits, interval = 3 if unit == "AUROC" else 2 if abs(value) < 10 else 1, ""
+    if low is not None and high is not None:
+        widest = max(high - value, value - low)
+        ends = f"{low:,.{digits}f}–{high:,.{digits}f}"
+        interval = ends if min(low, value) >= 0 else f"±{widest:,.{digits}f}"
+    predicted, about = metric.get("how") == "predicted", str(metric.get("source", ""))
+    return Figure(f"{value:,.{digits}f}", interval, predicted, about=about)
+
+
 def number(metric: Record | None, limit: float | None = None) -> Figure:
     value = _value(metric)
     if metric is None or value is None:
@@ -170,17 +238,18 @@ def support(metric: Record | None) -> Figure:
     return Figure(f"{sum(bool(c.get('ok')) for c in cells)}/{len(cells)}")
 
 
-def percent(metric: Record | None) -> str:
-    """ "98.4 % (95 % interval 97.1–99.2)"; the spaces before % do not break."""
-    figure = share(metric)
+def told(metric: Record | None) -> str:
+    """ "98.4 % (95 % interval 97.1–99.2)" or "-86.3 nats (95 % interval ±0.7)"; the spaces before
+    units do not break."""
+    figure, unit = score(metric), score_of(str((metric or {}).get("unit", "fraction"))).unit
     interval = f" (95\N{NO-BREAK SPACE}% interval {figure.interval})" if figure.interval else ""
-    return f"{figure}\N{NO-BREAK SPACE}%{interval}"
+    return f"{figure}\N{NO-BREAK SPACE}{unit}".strip("\N{NO-BREAK SPACE}") + interval
 
 
-def accuracy_line(metric: Record) -> str:
+def told_of_items(metric: Record) -> str:
     """ "98.4 % (95 % interval 97.1–99.2) of 270 items"."""
     items = (metric.get("details") or {}).get("items")
-    return percent(metric) + (f" of {items:,} items" if items else "")
+    return told(metric) + (f" of {items:,} items" if items else "")
 
 
 def plain(text: str) -> str:
@@ -231,7 +300,7 @@ def _does(record: Record, winner: Record) -> str:
     if test:
         items = (test.get("details") or {}).get("items")
         unseen = f"{items:,} test items" if items else "test items"
-        said.append(f"It gets {percent(test)} of {unseen} right that no choice had seen.")
+        said.append(_quality(test, unseen))
     costs = [
         ("answers in {} ms", "latency"),
         ("weighs {} MB", "size"),
@@ -246,6 +315,18 @@ def _does(record: Record, winner: Record) -> str:
     if known:
         said.append(f"On {where} it {_listed(known)}.")
     return " ".join(said)
+
+
+def _quality(test: Record, unseen: str) -> str:
+    unit = str(test.get("unit", "fraction"))
+    if unit == "fraction":
+        return f"It gets {told(test)} of {unseen} right that no choice had seen."
+    if unit == "AUROC":
+        return (
+            f"It tells what is strange with an AUROC of {told(test)}, on {unseen} it had not seen."
+        )
+    name = score_of(unit).name
+    return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
 
 
 def _why(record: Record, winner: Record) -> str:

@@ -1,7 +1,8 @@
 """One training run in a folder of its own, which the same command resumes.
 
     fit.json                 what was asked for (data, family, settings), and the result at the end
-    checkpoint.safetensors   where training stands, while it runs
+    checkpoint.safetensors   where training stands, while it runs; of a family that learns in
+                             stages checkpoint.STAGE.safetensors, one a stage
     model.safetensors, model.json   the model, as `depthwise.load` reads it
 
 A folder that holds something else is left alone, a run that was asked for otherwise is refused,
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,9 @@ from depthwise.estimator import Classifier, Watch
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import accuracy
 from depthwise.modelfile import versions
+from depthwise.ship.figures import score_of
+from depthwise.ship.settings import parse_settings, require_known
+from depthwise.stages import stage_files
 
 __all__ = ["Fitted", "claim", "fit_in", "make_model"]
 
@@ -34,25 +40,37 @@ RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
 
 @dataclass
 class Fitted:
-    """A trained model, its accuracy on the test part (None if interrupted), and how it came."""
+    """A trained model, how good it is on the test part (None if interrupted), and how it came:
+    by its accuracy, or by the log-likelihood of a model that learnt no labels."""
 
     model: Classifier
-    accuracy: Metric | None
+    quality: Metric | None
     how: str  # "finished now", "resumed", "finished before" or "interrupted"
 
+    def told(self) -> dict[str, Any]:
+        """As JSON, under the metric's name: "accuracy" or "log_likelihood"."""
+        if self.quality is None:
+            return {"accuracy": None}
+        return {score_of(self.quality.unit).key: self.quality.to_dict()}
 
-def make_model(family: str, settings: dict[str, Any]) -> Classifier:
-    """A family by its name with these settings; those that are None keep the family's own.
 
-    Raises InputError for an unknown family, and for a setting that the family does not have.
+def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) -> Classifier:
+    """A family by its name with these settings, those that are None being the family's own, and
+    `more` as NAME=VALUE.
+
+    Raises InputError for an unknown family, for a setting that the family does not have, and for
+    one that is given twice.
     """
     maker = find_family(family)
     given = {name: value for name, value in settings.items() if value is not None}
-    known = maker().get_params(deep=False)
+    known = list(maker().get_params(deep=False))
     for name in given:
-        if name not in known:
-            raise InputError(f"{family} has no setting {name}; it has {', '.join(known)}.")
-    return maker(**given)
+        require_known(family, name, known)
+    also = parse_settings(maker, more)
+    for name in also:
+        if name in given and name != "random_state":
+            raise InputError(f"{name} is given twice, by its own option and by --set. Give one.")
+    return maker(**{**given, **also})
 
 
 def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None = None) -> Fitted:
@@ -64,12 +82,12 @@ def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None =
     known = claim(folder, request)
     if known and known.get("result"):
         return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
-    resumed, existed = (folder / CHECKPOINT).exists(), folder.exists()
+    resumed, existed = bool(stage_files(folder / CHECKPOINT)), folder.exists()
     _write(folder, request, None)
     try:
         model.fit(data, checkpoint=folder / CHECKPOINT, watch=watch)
     except Exception:
-        if known is None and not (folder / CHECKPOINT).exists():
+        if known is None and not stage_files(folder / CHECKPOINT):
             _withdraw(folder, existed)
         raise
     if model.history_.get("stopped") == "interrupted":
@@ -77,13 +95,31 @@ def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None =
             raise KeyboardInterrupt
         model.save(folder)
         return Fitted(model, None, "interrupted")
-    model.save(folder)
-    test = data.test
-    scored = accuracy(model, test.X, np.asarray(data.classes)[test.y])
+    scored = _scored(model, data)
+    model.save(folder)  # with what scoring has found out: log Z of a machine
     _write(folder, request, scored.to_dict())
-    with contextlib.suppress(OSError):
-        (folder / CHECKPOINT).unlink()
+    for path in stage_files(folder / CHECKPOINT):
+        with contextlib.suppress(OSError):
+            path.unlink()
     return Fitted(model, scored, "resumed" if resumed else "finished now")
+
+
+def quality(model: Any, data: Dataset, part: str) -> Metric:
+    X, y = data.part(part)
+    if model.n_outputs and data.classes:
+        return accuracy(model, X, np.asarray(data.classes)[y])
+    scores = model.score_samples(X)
+    mean, half = scores.mean(), 1.96 * scores.std(ddof=1) / math.sqrt(len(X))
+    about = {"items": len(X)}
+    return Metric(float(mean), "nats", "measured", low=mean - half, high=mean + half, details=about)
+
+
+def _scored(model: Classifier, data: Dataset) -> Metric:
+    """On the test part; unknown of a model that has no likelihood."""
+    try:
+        return quality(model, data, "test")
+    except InputError as error:
+        return Metric(math.nan, "nats", "measured", source=str(error))
 
 
 def claim(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:

@@ -16,8 +16,9 @@ import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,30 +31,42 @@ from depthwise.data.refit import refit
 from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
 
-__all__ = ["Prediction", "as_the_model_takes", "predictions", "read_inputs", "unlike_the_models"]
+__all__ = [
+    "Prediction", "Told", "as_the_model_takes", "each_item", "predictions", "read_inputs",
+    "unlike_the_models",
+]  # fmt: skip
 
 BLOCK = 256  # pictures decoded before the model is asked about them
 Tell = Callable[[str], None]
+T = TypeVar("T")
 LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What the model says of one item: `ranked` pairs of class and probability, likeliest first."""
+class Told:
+    """One item that was asked about: its file, and its row where the file has several."""
 
     file: str
     row: int | None
-    ranked: list[tuple[str, float]]
 
     @property
     def name(self) -> str:
         return self.file if self.row is None else f"{self.file}[{self.row}]"
 
+    def where(self) -> dict[str, Any]:
+        return {"file": self.file} | ({} if self.row is None else {"row": self.row})
+
+
+@dataclass(frozen=True)
+class Prediction(Told):
+    """What the model says of one item: `ranked` pairs of class and probability, likeliest first."""
+
+    ranked: list[tuple[str, float]]
+
     def to_dict(self) -> dict[str, Any]:
         (label, probability), *_ = self.ranked
         top = [{"class": name, "probability": share} for name, share in self.ranked]
-        row = {} if self.row is None else {"row": self.row}
-        return {"file": self.file, **row, "class": label, "probability": probability, "top": top}
+        return {**self.where(), "class": label, "probability": probability, "top": top}
 
 
 def predictions(
@@ -61,16 +74,29 @@ def predictions(
 ) -> Iterator[Prediction | InputError]:
     """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
     `tell` is told of blank cells and of texts that the model does not know."""
+    for told in each_item(model, files, partial(_ranked, model, top), tell):
+        yield told if isinstance(told, InputError) else Prediction(*told)
+
+
+def each_item(
+    model: Any,
+    files: Sequence[str],
+    ask: Callable[[np.ndarray], Sequence[T]],
+    tell: Tell = lambda line: None,
+) -> Iterator[tuple[str, int | None, T] | InputError]:
+    """(file, row or None, answer) of every item, or the error of a bad file in its place; `ask`
+    gives an answer an item (N, ...), many at once."""
     for start in range(0, len(files), BLOCK):
         block = [(file, _read(model, file, tell)) for file in files[start : start + BLOCK]]
-        told = iter(_ask(model, [x for _, x in block if isinstance(x, np.ndarray)], top))
+        found = [inputs for _, inputs in block if isinstance(inputs, np.ndarray)]
+        answers = iter(ask(np.concatenate(found)) if found else [])
         for file, inputs in block:
             if isinstance(inputs, InputError):
                 yield inputs
                 continue
             single = len(inputs) == 1 and len(model.input_shape_) == 3
             for row in range(len(inputs)):
-                yield Prediction(file, None if single else row, next(told))
+                yield file, None if single else row, next(answers)
 
 
 def as_the_model_takes(model: Any) -> dict[str, Any]:
@@ -104,10 +130,8 @@ def _read(model: Any, file: str, tell: Tell) -> np.ndarray | InputError:
         return error
 
 
-def _ask(model: Any, inputs: list[np.ndarray], top: int) -> list[list[tuple[str, float]]]:
-    if not inputs:
-        return []
-    probabilities = model.predict_proba(np.concatenate(inputs))  # (N, K)
+def _ranked(model: Any, top: int, inputs: np.ndarray) -> list[list[tuple[str, float]]]:
+    probabilities = model.predict_proba(inputs)  # (N, K)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     names = [str(name) for name in model.classes_]
     return [

@@ -21,11 +21,14 @@ from depthwise.ship.figures import (
     limits,
     megabytes,
     number,
-    percent,
     plain,
     promise,
     rows,
+    score,
+    score_of,
     share,
+    told,
+    unit_of,
     verdict,
     winner_of,
 )
@@ -33,6 +36,12 @@ from depthwise.ship.figures import (
 __all__ = ["render_report", "write_report"]
 
 MOST_PROBLEMS, MOST_MISTAKES, MOST_CLASSES = 50, 60, 200
+MOST_PICTURE_BYTES = 1_500_000  # of all pictures together, as text
+PICTURES = {  # of record["pictures"] -> title, what it shows
+    "samples": ("Samples", "new items that it makes"),
+    "reconstructions": ("Reconstructions", "test items, and under each what it makes of them"),
+    "filters": ("Filters", "first-layer weights, the largest first; blue is below zero, red above"),
+}
 DEVICE_FIGURES = {  # field -> what it is called, unit
     "cores": ("cores", ""),
     "clock_ghz": ("clock", "GHz"),
@@ -83,19 +92,20 @@ def _file(name: str) -> str:
 
 def _context(record: Record) -> dict[str, Any]:
     winner = winner_of(record)
-    table = rows(record)
     return {
         "css": _file("report.css"),
         "record": record,
         "verdict": promise(record, winner) if winner else verdict(record),
         "highlights": _highlights(record, winner) if winner else [],
-        "rows": table,
+        "rows": rows(record),
         "limits": limits(record),
-        "columns": _columns(record, table),
+        "columns": _columns(record),
+        "measure": score_of(unit_of(record)),
         "charts": _charts(record, winner),
         "confused": _most_confused(record, winner),
         "mistakes": (record.get("mistakes") or [])[:MOST_MISTAKES],
         "recalls": _recalls(record, winner),
+        "pictures": _pictures(record, winner),
         "problems": (record["dataset"].get("problems") or [])[:MOST_PROBLEMS],
         # few pixels are shown as squares, as the network sees them; photographs are smoothed
         "tiny": max([0, *(record["dataset"].get("input_shape") or [])[-2:]]) < 96,
@@ -115,8 +125,9 @@ def _highlights(record: Record, winner: Record) -> list[dict[str, str]]:
     card = winner.get("scorecard") or {}
     cost = (card.get("hardware_cost") or {}).get("details") or {}
     test = record.get("test") or card.get("accuracy")
+    measure = score_of(unit_of(record))
     named = [
-        ("accuracy", share(test), "%", _accuracy_note(test)),
+        (measure.name, score(test), measure.unit, _score_note(test)),
         ("latency", number(card.get("latency")), "ms", _latency_note(card.get("latency"))),
         ("throughput", number(card.get("throughput")), "items/s", _batch_note(card)),
         ("energy", number(card.get("energy")), "mJ an item", _energy_note(card.get("energy"))),
@@ -130,10 +141,10 @@ def _highlights(record: Record, winner: Record) -> list[dict[str, str]]:
     ]
 
 
-def _accuracy_note(metric: Record | None) -> str:
-    items = ((metric or {}).get("details") or {}).get("items")
-    on = f" on {items:,} test items" if items else ""
-    return f"95 % interval {share(metric).interval}{on}"
+def _score_note(metric: Record | None) -> str:
+    items, interval = ((metric or {}).get("details") or {}).get("items"), score(metric).interval
+    parts = [f"95 % interval {interval}" if interval else "", f"on {items:,} test items"]
+    return " ".join(part for part in parts[: 2 if items else 1] if part)
 
 
 def _latency_note(metric: Record | None) -> str:
@@ -176,11 +187,13 @@ def _how(metric: Record | None) -> str:
 # -- tables ------------------------------------------------------------------------------------
 
 
-def _columns(record: Record, table: list[Any]) -> list[dict[str, str]]:
+def _columns(record: Record) -> list[dict[str, str]]:
     """The columns of the candidates: key, heading, unit, and the limit on it; price only if it is
     limited, for it is the same for all."""
+    measure = score_of(unit_of(record))
+    named = measure.name[0].upper() + measure.name[1:]
     columns = [
-        ("accuracy", "Accuracy", "% of validation"),
+        ("accuracy", named, measure.heading("of validation" if measure.unit else "on validation")),
         ("latency", "Latency", "ms, p50"),
         ("throughput", "Throughput", "items/s"),
         ("energy", "Energy", "mJ an item"),
@@ -261,29 +274,46 @@ def _recalls(record: Record, winner: Record | None, most: int = 5) -> list[tuple
     ]
 
 
+def _pictures(record: Record, winner: Record | None) -> list[dict[str, str]]:
+    """The winner's pictures, then the other candidates', as far as there is room for them."""
+    others = [c for c in record["candidates"] if c.get("pictures") and c is not winner]
+    shown, room = [], MOST_PICTURE_BYTES
+    for name, made in [("", record.get("pictures")), *((c["name"], c["pictures"]) for c in others)]:
+        for key, (title, caption) in PICTURES.items():
+            text = (made or {}).get(key)
+            if not text or len(text) > room:
+                continue
+            room -= len(text)
+            of = f" of {plain(str(name))}" if name else ""
+            shown.append({"png": text, "title": title + of, "caption": caption})
+    return shown
+
+
 # -- charts ------------------------------------------------------------------------------------
 
 
 def _charts(record: Record, winner: Record | None) -> list[dict[str, str]]:
     """Each with its svg, caption, and a text for those who cannot see it."""
-    budget = record.get("budget") or {}
+    budget, measure = record.get("budget") or {}, score_of(unit_of(record))
+    bought = measure.name[0].upper() + measure.name[1:]
     drawn = [
         {
             "svg": charts.trade_off(
                 record, _latency, "latency, ms: p50, whisker to p95", budget.get("latency_ms")
             ),
-            "caption": "Accuracy bought with latency",
+            "caption": f"{bought} bought with latency",
             "alt": _alt(record, "latency", "ms", _latency),
         },
         {
             "svg": charts.trade_off(record, _size, "size, MB", budget.get("size_mb")),
-            "caption": "Accuracy bought with size",
+            "caption": f"{bought} bought with size",
             "alt": _alt(record, "size", "MB", _size),
         },
         {
             "svg": charts.learning_curves(record),
             "caption": "Learning, candidate by candidate",
-            "alt": "Line chart: validation accuracy of every trained candidate over its training.",
+            "alt": f"Line chart: validation {measure.name} of every trained candidate over its "
+            "training.",
         },
     ]
     matrix = _report_of(record, winner).get("confusion")
@@ -299,12 +329,13 @@ def _charts(record: Record, winner: Record | None) -> list[dict[str, str]]:
 
 
 def _alt(record: Record, what: str, unit: str, measure: Any) -> str:
-    told = [
-        f"{plain(c['name'])} {percent(accuracy_of(c))} at {readable(measure(c['scorecard'])[0])}"
+    said = [
+        f"{plain(c['name'])} {told(accuracy_of(c))} at {readable(measure(c['scorecard'])[0])}"
         for c in record["candidates"]
         if accuracy_of(c) and c.get("scorecard") and measure(c["scorecard"])
     ]
-    return f"Scatter chart of accuracy against {what} in {unit}: {'; '.join(told)}."
+    name = score_of(unit_of(record)).name
+    return f"Scatter chart of {name} against {what} in {unit}: {'; '.join(said)}."
 
 
 def _latency(card: Record) -> tuple[float, float | None, float | None] | None:

@@ -1,0 +1,29 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Data = Annotated[str, typer.Argument(help="Folder, file, archive, or a name such as digits.")]
+Model = Annotated[str, typer.Argument(help="Folder that fit or choose (its best/) wrote.")]
+Files = Annotated[list[str], typer.Argument(help="Pictures, or .npy, .npz, .csv of items.")]
+Format = Annotated[str | None, typer.Option(help="folder, idx, cifar, npz or csv; else looked at.")]
+Label = Annotated[str | None, typer.Option(help="Label column of a table.")]
+ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.")]
+Seed = Annotated[int, typer.Option(help="Of the split and the training.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="Learn without the labels.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the family; repeatable."),
+]
+MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
+MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
+MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]
+MaxEnergy = Annotated[float | None, typer.Option(help="Largest energy an item, mJ.")]
+MaxPrice = Annotated[float | None, typer.Option(help="Largest price of the device, USD.")]
+DeviceName = Annotated[str, typer.Option(help="this, a name from `depthwise devices`, or a TOML.")]
