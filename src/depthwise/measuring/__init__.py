@@ -8,6 +8,8 @@
     predict.py      the same from counts and a Device's figures
     energy.py       mJ an item       cost.py  price and what is taken of it
     flexibility.py  which runtimes, precisions and batches really run
+    quality.py      how well a Model does its task on held-out items
+    corruption.py   strange items to be found, made from ordinary ones
     scorecard.py    Scorecard: the six metrics of one Model on one Device
 
 Names are imported when first asked for: the Device part needs no torch.
@@ -31,6 +33,7 @@ HOMES = {
     "predict_latency": "predict",
     "predict_memory": "predict",
     "predict_throughput": "predict",
+    "quality": "scorecard",
     "this_machine": "machine",
     "throughput": "speed",
 }

@@ -6,7 +6,8 @@ Processing of Deep Neural Networks", ch. 3), each with its unit, interval and ho
                                       they are taken before any training
 
 On this machine latency, throughput, memory (and energy, where there are counters) are measured;
-on any other device they are predicted from the network's counts.
+on any other device they are predicted from the network's counts. What "accuracy" is of, the task
+says: quality.py.
 """
 
 import copy
@@ -26,19 +27,19 @@ from depthwise.measuring.devices import Device, find
 from depthwise.measuring.energy import find_counter, measure_energy, predict_energy
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.quality import accuracy, quality
+
+__all__ = ["METRICS", "Scorecard", "accuracy", "costs", "measure", "quality"]
 
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
 
-class Classifier(Protocol):
-    """What of a Model is used here."""
+class Model(Protocol):
+    """What of a Model is used here; accuracy needs more of it (quality.py)."""
 
     network_: nn.Module
     input_shape_: tuple[int, ...]
     input_dtype_: str
-    classes_: Any
-
-    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]: ...
 
 
 @dataclass
@@ -91,17 +92,18 @@ class Scorecard:
 
 
 def measure(
-    model: Classifier,
+    model: Model,
     data: Any = None,
     device: str | Device = "this",
     seconds: float = 1.0,
     flexibility: bool = True,
+    task: str | None = None,
 ) -> Scorecard:
     """The Scorecard of a trained model.
 
     data: a Dataset (its test part is used), or (X, y) held out, y as class labels or, where
     these are not integers, their indices; None leaves accuracy out. seconds: time for latency
-    and throughput together.
+    and throughput together. task: what accuracy is of, as `quality` has it.
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
@@ -116,7 +118,9 @@ def measure(
         samples=None if X is None else X[:64],
     )
     if X is not None:
-        card.accuracy = accuracy(model, X, y)
+        labelled = y is not None and getattr(model, "classes_", None) is not None
+        plain = labelled and task in (None, "classification")
+        card.accuracy = accuracy(model, X, y) if plain else quality(model, data, "test", task)
     return card
 
 
@@ -143,26 +147,6 @@ def costs(
     if flexibility:
         card.flexibility = support(network, items)
     return card
-
-
-def accuracy(model: Classifier, X: Any, y: Any) -> Metric:
-    """Share of held-out items given their class, 95 % Wilson interval. X: (N, ...); y: (N,) class
-    labels, or int indices into model.classes_. details: items, per_class, confusion,
-    calibration_error."""
-    from depthwise.scores import accuracy_report
-
-    names = [str(name) for name in model.classes_]
-    report = accuracy_report(_indices(y, model.classes_), model.predict_proba(X), names)
-    value, low, high = (report.pop(key) for key in ("value", "low", "high"))
-    return Metric(
-        float(value),
-        "fraction",
-        "measured",
-        low=float(low),
-        high=float(high),
-        source=f"{report['items']:,} held-out items, 95 % Wilson interval",
-        details=report,
-    )
 
 
 def _measured(
@@ -232,28 +216,14 @@ def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> 
 
 
 def _held_out(data: Any) -> tuple[Any, Any]:
-    """(X, y) of a Dataset's test part, y as class names, or of a pair."""
+    """(X, y) of a Dataset's test part, y as class names or None without any, or of a pair."""
     X, y = data.test if hasattr(data, "test") else data
     X, y = np.asarray(X), np.asarray(y)
     if len(X) != len(y) or not len(X):
         raise InputError(f"held-out data needs one label an item; got {len(X)} and {len(y)}.")
-    return X, np.asarray(data.classes)[y] if hasattr(data, "classes") else y
-
-
-def _indices(y: Any, classes: Any) -> NDArray[np.int64]:
-    """Labels (N,) as indices into classes. A label is the class of the same text, 3 or "3";
-    integers that are no labels are taken as indices."""
-    y, names = np.asarray(y), [str(name) for name in classes]
-    order = {name: i for i, name in enumerate(names)}
-    texts = [str(label) for label in y.tolist()]
-    unknown = next((text for text in texts if text not in order), None)
-    if unknown is None:
-        return np.array([order[text] for text in texts], dtype=np.int64)
-    if y.dtype.kind in "iu" and np.asarray(classes).dtype.kind not in "iu":
-        if y.min() >= 0 and y.max() < len(names):
-            return y.astype(np.int64)
-        raise InputError(f"labels must be 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
-    raise InputError(f"label {unknown!r} is none of the model's classes: {', '.join(names[:20])}.")
+    if not hasattr(data, "classes"):
+        return X, y
+    return X, np.asarray(data.classes)[y] if len(data.classes) else None
 
 
 def _commas(shape: tuple[int, ...]) -> str:

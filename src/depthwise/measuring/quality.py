@@ -1,0 +1,195 @@
+"""How well a model does its task on items it has not seen: the first of the six metrics.
+
+    task              unit       value
+    classification    fraction   share of items given their class
+    generate          nats       mean log-likelihood of an item, or a lower bound of it
+    anomaly           AUROC      chance that a spoilt item looks stranger than a sound one
+
+More is better in each, and each has its 95 % interval over the items. Likelihoods of different
+models compare where their visible units are of the same kind (details: visible).
+
+Shapes: N items, K classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.data.columns import width
+from depthwise.data.dataset import Dataset
+from depthwise.errors import DivergedError, InputError
+from depthwise.measuring.corruption import SEED, corrupted
+from depthwise.measuring.metric import Metric
+from depthwise.scores import accuracy_report, auroc, auroc_interval, mean_interval
+
+__all__ = ["TASKS", "UNITS", "accuracy", "likely_task", "quality"]
+
+UNITS = {"classification": "fraction", "generate": "nats", "anomaly": "AUROC"}
+TASKS = tuple(UNITS)
+
+
+def likely_task(data: Dataset) -> str:
+    """What is asked of data where nobody says: its labels, or what is strange where it has none."""
+    return "classification" if data.classes else "anomaly"
+
+
+def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Metric:
+    """How well `model` does `task` on a part of `data`, "validation" or "test".
+
+    task None: classification where data and model have labels, else anomaly.
+    Raises InputError for a task that the model or the data is not for, DivergedError where the
+    model's scores are not numbers.
+    """
+    if task is None:
+        known = getattr(model, "classes_", None) is not None
+        task = likely_task(data) if known else "anomaly"
+    if task not in TASKS:
+        raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
+    if task == "classification":
+        return _classification(model, data, part)
+    _require_able(model, task)
+    X = data.part(part).X
+    return _likelihood(model, X) if task == "generate" else _detection(model, X, data, part)
+
+
+# -- classification -----------------------------------------------------------------------------
+
+
+def _classification(model: Any, data: Dataset, part: str) -> Metric:
+    """Accuracy. Its classes are in the order of the data's: a model sorts its own, by text, so
+    that "10" comes before "2"."""
+    if not data.classes:
+        raise InputError(
+            f"{data.name} has no labels to tell apart. Ask for what is strange: --task anomaly."
+        )
+    X, y = data.part(part)
+    metric = accuracy(model, X, np.asarray(data.classes)[y])
+    recalls, matrix = metric.details["per_class"], metric.details["confusion"]
+    places = [data.classes.index(name) for name in recalls]
+    confusion = np.zeros((data.n_classes, data.n_classes), np.int64)
+    confusion[np.ix_(places, places)] = matrix
+    ordered = {"per_class": {name: recalls.get(name) for name in data.classes}}
+    return replace(metric, details={**metric.details, **ordered, "confusion": confusion.tolist()})
+
+
+def accuracy(model: Any, X: Any, y: Any) -> Metric:
+    """Share of held-out items given their class, 95 % Wilson interval. X: (N, ...); y: (N,) class
+    labels, or int indices into model.classes_. details: items, per_class, confusion,
+    calibration_error."""
+    names = [str(name) for name in model.classes_]
+    report = accuracy_report(_indices(y, model.classes_), model.predict_proba(X), names)
+    value, low, high = (report.pop(key) for key in ("value", "low", "high"))
+    return Metric(
+        float(value),
+        UNITS["classification"],
+        "measured",
+        low=float(low),
+        high=float(high),
+        source=f"{report['items']:,} held-out items, 95 % Wilson interval",
+        details=report,
+    )
+
+
+def _indices(y: Any, classes: Any) -> NDArray[np.int64]:
+    """Labels (N,) as indices into classes. A label is the class of the same text, 3 or "3";
+    integers that are no labels are taken as indices."""
+    y, names = np.asarray(y), [str(name) for name in classes]
+    order = {name: i for i, name in enumerate(names)}
+    texts = [str(label) for label in y.tolist()]
+    unknown = next((text for text in texts if text not in order), None)
+    if unknown is None:
+        return np.array([order[text] for text in texts], dtype=np.int64)
+    if y.dtype.kind in "iu" and np.asarray(classes).dtype.kind not in "iu":
+        if y.min() >= 0 and y.max() < len(names):
+            return y.astype(np.int64)
+        raise InputError(f"labels must be 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
+    raise InputError(f"label {unknown!r} is none of the model's classes: {', '.join(names[:20])}.")
+
+
+# -- models of the data itself ------------------------------------------------------------------
+
+
+def _likelihood(model: Any, X: NDArray[Any]) -> Metric:
+    """Mean log-likelihood; details: items, visible, and log_z where the model knows its log Z."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        nats = np.asarray(model.score_samples(X), dtype=np.float64)
+    _require_numbers(nats, "log-likelihood")
+    low, high = mean_interval(nats)
+    known = getattr(model.network_, "log_z", None)
+    log_z = [float(value) for value in known] if known is not None else None
+    details = {
+        "items": len(nats),
+        "visible": getattr(model, "visible_", None),
+        "log_z": log_z if log_z and np.isfinite(log_z).all() else None,
+        "warnings": sorted({str(warning.message) for warning in told}),
+    }
+    return Metric(
+        float(nats.mean()),
+        UNITS["generate"],
+        "measured",
+        low=low if len(nats) > 1 else None,
+        high=high if len(nats) > 1 else None,
+        source=f"mean of {len(nats):,} held-out items, 95 % normal interval; {_of_what(details)}",
+        details=details,
+    )
+
+
+def _of_what(details: dict[str, Any]) -> str:
+    if details["visible"] == "bernoulli":
+        return "bits drawn from values within [0, 1]"
+    return "densities in the data's own units"
+
+
+def _detection(model: Any, X: NDArray[Any], data: Dataset, part: str) -> Metric:
+    """AUROC; details: items, spoilt, threshold, false_alarms (share of sound items above it),
+    found (share of spoilt ones), kinds (AUROC of each way to spoil), seed (of the spoiling)."""
+    items, kinds, changed = corrupted(X, _columns(data))
+    if not changed.any():
+        raise InputError(
+            f"the {part} part of {data.name} has nothing to spoil: its items are all alike."
+        )
+    sound = np.asarray(model.anomaly_score(X), dtype=np.float64)
+    strange = np.asarray(model.anomaly_score(items[changed]), dtype=np.float64)
+    _require_numbers(np.concatenate([sound, strange]), "anomaly score")
+    made_of, kinds = np.flatnonzero(changed), kinds[changed]
+    low, high = auroc_interval(sound, strange, made_of)
+    mark = float(model.threshold_)
+    details = {
+        "items": len(sound),
+        "spoilt": len(strange),
+        "threshold": mark,
+        "false_alarms": float((sound > mark).mean()),
+        "found": float((strange > mark).mean()),
+        "kinds": {str(k): auroc(sound, strange[kinds == k]) for k in np.unique(kinds)},
+        "seed": SEED,
+    }
+    source = f"{len(sound):,} held-out items and {len(strange):,} of them spoilt, 95 % interval"
+    value = auroc(sound, strange)
+    return Metric(value, UNITS["anomaly"], "measured", low, high, source, details)
+
+
+def _columns(data: Dataset) -> Any:
+    columns = getattr(data, "columns", None)
+    return columns if columns and (width(columns),) == data.input_shape else None
+
+
+def _require_able(model: Any, task: str) -> None:
+    method = "score_samples" if task == "generate" else "anomaly_score"
+    if not hasattr(model, method):
+        family = getattr(model, "family", type(model).__name__)
+        raise InputError(f"{family} cannot be scored for the task {task}: it has no {method}.")
+
+
+def _require_numbers(scores: NDArray[np.float64], what: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise DivergedError(
+            f"the {what} of item {bad[0]} is {scores[bad[0]]} ({len(bad):,} such): "
+            "training went astray."
+        )
