@@ -88,9 +88,7 @@ def _options(
 def choose(
     data: give.Data,
     device: give.DeviceName = "this",
-    task: Annotated[
-        str | None, typer.Option(help="classification, generate or anomaly; else by the labels.")
-    ] = None,
+    task: give.Task = None,
     max_latency_ms: give.MaxLatency = None,
     max_memory_mb: give.MaxMemory = None,
     max_size_mb: give.MaxSize = None,
@@ -194,6 +192,8 @@ def fit(
     if json:
         print_json({"model": out, "how": done.how, **done.told()})
     elif done.quality:
+        for text in done.quality.details.get("warnings", []):
+            say(f"warning: {text}")
         print_fitted(done.quality, out, done.how == "finished before", console())
     if done.how == "interrupted":
         say(f"interrupted: the best so far is in {out}; repeat the command to go on")
@@ -290,6 +290,7 @@ def measure(
     model: give.Model,
     data: Annotated[str | None, typer.Option(help="Data whose test part gives accuracy.")] = None,
     device: give.DeviceName = "this",
+    task: give.Task = None,
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
@@ -297,7 +298,8 @@ def measure(
 ) -> None:
     """Take the six metrics of a model on a device.
 
-    Accuracy is taken where data is given, on its test part; the rest in any case.
+    Accuracy is taken where data is given, on its test part; of a model without labels, how well it
+    tells what is strange, or with --task generate its log-likelihood. The rest in any case.
     """
     from depthwise.catalog import load_model
     from depthwise.measuring.devices import find
@@ -311,7 +313,7 @@ def measure(
         dataset = _load(data, say, format=format, label=label, seed=seed, **options)
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
-    card = take(loaded, dataset, target)
+    card = take(loaded, dataset, target, task=task)
     if json:
         print_json(card.to_dict())
     else:

@@ -51,9 +51,9 @@ def shows(shape: tuple[int, ...]) -> bool:
 def columns_for(n: int, height: int, width: int) -> int:
     """Columns that make a grid of n tiles about as wide as high, or a little wider where that
     leaves fewer places blank."""
-    even = max(1.0, math.sqrt(n * height / width))
-    options = range(math.floor(even), min(n, math.floor(1.6 * even)) + 1)
-    return min(options or [n], key=lambda c: (-n % c, abs(c - even)))
+    even = min(n, math.ceil(math.sqrt(n * height / width)))
+    options = range(even, max(even, min(n, int(1.6 * even))) + 1)
+    return min(options, key=lambda columns: (-n % columns, columns))
 
 
 def enlargement(height: int, width: int) -> int:

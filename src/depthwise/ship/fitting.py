@@ -19,15 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from depthwise.catalog import find_family, load_model
 from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Watch
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.scorecard import accuracy
+from depthwise.measuring.quality import quality
 from depthwise.modelfile import versions
 from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
@@ -104,22 +102,16 @@ def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None =
     return Fitted(model, scored, "resumed" if resumed else "finished now")
 
 
-def quality(model: Any, data: Dataset, part: str) -> Metric:
-    X, y = data.part(part)
-    if model.n_outputs and data.classes:
-        return accuracy(model, X, np.asarray(data.classes)[y])
-    scores = model.score_samples(X)
-    mean, half = scores.mean(), 1.96 * scores.std(ddof=1) / math.sqrt(len(X))
-    about = {"items": len(X)}
-    return Metric(float(mean), "nats", "measured", low=mean - half, high=mean + half, details=about)
-
-
 def _scored(model: Classifier, data: Dataset) -> Metric:
-    """On the test part; unknown of a model that has no likelihood."""
-    try:
-        return quality(model, data, "test")
-    except InputError as error:
-        return Metric(math.nan, "nats", "measured", source=str(error))
+    """On the test part: accuracy where labels were learnt, else the log-likelihood, or how well it
+    tells spoilt items where it has none; unknown of a model that has neither."""
+    labelled = bool(model.n_outputs and data.classes)
+    for task in ("classification",) if labelled else ("generate", "anomaly"):
+        try:
+            return quality(model, data, "test", task)
+        except InputError as error:
+            reason = str(error)
+    return Metric(math.nan, "nats", "measured", source=reason)
 
 
 def claim(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:

@@ -21,6 +21,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the family; repeatable."),
 ]
+Task = Annotated[
+    str | None, typer.Option(help="classification, generate or anomaly; else by the labels.")
+]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
 MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
 MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]

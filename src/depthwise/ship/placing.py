@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from depthwise.data.columns import NUMBER, TEXT, Column, label_of, numbered
 from depthwise.data.images import MAX_PIXELS
 from depthwise.errors import InputError
 from depthwise.ship import drawing
+from depthwise.ship.edge import require_folder
 from depthwise.ship.generating import Seen
 from depthwise.ship.reading import Told
 
@@ -40,6 +42,7 @@ def require_out(out: str, model: Any, folder: bool = False) -> Path:
     suffix = path.suffix.lower()
     if folder and (path.is_dir() or not suffix):
         _require_pictures(model, "a folder of pictures")
+        require_folder(out)
         return path
     if suffix not in SUFFIXES:
         also = ", or name a folder" if folder else ""
@@ -118,12 +121,11 @@ def write_reconstructions(out: Path, seen: Sequence[Seen], model: Any) -> None:
 
 def _names(told: Sequence[Told]) -> list[str]:
     """A file name an item: that of its file, its row, and a number where two would be the same."""
-    taken: dict[str, int] = {}
-    names = []
+    names: list[str] = []
     for entry in told:
-        name = Path(entry.file).stem + ("" if entry.row is None else f"-{entry.row}")
-        taken[name] = taken.get(name, 0) + 1
-        names.append(name if taken[name] == 1 else f"{name}-copy{taken[name]}")
+        plain = Path(entry.file).stem + ("" if entry.row is None else f"-{entry.row}")
+        copies = (f"{plain}-copy{k}" for k in itertools.count(2))
+        names.append(next(name for name in itertools.chain([plain], copies) if name not in names))
     return names
 
 
