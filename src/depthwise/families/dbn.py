@@ -1,0 +1,338 @@
+"""Deep belief network: a stack of restricted Boltzmann machines, joined (Hinton, Osindero and Teh
+2006). Its energies, bound and classes are in dbn_network.py; how it learns:
+
+    greedy    machine l learns the states that machine l-1 draws from its own (contrastive.py); the
+              layers below rest. The last machine learns the labels too, a softmax group beside its
+              visible units. Every machine raises the bound on log p(v) or leaves it.
+    up-down   all layers together, recognition and generative weights each their own (updown.py).
+
+Where it is at least as wide as the layer two below, a machine begins as the one below it upside
+down, W_l = W_{l-1}': then the bound begins where the last machine left it (`tied`).
+
+Shapes: N items, B batch, D visible units, H hidden units, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from depthwise.errors import InputError
+from depthwise.estimator import Classifier
+from depthwise.families.contrastive import ContrastiveUpdate
+from depthwise.families.dbn_network import DBNNetwork, DirectedLayer
+from depthwise.families.partition import ais_log_partition, exact_log_partition
+from depthwise.families.rbm_network import RBMNetwork
+from depthwise.families.rbm_sampling import sample_bernoulli
+from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
+from depthwise.generative import Generative
+from depthwise.stages import Stages
+from depthwise.updates import Recipe
+
+__all__ = ["DBN"]
+
+# size -> units of each layer
+SIZES: dict[str, tuple[int, ...]] = {
+    "s": (128, 128),
+    "m": (256, 512),
+    "l": (500, 500, 2000),
+}
+STEPS = 4_000  # of learning, that each layer takes where `epochs` is auto
+LOOKED_AT = 10_000  # items that mean activations are taken from, at most
+SMALL = 16  # units that are summed over where `log_partition` was not called
+QUICK = 2_000  # steps of annealed importance sampling, likewise
+
+
+class DBN(Generative, Classifier):
+    """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : a rung of the ladder, "s" (128, 128) .. "l" (500, 500, 2000), the paper's.
+    hidden : units of each layer, bottom up, in place of `size`.
+    epochs : passes over the data for each layer, or a tuple with a number for every layer; "auto"
+        is about 4,000 steps, within 10 .. 200.
+    finetune_epochs : passes of up-down learning; "auto" is twice `epochs`, 0 leaves it out.
+    batch_size : items a step; "auto" is 100, less for small data.
+    lr : peak learning rate of each layer, 0.01 .. 0.2; a twentieth of it for Gaussian units.
+    finetune_lr : peak learning rate of up-down learning, 0.005 .. 0.1.
+    k : Gibbs sweeps a step in each layer's learning, 1 .. 25.
+    persistent : chains go on from step to step (PCD), or start at the data (CD).
+    sweeps : Gibbs sweeps of the top machine in up-down learning, for each part of the run.
+    momentum : 0 .. 0.9, of each layer's learning.
+    weight_decay : share of a weight lost per unit of learning rate, 0 .. 1e-3.
+    tied : a layer that is wide enough begins as the one below it upside down.
+    average : share of the run the weight average looks back over, 0 .. 0.1.
+    sample_sweeps : Gibbs sweeps that `sample` makes, 100 .. 5,000.
+    draws : states that `score_samples` draws for the bound's expectation, 4 .. 100.
+    visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
+    false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
+    random_state : seed; the same one gives the same network (same machine, same threads).
+    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
+    verbose : show progress on stderr.
+    """
+
+    family: ClassVar[str] = "dbn"
+    sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    network_: DBNNetwork
+
+    def __init__(
+        self,
+        *,
+        size: str = "s",
+        hidden: tuple[int, ...] | None = None,
+        epochs: float | tuple[float, ...] | str = "auto",
+        finetune_epochs: float | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 0.05,
+        finetune_lr: float = 0.02,
+        k: int = 1,
+        persistent: bool = True,
+        sweeps: tuple[int, ...] = (3, 6, 10),
+        momentum: float = 0.0,
+        weight_decay: float = 2e-4,
+        tied: bool = True,
+        average: float = 0.02,
+        sample_sweeps: int = 500,
+        draws: int = 16,
+        visible: str = "auto",
+        false_alarms: float = 0.01,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.hidden = hidden
+        self.epochs = epochs
+        self.finetune_epochs = finetune_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.finetune_lr = finetune_lr
+        self.k = k
+        self.persistent = persistent
+        self.sweeps = sweeps
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.tied = tied
+        self.average = average
+        self.sample_sweeps = sample_sweeps
+        self.draws = draws
+        self.visible = visible
+        self.false_alarms = false_alarms
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        kind = self._kind(tuple(input_shape))
+        return DBNNetwork(input_shape, self._widths(), n_labels=n_outputs, visible=kind)
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def _learn(self, stages: Stages) -> None:
+        network = self.network_
+        network.log_z.fill_(math.nan)
+        recipe = self.recipe(len(stages.inputs))
+        if stages.more:
+            self._up_down(stages, replace(recipe, epochs=1, schedule="constant", average=0.0))
+        else:
+            finetune = self._finetune_epochs(recipe)
+            names = [f"rbm-{i}" for i in range(1, len(self._widths()) + 1)]
+            costs = dict.fromkeys(names, 1.0) | ({"up-down": 4.0} if finetune else {})
+            stages.plan(costs)
+            below: RBMNetwork | None = None
+            for depth, name in enumerate(names):
+                below = self._grow(stages, name, depth, below, recipe)
+            if finetune:
+                self._up_down(stages, replace(recipe, epochs=finetune))
+        network.top_mean.copy_(self._mean_features(stages, len(network.directed)))
+
+    def _grow(
+        self, stages: Stages, name: str, depth: int, below: RBMNetwork | None, recipe: Recipe
+    ) -> RBMNetwork:
+        """Learn the machine `depth` layers up on the states that the layers below it draw."""
+        network = self.network_
+        layers = network.directed[:depth]
+        top = depth == len(network.directed)
+        machine = network.top if top else self._machine(network.directed[depth], depth)
+        self._begin(machine, below, self._mean_features(stages, depth))
+        share = GAUSSIAN_SHARE if machine.gaussian else 1.0
+        epochs = self.epochs[depth] if isinstance(self.epochs, tuple | list) else recipe.epochs
+        recipe = replace(recipe, lr=share * self.lr, epochs=epochs)
+        stages.compute.place(machine)
+        update = ContrastiveUpdate(
+            machine,
+            recipe,
+            k=self.k,
+            persistent=self.persistent,
+            chains=recipe.batch_size,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            prepare=partial(_draw_upwards, network, layers),
+            use_labels=top and network.n_labels > 0,
+            compute=stages.compute,
+        )
+        stages.run(name, update, recipe, network=machine)
+        if not top:
+            network.directed[depth].copy_machine(machine)
+        return machine
+
+    def _machine(self, layer: DirectedLayer, depth: int) -> RBMNetwork:
+        """A machine for a directed layer, random weights from the model's seed."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self._seed() + 1 + depth)
+            kind = "gaussian" if layer.gaussian else "bernoulli"
+            return RBMNetwork(*layer.recognition_weight.shape, visible=kind)
+
+    @torch.no_grad()
+    def _begin(self, machine: RBMNetwork, below: RBMNetwork | None, mean: Tensor) -> None:
+        """Where a machine's learning starts: its base rates, or the machine below upside down."""
+        if not machine.gaussian:
+            machine.visible_bias.copy_(torch.logit(mean, eps=0.01))
+        room = below is not None and machine.n_hidden >= below.n_visible and not below.gaussian
+        if below is None or not self.tied or not room:
+            return
+        machine.weight[:, : below.n_visible] = below.weight.t()
+        machine.hidden_bias[: below.n_visible] = below.visible_bias
+        machine.visible_bias.copy_(below.hidden_bias)
+
+    def _up_down(self, stages: Stages, recipe: Recipe) -> None:
+        recipe = replace(recipe, lr=self.finetune_lr)
+        update = UpDownUpdate(
+            self.network_,
+            recipe,
+            sweeps=tuple(self.sweeps),
+            weight_decay=self.weight_decay,
+            compute=stages.compute,
+        )
+        held = stages.held_out if self.network_.n_labels else None
+        validate = partial(self._validation_scores, *held) if held else None
+        stages.run("up-down", update, recipe, validate=validate)
+
+    @torch.no_grad()
+    def _mean_features(self, stages: Stages, depth: int) -> Tensor:
+        """Mean activations of the states below the machine at `depth`, over the first items."""
+        network, device = self.network_, stages.compute.device
+        total, parts = torch.zeros((), device=device), stages.inputs[:LOOKED_AT].split(1000)
+        for part in parts:
+            v = network.visible(part.to(device))
+            for layer in network.directed[:depth]:
+                v = layer.up_mean(v)
+            total = total + v.sum(dim=0)
+        return total / sum(map(len, parts))
+
+    # -- what it can do -------------------------------------------------------------------------
+
+    def _sample(self, n: int, labels: Tensor | None) -> Tensor:
+        return self.network_.sample(n, labels, sweeps=int(self.sample_sweeps))
+
+    def _log_likelihood(self, v: Tensor) -> Tensor:
+        if bool(self.network_.log_z.isnan().any()):
+            exact = min(self.network_.top.weight.shape) <= SMALL and not self.network_.top.gaussian
+            self.log_partition("exact" if exact else "ais", steps=QUICK)
+        return self.network_.bound(v, draws=int(self.draws)) - self.network_.log_z[0]
+
+    def _strangeness(self, v: Tensor) -> Tensor:
+        return self.network_.strangeness(v)
+
+    def log_partition(
+        self, method: str = "ais", *, chains: int = 100, steps: int = 14_500, seed: int = 0
+    ) -> tuple[float, float]:
+        """log Z of the top machine and its standard error, nats; `score_samples` uses them from now
+        on. `method`: "ais", by `chains` chains of `steps` steps from the base rates of the training
+        data, or "exact" (a layer of at most 25 units). Raises InputError."""
+        check_is_fitted(self, "network_")
+        network = self.network_
+        if method not in ("ais", "exact"):
+            raise InputError(f'method must be "ais" or "exact"; got {method!r}.')
+        if method == "exact":
+            found = exact_log_partition(network.top)
+        else:
+            found = ais_log_partition(
+                network.top, network.base(), chains=chains, steps=steps, seed=seed
+            )
+        network.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
+        return found.log_z, found.stderr
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def recipe(self, items: int) -> Recipe:
+        """How one layer of `items` would be trained: the settings, "auto" filled in."""
+        batch = self.batch_size
+        batch_size = min(100, max(10, items // 20)) if batch == "auto" else int(batch)
+        steps = math.ceil(items / batch_size)
+        passes = min(200, max(10, round(STEPS / steps)))
+        return Recipe(
+            epochs=passes
+            if self.epochs == "auto"
+            else float(np.mean(np.asarray(self.epochs, float))),
+            batch_size=batch_size,
+            lr=self.lr,
+            schedule="cosine",
+            average=self.average,
+            seed=self._seed(),
+        )
+
+    def _finetune_epochs(self, recipe: Recipe) -> float:
+        passes = self.finetune_epochs
+        return 2 * recipe.epochs if passes == "auto" else float(passes)
+
+    def _widths(self) -> tuple[int, ...]:
+        if self.hidden is not None:
+            widths = tuple(int(units) for units in self.hidden)
+            if not widths or min(widths) < 1:
+                raise InputError(f"hidden must be positive layer widths; got {self.hidden!r}.")
+            return widths
+        if self.size not in SIZES:
+            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
+        return SIZES[self.size]
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        depth = len(self._widths())
+        given = self.epochs if isinstance(self.epochs, tuple | list) else [self.epochs] * depth
+        fits = len(given) == depth and all(e == "auto" or _within(e, 1e-9, math.inf) for e in given)
+        self._require("epochs", fits, 'above 0, a tuple of as many as layers, or "auto"')
+        passes = self.finetune_epochs
+        good = passes == "auto" or _within(passes, 0, math.inf)
+        self._require("finetune_epochs", good, 'at least 0 or "auto"')
+        whole = _whole(self.batch_size) or self.batch_size == "auto"
+        self._require("batch_size", whole, 'at least 1 or "auto"')
+        for name in ("lr", "finetune_lr"):
+            self._require(name, _within(getattr(self, name), 1e-12, math.inf), "above 0, say 0.02")
+        for name in ("k", "sample_sweeps", "draws"):
+            self._require(name, _whole(getattr(self, name)), "a whole number, at least 1")
+        sweeps = self.sweeps
+        good = isinstance(sweeps, tuple | list) and len(sweeps) > 0 and all(map(_whole, sweeps))
+        self._require("sweeps", good, "whole numbers, such as (3, 6, 10)")
+        for name in ("momentum", "weight_decay", "average"):
+            self._require(name, _within(getattr(self, name), 0, 1), "in [0, 1)")
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    return bool(isinstance(value, int | float | np.number) and low <= value < high)
+
+
+def _whole(value: Any) -> bool:
+    return bool(isinstance(value, int | np.integer) and value >= 1)
+
+
+def _draw_upwards(network: DBNNetwork, layers: list[DirectedLayer], batch: Tensor) -> Tensor:
+    """Raw items -> states below the machine that learns: (B, ...) -> (B, D). Bernoulli visible
+    values are drawn too: what the likelihood is measured on."""
+    v = network.draw_visible(batch)
+    for layer in layers:
+        v = sample_bernoulli(layer.up_mean(v))
+    return v
