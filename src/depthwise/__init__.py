@@ -41,6 +41,8 @@ _HOME = {
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
     "DNN": "depthwise.families.dnn:DNN",
+    "DSN": "depthwise.families.dsn:DSN",
+    "DSNRegressor": "depthwise.families.dsn:DSNRegressor",
     "DataError": "depthwise.errors:DataError",
     "Dataset": "depthwise.data.dataset:Dataset",
     "DepthwiseError": "depthwise.errors:DepthwiseError",
@@ -53,6 +55,7 @@ _HOME = {
     "Metric": "depthwise.measuring.metric:Metric",
     "ModelFileError": "depthwise.errors:ModelFileError",
     "NothingFitsError": "depthwise.errors:NothingFitsError",
+    "RBM": "depthwise.families.rbm:RBM",
     "Scorecard": "depthwise.measuring.scorecard:Scorecard",
     "choose": "depthwise.choosing.choose:choose",
     "find_device": "depthwise.measuring.devices:find",
@@ -92,6 +95,9 @@ if TYPE_CHECKING:
     from depthwise.errors import NothingFitsError as NothingFitsError
     from depthwise.families.cnn import CNN as CNN
     from depthwise.families.dnn import DNN as DNN
+    from depthwise.families.dsn import DSN as DSN
+    from depthwise.families.dsn import DSNRegressor as DSNRegressor
+    from depthwise.families.rbm import RBM as RBM
     from depthwise.families.shallow import GradientBoosting as GradientBoosting
     from depthwise.families.shallow import LogisticRegression as LogisticRegression
     from depthwise.measuring.devices import Device as Device

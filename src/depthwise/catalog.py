@@ -5,26 +5,29 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from depthwise.base import Estimator
 from depthwise.errors import InputError
-from depthwise.estimator import Classifier
 from depthwise.families.cnn import CNN
 from depthwise.families.dnn import DNN
+from depthwise.families.dsn import DSN, DSNRegressor
 from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.modelfile import read_model
 
 __all__ = ["FAMILIES", "find_family", "load_model"]
 
-FAMILIES: dict[str, type[Classifier]] = {
+FAMILIES: dict[str, type[Estimator]] = {
     "logistic": LogisticRegression,
     "boosting": GradientBoosting,
     "dnn": DNN,
     "cnn": CNN,
+    "dsn": DSN,
     "rbm": RBM,
+    "dsn_regressor": DSNRegressor,
 }
 
 
-def find_family(name: str) -> type[Classifier]:
+def find_family(name: str) -> type[Estimator]:
     """The class of a family; raises InputError with the nearest name for a misspelt one."""
     if name in FAMILIES:
         return FAMILIES[name]
@@ -33,10 +36,10 @@ def find_family(name: str) -> type[Classifier]:
     raise InputError(f"there is no family {name!r}; there are {', '.join(FAMILIES)}.{hint}")
 
 
-def load_model(folder: str | Path) -> Classifier:
+def load_model(folder: str | Path) -> Estimator:
     """The model saved in `folder` (by `save`, `depthwise fit` or `choose`); runs no code from it.
 
     Raises ModelFileError for a folder that is missing, damaged, or from a newer version.
     """
-    model: Classifier = read_model(folder, FAMILIES)
+    model: Estimator = read_model(folder, FAMILIES)
     return model

@@ -146,6 +146,7 @@ class Classifier(ClassifierMixin, Supervised):
 class Regressor(RegressorMixin, Supervised):
     """A model of numbers: y (N,) or (N, T). The network learns them standardised."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
     target_checks: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
     n_targets_: int
     flat_: bool  # y was (N,)
