@@ -16,7 +16,8 @@ import pytest
 
 import depthwise
 from depthwise import Budget, Choice, choose
-from depthwise.choosing import halving
+from depthwise.choosing import choose as choosing
+from depthwise.choosing import trials
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 
@@ -95,7 +96,7 @@ def test_mistakes_are_mistakes(chosen: Choice, digits_data: Any) -> None:
 def test_repeating_a_finished_choice_only_reads_it(
     chosen: Choice, digits_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(halving.Halving, "halve", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(choosing, "halve", lambda *a: pytest.fail("trained again"))
     again = choose(digits_data, budget=BUDGET, families=FAMILIES, seed=3, out=chosen.out)
     assert again.record == chosen.record
 
@@ -167,7 +168,7 @@ def test_a_described_device_is_predicted_and_said_so(digits_data: Any) -> None:
 def test_an_interrupt_ends_with_the_best_so_far_and_can_go_on(
     tmp_path: Path, digits_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = halving.Halving._fit
+    real = trials.Trials._fit
     calls: list[str] = []
 
     def interrupted(self: Any, model: Any, name: str, folder: Path, limit: float) -> Any:
@@ -178,7 +179,7 @@ def test_an_interrupt_ends_with_the_best_so_far_and_can_go_on(
 
     families = ["logistic", "dnn"]
     options: dict[str, Any] = {"budget": BUDGET, "families": families, "out": tmp_path / "o"}
-    monkeypatch.setattr(halving.Halving, "_fit", interrupted)
+    monkeypatch.setattr(trials.Trials, "_fit", interrupted)
     first = choose(digits_data, **options)
     assert first.winner is not None
     assert not first.record["complete"]

@@ -17,24 +17,19 @@ from depthwise.catalog import FAMILIES
 from depthwise.choosing import choose as choosing
 from depthwise.choosing.budget import Budget, misses
 from depthwise.choosing.feasibility import Feasible, advice
-from depthwise.choosing.halving import (
-    Trained,
-    _epoch_seconds,
-    _round_seconds,
-    fill,
-    rung_sizes,
-    scored,
-)
+from depthwise.choosing.halving import _epoch_seconds, fill, rung_sizes
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
+from depthwise.choosing.once import _round_seconds
 from depthwise.choosing.pareto import pareto_front
+from depthwise.choosing.trials import Trained
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.families.dnn import DNN
 from depthwise.families.shallow import GradientBoosting
 from depthwise.measuring.devices import find
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.scorecard import Scorecard
+from depthwise.measuring.scorecard import Scorecard, quality
 from depthwise.updates import GradientUpdate
 
 
@@ -198,7 +193,7 @@ class SaysTen:
 
 def test_the_confusion_is_in_the_order_of_the_datas_classes() -> None:
     data = sorted_rows(4, ["2", "9", "10"])
-    details = scored(SaysTen(), data, "test").details  # type: ignore[arg-type]
+    details = quality(SaysTen(), data, "test").details
     assert details["confusion"] == [[0, 0, 4], [0, 0, 4], [0, 0, 4]]
     assert list(details["per_class"].items()) == [("2", 0.0), ("9", 0.0), ("10", 1.0)]
 
@@ -222,7 +217,7 @@ def test_an_interrupt_while_a_pace_is_taken_is_not_swallowed(
 def test_a_device_described_anew_under_the_same_name_is_another_request() -> None:
     data, board = sorted_rows(4, ["a", "b"]), find("raspberry-pi-5")
     ask = [
-        choosing._request(data, device, Budget(), ["cnn"], 0)
+        choosing._request(data, device, Budget(), ["cnn"], 0, "classification")
         for device in (board, board, replace(board, memory_mb=board.memory_mb / 2))
     ]
     assert ask[0] == ask[1] != ask[2]
@@ -236,6 +231,7 @@ def test_what_an_interruption_left_is_measured_anew_once_it_is_trained_on(
     monkeypatch.setattr(Trained, "model", lambda self: DNN().fit(data))
     data = sorted_rows(4, ["a", "b"])
     run: Any = SimpleNamespace(data=data, device=None, tell=lambda line: None)
+    run.trials = SimpleNamespace(trained=["one"])
     run.journal = Journal(tmp_path, {})
     part = Trained(ladder({"dnn": DNN}, (3,), 0)[0], tmp_path, card().latency, 0.5, rungs=1)
     seen = [choosing._Run._final_card(run, replace(part, epochs=e)) for e in (0.5, 2.0, 2.0)]

@@ -1,11 +1,14 @@
 """choose: give it data and a device, get the network to ship and the evidence.
 
+The task says what is best: accuracy (classification), or, without labels, the log-likelihood of
+items not seen (generate), or how well spoilt items are told from sound ones (anomaly).
+
     1  every family at every size is built with random weights and its cost on the device taken:
        latency, memory, energy and size do not depend on what a network has learnt
     2  what breaks a limit is dropped, with the reason, before a single training step
     3  the rest train under successive halving within the minutes given
-    4  the most accurate on validation wins, of equals the one with the lower latency
-    5  its accuracy is taken once on the test part, which no choice has seen
+    4  the best on validation wins, of equals the one with the lower latency
+    5  its score is taken once on the test part, which no choice has seen
 
 `out/` then holds `best/` (the winner, `depthwise.load` opens it), `choice.json` (all of it) and
 `report.html`; while it runs also `work/`, from which the same command goes on after a kill.
@@ -28,22 +31,26 @@ from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.evidence import candidate_records, dataset_record, mistakes
 from depthwise.choosing.feasibility import Feasible, advice, feasible
-from depthwise.choosing.halving import Halving, Interrupted, Trained, scored
+from depthwise.choosing.halving import halve
 from depthwise.choosing.journal import Journal
-from depthwise.choosing.ladder import ladder
+from depthwise.choosing.ladder import able, ladder
+from depthwise.choosing.trials import Interrupted, Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.scorecard import Scorecard, costs
+from depthwise.measuring.quality import TASKS, likely_task
+from depthwise.measuring.scorecard import Scorecard, costs, quality
 from depthwise.modelfile import versions
+from depthwise.ship.drawing import pictures
 from depthwise.ship.report import write_report
 
 __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
+MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Choice:
 
     @property
     def scorecard(self) -> Scorecard | None:
-        """The winner's six metrics, accuracy from the test part."""
+        """The winner's six metrics, accuracy (of its task) from the test part."""
         for candidate in self.record["candidates"]:
             if candidate["status"] == "winner":
                 card = Scorecard.from_dict(candidate["scorecard"])
@@ -73,6 +80,7 @@ class Choice:
 def choose(
     data: Any,
     *,
+    task: str | None = None,
     device: str | Path | Device = "this",
     budget: Budget | None = None,
     families: Sequence[str] | None = None,
@@ -81,10 +89,12 @@ def choose(
     watch: Tell | None = None,
     command: str = "",
 ) -> Choice:
-    """The most accurate network for `data` that keeps every limit of `budget` on `device`.
+    """The best network for `data` that keeps every limit of `budget` on `device`.
 
-    `data`: a Dataset, or anything `load_data` takes. `device`: "this", a name of the catalogue, or
-    a TOML file. `families`: names to try, all by default. `out`: a folder for the results; the same
+    `data`: a Dataset, or anything `load_data` takes. `task`: "classification", "generate",
+    "anomaly", or None for classification where there are labels and anomaly where there are none.
+    `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
+    all that can do the task. `out`: a folder for the results; the same
     call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
 
     Raises InputError for wrong arguments or data, NothingFitsError (after writing the evidence)
@@ -94,25 +104,48 @@ def choose(
     makers = {name: find_family(name) for name in (families or FAMILIES)}
     target = find(device)
     budget.check_device(target)
-    dataset = data if isinstance(data, Dataset) else load(data, seed=seed)
-    request = _request(dataset, target, budget, list(makers), seed)
+    dataset, task = _understood(data, task, seed, tell)
+    makers = able(makers, task, asked_for=bool(families))
+    request = _request(dataset, target, budget, list(makers), seed, task)
+
+    def run(folder: Path) -> Choice:
+        about = (dataset, task, target, budget, makers, seed)
+        return _Run(*about, folder, request, tell, command).choose()
+
     if out is None:
-        with tempfile.TemporaryDirectory() as folder:
-            run = _Run(dataset, target, budget, makers, seed, Path(folder), request, tell, command)
-            choice = run.choose()
+        with tempfile.TemporaryDirectory() as scratch:
+            choice = run(Path(scratch))
             return Choice(choice.record, choice.winner, None)
-    done = _finished(Path(out), request)
-    if done is not None:
-        return done
-    return _Run(dataset, target, budget, makers, seed, Path(out), request, tell, command).choose()
+    return _finished(Path(out), request) or run(Path(out))
+
+
+def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
+    """The data as the task needs it, and the task where nobody said which; both are told."""
+    if asked is not None and asked not in TASKS:
+        raise InputError(f"task must be one of {', '.join(TASKS)}; got {asked!r}.")
+    wanted = None if asked is None else asked == "classification"
+    data = given if isinstance(given, Dataset) else load(given, seed=seed, labelled=wanted)
+    task = asked or likely_task(data)
+    if asked is None and task == "anomaly":
+        tell(f"{data.name} has no labels: looking for what tells strange items best (task anomaly)")
+    if task == "classification" and not data.classes:
+        raise InputError(
+            f"{data.name} has no labels to tell apart. Give task='anomaly' or 'generate' "
+            "(--task anomaly)."
+        )
+    if task != "classification" and data.classes:
+        tell(f"{data.name}: its labels are not used (task {task})")
+        data = data.without_labels()
+    return data, task
 
 
 def _request(
-    data: Dataset, device: Device, budget: Budget, families: list[str], seed: int
+    data: Dataset, device: Device, budget: Budget, families: list[str], seed: int, task: str
 ) -> dict[str, Any]:
     """What makes two choices the same choice."""
     return {
         "data": data.fingerprint,
+        "task": task,
         # another description under the same name is another device
         "device": device.name if device.is_here else json.loads(json.dumps(device.to_dict())),
         "budget": asdict(budget),
@@ -140,6 +173,7 @@ class _Run:
     def __init__(
         self,
         data: Dataset,
+        task: str,
         device: Device,
         budget: Budget,
         families: dict[str, type[Classifier]],
@@ -149,13 +183,14 @@ class _Run:
         tell: Tell,
         command: str,
     ):
-        self.data, self.device, self.budget, self.seed = data, device, budget, seed
+        self.data, self.task, self.device = data, task, device
+        self.budget, self.seed = budget, seed
         self.out, self.request, self.tell, self.command = out, request, tell, command
         self.begun = time.monotonic()
         self.candidates = ladder(families, data.input_shape, seed)
         _refuse_strangers(out)
         self.journal = Journal(out / "work", request)
-        self.halving = Halving(data, self.journal, out / "work", tell)
+        self.trials = Trials(data, task, self.journal, out / "work", tell)
         self.interrupted = False
 
     def choose(self) -> Choice:
@@ -165,28 +200,30 @@ class _Run:
         if not found.kept:
             return self._nothing_fits(found)
         try:
-            self.halving.halve(found.kept, self.budget.train_minutes * 60)
+            halve(self.trials, found.kept, self.budget.train_minutes * 60)
         except (Interrupted, KeyboardInterrupt):
             self.interrupted = True
             self.tell("interrupted: finishing with the best so far; repeat the command to go on")
-        if not self.halving.trained:
+        if not self.trials.trained:
             if self.interrupted:
                 raise KeyboardInterrupt
             self._write(self._record(found, {}, None))
-            raise NothingFitsError(_all_failed(self.halving.failed))
+            raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
 
     def _conclude(self, found: Feasible) -> Choice:
-        trained = self.halving.trained
+        trained = self.trials.trained
         cards = {name: self._final_card(entry) for name, entry in trained.items()}
         best = min(trained.values(), key=lambda t: (-t.score, _latency(cards[t.candidate.name])))
         winner = best.model().set_params(**({"warm_start": False} if best.rungs > 1 else {}))
-        test = scored(winner, self.data, "test")
+        test = quality(winner, self.data, "test", self.task)
         name = best.candidate.name
         self.tell(f"{name} wins; on the test part: {test}")
         record = self._record(found, cards, name)
         record["test"] = test.to_dict()
-        record["mistakes"] = mistakes(winner, self.data)
+        if self.task == "classification":
+            record["mistakes"] = mistakes(winner, self.data)
+        record["pictures"] = pictures(winner, self.data.test.X)
         winner.save(self.out / "best")
         self._write(record)
         return Choice(record, winner, self.out)
@@ -199,7 +236,15 @@ class _Run:
             self.tell(f"{entry.candidate.name}: measuring the trained network")
             shape, dtype = model.input_shape_, model.input_dtype_
             samples = self.data.inputs[self.data.indices["validation"][:64]]
-            card = costs(model.network_, shape, dtype, self.device, seconds=0.5, samples=samples)
+            card = costs(
+                model.network_,
+                shape,
+                dtype,
+                self.device,
+                seconds=min(0.5, MEASURED_AGAIN / len(self.trials.trained)),
+                samples=samples,
+                logits=bool(model.n_outputs),
+            )
             return card.to_dict()
 
         # with its epochs: what an interruption left is measured anew once it is trained on
@@ -220,11 +265,12 @@ class _Run:
     def _record(
         self, found: Feasible, cards: dict[str, Scorecard], winner: str | None
     ) -> dict[str, Any]:
-        halving = self.halving
+        trials = self.trials
         return {
             "format": 1,
             "depthwise": versions()["depthwise"],
             "complete": not self.interrupted,
+            "task": self.task,
             "request": self.request,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": self.command,
@@ -235,12 +281,13 @@ class _Run:
             "device": self.device.to_dict(),
             "budget": asdict(self.budget),
             "candidates": candidate_records(
-                self.candidates, found, halving.trained, halving.failed, cards, winner
+                self.candidates, found, trials.trained, trials.failed, cards, winner
             ),
             "winner": winner,
             "nearest_miss": None,
             "test": None,
             "mistakes": [],
+            "pictures": None,
         }
 
     def _write(self, record: dict[str, Any]) -> None:

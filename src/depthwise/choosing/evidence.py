@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from depthwise.choosing.feasibility import Feasible
-from depthwise.choosing.halving import Trained, named
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.pareto import pareto_front
+from depthwise.choosing.trials import Trained, named
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.scorecard import Scorecard
@@ -25,7 +25,7 @@ def dataset_record(data: Dataset) -> dict[str, Any]:
         "name": data.name,
         "kind": data.kind,
         "input_shape": list(data.input_shape),
-        "classes": data.classes,
+        "classes": data.classes,  # none where the items have no labels
         "counts": {part: len(data.indices[part]) for part in PARTS},
         "fingerprint": data.fingerprint,
         "split_origin": data.split_origin,
@@ -41,7 +41,7 @@ def candidate_records(
     cards: dict[str, Scorecard],
     winner: str | None,
 ) -> list[dict[str, Any]]:
-    """One dict a candidate, the winner first, then by validation accuracy, then the rest."""
+    """One dict a candidate, the winner first, then by score on validation, then the rest."""
     order = sorted(trained.values(), key=lambda t: (t.candidate.name != winner, -t.score))
     front = pareto_front([_point(t, cards[t.candidate.name]) for t in order])
     records = []
@@ -92,17 +92,29 @@ def _record(
 
 
 def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[str, str]:
-    score = f"{entry.score:.2%} on validation"
+    score = f"{_told(entry.score, entry.accuracy.unit)} on validation"
     if is_winner:
         return "winner", f"{score}, the best that keeps every limit"
-    behind = f"{(order[0].score - entry.score) * 100:.2f} points behind {order[0].candidate.name}"
+    behind = _behind(order[0].score - entry.score, entry.accuracy.unit)
+    behind = f"{behind} behind {order[0].candidate.name}"
     if entry.complete:
         return "trained", f"{score}, {behind}"
     return "stopped", f"{score}, {behind}: stopped after {entry.epochs:.3g} epochs"
 
 
+def _told(score: float, unit: str) -> str:
+    """98.21%, -86.30 nats, 0.9312 AUROC"""
+    if unit == "fraction":
+        return f"{score:.2%}"
+    return f"{score:.2f} {unit}" if unit == "nats" else f"{score:.4f} {unit}"
+
+
+def _behind(difference: float, unit: str) -> str:
+    return f"{difference * 100:.2f} points" if unit == "fraction" else _told(difference, unit)
+
+
 def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:
-    """Error, latency, bytes: less is better in each."""
+    """Score (its negative), latency, bytes: less is better in each."""
     assert card.latency and card.hardware_cost
     return -entry.score, card.latency.value, card.hardware_cost.details["weight_bytes"]
 

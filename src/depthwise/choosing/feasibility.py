@@ -12,13 +12,15 @@ from depthwise.choosing.budget import Budget, Miss, misses
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
+from depthwise.errors import InputError
 from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import readable
 from depthwise.measuring.scorecard import Scorecard, costs
 
 __all__ = ["Feasible", "advice", "feasible"]
 
-SECONDS = 0.5  # of measuring, a candidate
+SECONDS = 0.5  # of measuring, a candidate,
+ALTOGETHER = 6.0  # and all of them
 
 
 @dataclass
@@ -53,12 +55,13 @@ def feasible(
 ) -> Feasible:
     """Build each candidate with random weights, take its costs, keep what keeps the limits."""
     found = Feasible()
+    seconds = min(SECONDS, ALTOGETHER / len(candidates))
     for candidate in candidates:
-        weights = candidate.parameters(data.input_shape, data.n_classes)
-        if weights > TOO_LARGE:
-            found.drop(candidate.name, f"{weights:,} weights: too many to build for a first choice")
+        if reason := _unbuildable(candidate, data):
+            found.drop(candidate.name, reason)
+            tell(f"{candidate.name}: dropped: {reason}")
             continue
-        measure = partial(_costs, candidate, data, device)
+        measure = partial(_costs, candidate, data, device, seconds)
         card = Scorecard.from_dict(journal.recall(f"costs/{candidate.name}", measure))
         found.cards[candidate.name] = card
         _sort_in(found, candidate, card, device, budget)
@@ -66,10 +69,19 @@ def feasible(
     return found
 
 
-def _costs(candidate: Candidate, data: Dataset, device: Device) -> dict[str, Any]:
+def _unbuildable(candidate: Candidate, data: Dataset) -> str:
+    """Why it is not built for such items; "" if it is."""
+    try:
+        weights = candidate.parameters(data.input_shape, data.n_classes)
+    except InputError as error:
+        return str(error)
+    return f"{weights:,} weights: too many to build for a first choice" * (weights > TOO_LARGE)
+
+
+def _costs(candidate: Candidate, data: Dataset, device: Device, seconds: float) -> dict[str, Any]:
     network = candidate.network(data.input_shape, data.n_classes)
     dtype = "uint8" if data.kind == "images" else "float32"
-    options: dict[str, Any] = {"seconds": SECONDS, "flexibility": False}
+    options: dict[str, Any] = {"seconds": seconds, "flexibility": False}
     return costs(
         network, data.input_shape, dtype, device, samples=data.inputs[:64], **options
     ).to_dict()

@@ -1,7 +1,8 @@
-"""The candidates: every family at each rung of its ladder."""
+"""The candidates: every family that can do the task, at each rung of its ladder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.layers import parameter_count
 
-__all__ = ["TOO_LARGE", "Candidate", "ladder"]
+__all__ = ["TOO_LARGE", "Candidate", "able", "ladder"]
 
 TOO_LARGE = 30_000_000  # weights: on a first dense layer over big images, not worth building
 
@@ -44,6 +45,24 @@ class Candidate:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return self.model().build(input_shape, n_classes).eval()
+
+
+def able(
+    families: Mapping[str, type[Classifier]], task: str, asked_for: bool
+) -> dict[str, type[Classifier]]:
+    """Those of the families that can do `task`. Raises InputError where one that was asked for by
+    name cannot."""
+    fit = {name: make for name, make in families.items() if task in make.tasks}
+    unfit = [name for name in families if name not in fit]
+    if unfit and asked_for:
+        tasks = ", ".join(families[unfit[0]].tasks)
+        raise InputError(
+            f"{unfit[0]} cannot do the task {task} (it can do {tasks}). Leave it out of families, "
+            f"or leave families out to try all that can."
+        )
+    if not fit:
+        raise InputError(f"no family can do the task {task}.")
+    return fit
 
 
 def ladder(

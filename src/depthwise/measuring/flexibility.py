@@ -2,10 +2,11 @@
 
     runtime  eager | torch.export      precision  fp32 | bf16      batch  1 | 64
 
-Each cell runs the same samples and its class probabilities (softmax of the logits) are compared
-with those of eager fp32 one sample at a time. A cell passes when the largest difference is at
-most 1e-4 in fp32. In bf16, whose 8 bits of mantissa round every layer, it passes at 2e-2, or when
-95 % of the samples are given the same class with probabilities within 5e-2.
+Each cell runs the same samples and its answers are compared with those of eager fp32 one sample at
+a time: class probabilities (softmax of the logits), or, of a network that answers with numbers such
+as a reconstruction, these in units of their standard deviation. A cell passes when the largest
+difference is at most 1e-4 in fp32. In bf16, whose 8 bits of mantissa round every layer, it passes
+at 2e-2, or when 95 % of the samples keep their largest answer (the same class) and are within 5e-2.
 
 torch.export is done once a precision, with a dynamic batch, so that batch 1 and 64 run the same
 program; a network whose export fixes the batch fails there, as it would when shipped. Cells run
@@ -34,7 +35,7 @@ Program = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Cell:
-    """One way to run the network; max_difference: of probabilities, None where it did not run."""
+    """One way to run the network; max_difference: of its answers, None where it did not run."""
 
     runtime: str
     precision: str
@@ -44,15 +45,15 @@ class Cell:
     max_difference: float | None
 
 
-def flexibility(network: nn.Module, samples: Tensor) -> Metric:
+def flexibility(network: nn.Module, samples: Tensor, logits: bool = True) -> Metric:
     """The share of cells that pass; details: cells. samples: (64, ...) as the network takes them,
-    real ones if there are any; fewer are repeated."""
+    real ones if there are any; fewer are repeated. logits: whether the answers are of classes."""
     batch = samples.repeat(-(-64 // len(samples)), *[1] * (samples.dim() - 1))[:64]
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad(), using_threads(1):  # more may wait for each other
-            cells = _matrix(network, batch)
+            cells = _matrix(network, batch, _probabilities if logits else _scaled(network, batch))
     finally:
         network.train(was_training)
     share = sum(cell.ok for cell in cells) / len(cells)
@@ -67,13 +68,15 @@ def flexibility(network: nn.Module, samples: Tensor) -> Metric:
     )
 
 
-def _matrix(network: nn.Module, batch: Tensor) -> list[Cell]:
-    expected = torch.cat([_probabilities(network(one)) for one in batch.split(1)])  # (64, K)
+def _matrix(network: nn.Module, batch: Tensor, answers: Program) -> list[Cell]:
+    expected = torch.cat([answers(network(one)) for one in batch.split(1)])  # (64, K)
     cells = []
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
             program = _prepared(runtime, precision, network, batch)
-            cells += [_cell(runtime, precision, n, program, batch, expected) for n in BATCHES]
+            cells += [
+                _cell(runtime, precision, n, program, batch, expected, answers) for n in BATCHES
+            ]
     return cells
 
 
@@ -129,6 +132,7 @@ def _cell(
     program: Program | str,
     samples: Tensor,
     expected: Tensor,
+    answers: Program,
 ) -> Cell:
     def cell(ok: bool, reason: str, difference: float | None = None) -> Cell:
         return Cell(runtime, precision, batch, ok, reason, difference)
@@ -136,7 +140,7 @@ def _cell(
     if isinstance(program, str):
         return cell(False, program)
     try:
-        got = _run(program, samples, batch)
+        got = _run(program, samples, batch, answers)
     except Exception as error:
         return cell(False, f"run failed: {_one_line(error)}")
     if got.shape != expected[: len(got)].shape or not bool(got.isfinite().all()):
@@ -146,7 +150,7 @@ def _cell(
 
 
 def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str, float]:
-    """Whether probabilities (N, K) agree within the precision's tolerance, why, and how far."""
+    """Whether answers (N, K) agree within the precision's tolerance, why, and how far."""
     apart = (got - expected).abs().amax(1)  # (N,)
     same = got.argmax(1) == expected.argmax(1)
     difference = float(apart.max())
@@ -160,14 +164,20 @@ def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str,
     return ok, f"{verdict}: by at most {difference:.1e}, {share:.0%} same class", difference
 
 
-def _run(program: Program, samples: Tensor, batch: int) -> Tensor:
-    """Probabilities (N, K) of the first samples, `batch` at a time."""
+def _run(program: Program, samples: Tensor, batch: int, answers: Program) -> Tensor:
+    """Answers (N, K) to the first samples, `batch` at a time."""
     parts = samples.split(batch)[:SINGLES]
-    return torch.cat([_probabilities(program(part)) for part in parts])
+    return torch.cat([answers(program(part)) for part in parts])
 
 
 def _probabilities(logits: Tensor) -> Tensor:
     return logits.float().softmax(1)
+
+
+def _scaled(network: nn.Module, batch: Tensor) -> Program:
+    """Numbers (N, D) in units of the standard deviation of all that are expected."""
+    spread = network(batch).float().std().clamp(min=1e-12)
+    return lambda numbers: torch.flatten(numbers, 1).float() / spread
 
 
 def _one_line(error: BaseException) -> str:

@@ -116,6 +116,7 @@ def measure(
         seconds=seconds,
         flexibility=flexibility,
         samples=None if X is None else X[:64],
+        logits=getattr(model, "classes_", None) is not None,
     )
     if X is not None:
         labelled = y is not None and getattr(model, "classes_", None) is not None
@@ -133,9 +134,11 @@ def costs(
     seconds: float = 1.0,
     flexibility: bool = True,
     samples: NDArray[Any] | None = None,
+    logits: bool = True,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
-    or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made."""
+    or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made;
+    logits: whether the network answers with classes, or with numbers such as a reconstruction."""
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
     network = _placed(network, "cpu")
@@ -145,7 +148,7 @@ def costs(
     else:
         card = _predicted(counts, target)
     if flexibility:
-        card.flexibility = support(network, items)
+        card.flexibility = support(network, items, logits)
     return card
 
 

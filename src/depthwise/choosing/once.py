@@ -1,0 +1,143 @@
+"""Families that are trained once, in one piece, and not rung by rung: trees, stacks of Boltzmann
+machines, autoencoders, closed forms. They shorten their own schedule to the time they are given.
+
+    the families take turns, the cheapest first, each with its candidates' share of what is left
+    within a family the smallest size goes first and may use all of the family's time
+    a larger one has what is left, if that is a tenth of what it needs by the smaller one's pace
+
+so that a family that has little time is seen at one size that has learnt, rather than at three that
+have not; what a family leaves over, the others have. Shares follow from what was written down, so
+that a choice begun again gives everybody the same.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+from sklearn.base import clone
+
+from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.trials import Trained, Trials, named
+from depthwise.data.dataset import Dataset
+from depthwise.estimator import Classifier
+
+__all__ = ["train_once"]
+
+LEAST_PASS = 0.1  # of a pass over the data: below, nothing is learnt
+LEAST_SHARE = 0.1  # of the time that a larger size would need
+WHOLE = 0.8  # a fit that took less of its limit was not shortened (stages plan 0.85 of it)
+FEWEST_ROUNDS = 3
+
+
+def train_once(trials: Trials, candidates: list[Candidate], seconds: float, others: int) -> float:
+    """Train `candidates` beside which `others` want their share of the `seconds` too; returns the
+    seconds that it took."""
+    weights = {c.name: _weights(trials.data, c) for c in candidates}
+    families: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: weights[c.name]):
+        families.setdefault(candidate.make.family, []).append(candidate)
+    left, waiting = seconds, len(candidates) + others
+    for sizes in families.values():
+        left -= _train_family(trials, sizes, left * len(sizes) / max(1, waiting), weights)
+        waiting -= len(sizes)
+    if not others:  # nobody else to leave it to
+        left = _second_round(trials, families, left, weights)
+    return seconds - left
+
+
+def _second_round(
+    trials: Trials, families: dict[str, list[Candidate]], left: float, weights: dict[str, int]
+) -> float:
+    """What the first round left over goes to the sizes it had no time for."""
+    for sizes in families.values():
+        tried = [c for c in sizes if c.name in trials.trained]
+        untried = [c for c in sizes if trials.failed.get(c.name, "").startswith("untried")]
+        for candidate in untried:
+            if tried and _is_enough(trials.trained[tried[-1].name], candidate, left, weights):
+                del trials.failed[candidate.name]
+                left -= _train(trials, candidate, left)
+    return left
+
+
+def _train_family(
+    trials: Trials, sizes: list[Candidate], seconds: float, weights: dict[str, int]
+) -> float:
+    """All sizes of a family, smallest first; the seconds it took."""
+    left, smaller = seconds, None
+    for candidate in sizes:
+        if smaller is not None and not _is_enough(smaller, candidate, left, weights):
+            trials.leave_out(
+                candidate,
+                f"untried: {smaller.candidate.name} took {smaller.seconds:.1f} of the "
+                f"{seconds:.1f} s that {candidate.make.family} had; the rest is too little for it",
+            )
+            continue
+        left -= _train(trials, candidate, left)
+        smaller = trials.trained.get(candidate.name, smaller)
+    return seconds - left
+
+
+def _is_enough(
+    smaller: Trained, candidate: Candidate, left: float, weights: dict[str, int]
+) -> bool:
+    ratio = weights[candidate.name] / max(1, weights[smaller.candidate.name])
+    return left >= LEAST_SHARE * ratio * smaller.seconds
+
+
+def _train(trials: Trials, candidate: Candidate, limit: float) -> float:
+    """As far as `limit` seconds go; the seconds it took."""
+    model = candidate.model()
+    check = _too_few_rounds if candidate.make.family == "boosting" else _too_short
+    if reason := check(trials, candidate, model, limit):
+        trials.leave_out(candidate, reason)
+    if candidate.name in trials.failed:
+        return 0.0
+    done = trials.train(candidate, 0, model, limit)
+    if done is None:
+        return 0.0
+    done.complete = check is _too_few_rounds or done.seconds < WHOLE * limit
+    return done.seconds
+
+
+def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
+    """Why `limit` seconds are no use; "" if they are."""
+    pace = trials.pace(candidate, partial(trials.least_pass_seconds, candidate))
+    if pace is None or limit >= LEAST_PASS * pace:
+        return ""
+    return (
+        f"untried: a pass over the data takes at least {pace:.1f} s here, and its share of the "
+        f"training time is {limit:.1f} s"
+    )
+
+
+def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
+    """Sets the rounds that `limit` seconds suffice for; why they are no use, "" if they are."""
+    pace = trials.pace(candidate, partial(_round_seconds, model, trials.data))
+    if pace is None:
+        return ""
+    rounds = min(model.sizes[candidate.size or ""], int(limit / pace))
+    if rounds < FEWEST_ROUNDS:
+        return (
+            f"untried: a round of trees takes {pace:.1f} s here, and its share of the training "
+            f"time is {limit:.0f} s"
+        )
+    model.set_params(max_iter=rounds)
+    return ""
+
+
+def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float:
+    """Seconds a round of boosting, from one round on at most `most` numbers, scaled up."""
+    X, y = named(data, "train")
+    rows = min(len(X), max(1000, int(most / np.prod(X.shape[1:]))))
+    spread = np.linspace(0, len(X) - 1, rows).astype(np.int64)  # items lie class by class
+    _, firsts = np.unique(y, return_index=True)
+    chosen = np.union1d(spread, firsts)
+    started = time.monotonic()
+    clone(model).set_params(max_iter=1).fit(X[chosen], y[chosen])
+    return (time.monotonic() - started) * len(X) / len(chosen)
+
+
+def _weights(data: Dataset, candidate: Candidate) -> int:
+    return candidate.parameters(data.input_shape, data.n_classes)

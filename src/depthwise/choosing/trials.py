@@ -1,0 +1,213 @@
+"""Candidates that are tried: each trained, scored on the validation part, saved, and written down,
+so that what was done is not done again when the choice is begun again.
+
+A candidate that fails (its loss explodes, its memory does not suffice, its family refuses the data)
+is left out with the reason; it never ends the choice.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from depthwise.choosing.journal import Journal
+from depthwise.choosing.ladder import Candidate
+from depthwise.data.dataset import Dataset
+from depthwise.errors import DepthwiseError
+from depthwise.estimator import Classifier
+from depthwise.inputs import as_tensor
+from depthwise.measuring.metric import Metric
+from depthwise.measuring.scorecard import quality
+from depthwise.modelfile import read_model
+from depthwise.progress import line
+from depthwise.stages import stage_files
+from depthwise.training import Event
+
+__all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named"]
+
+FAILURES = (DepthwiseError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
+BATCH, REPEATS = 128, 3
+BACKWARD = 3  # a training step takes at least as long as this many passes forward
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the best so far is to be shown."""
+
+
+@dataclass
+class Trained:
+    """A candidate that was trained: where its newest model is, how it did, rung by rung;
+    `complete` once it had its full schedule or stopped improving."""
+
+    candidate: Candidate
+    folder: Path
+    accuracy: Metric
+    epochs: float = 0.0
+    seconds: float = 0.0
+    rungs: int = 0
+    complete: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        return self.accuracy.value
+
+    def model(self) -> Classifier:
+        model: Classifier = read_model(
+            self.folder, {self.candidate.make.family: self.candidate.make}
+        )
+        return model
+
+
+@dataclass
+class Trials:
+    """All candidates tried so far in one choice: the data, the task, the journal, the folder for
+    models, and who is told. `failed`: by name, "failed: " or "untried: " and the reason."""
+
+    data: Dataset
+    task: str
+    journal: Journal
+    folder: Path
+    tell: Callable[[str], None]
+    trained: dict[str, Trained] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, candidate: Candidate, reason: str) -> None:
+        self.failed[candidate.name] = reason
+        self.tell(f"{candidate.name}: {reason}")
+
+    def train(
+        self, candidate: Candidate, rung: int, model: Classifier, limit: float
+    ) -> Trained | None:
+        """Train `model` within `limit` seconds; what is known of the candidate then, or None if
+        it failed. Raises Interrupted after Ctrl-C, with what was trained until then noted."""
+        folder, step = self.folder / f"{candidate.name}-{rung}", f"train/{rung}/{candidate.name}"
+        result = self.journal.steps.get(step)
+        if result is None:
+            result = self._fit(model, candidate.name, folder, limit)
+            if not result.get("interrupted"):
+                self.journal.recall(step, lambda: result)
+        if "failed" in result:
+            self.failed[candidate.name] = result["failed"]
+            return None
+        self._add(candidate, rung, folder, result)
+        if result.get("interrupted"):
+            raise Interrupted
+        return self.trained.get(candidate.name)
+
+    def _fit(self, model: Classifier, name: str, folder: Path, limit: float) -> dict[str, Any]:
+        checkpoint = folder.with_suffix(".checkpoint")
+        try:
+            watch = _Reporter(name, self.tell)
+            model.fit(self.data, checkpoint=checkpoint, seconds_limit=limit, watch=watch)
+            if not model.history_["epochs"]:
+                raise Interrupted
+            score = quality(model, self.data, "validation", self.task)
+        except FAILURES as error:
+            self._forget(checkpoint)
+            return self._failure(name, error)
+        model.save(folder)
+        record = model.history_["epochs"][-1]
+        self.tell(f"{name}: {score.value:.4f} on validation, epoch {record['epoch']:.3g}")
+        interrupted = model.history_["stopped"] == "interrupted"
+        if not interrupted:
+            self._forget(checkpoint)
+        return {
+            "accuracy": score.to_dict(),
+            "history": model.history_["epochs"],
+            "epochs": record["epoch"],
+            "seconds": model.history_["seconds"],
+            "stopped": model.history_["stopped"],
+            "limit": limit,
+            **({"interrupted": True} if interrupted else {}),
+        }
+
+    def _failure(self, name: str, error: BaseException) -> dict[str, Any]:
+        kind = "" if isinstance(error, DepthwiseError) else f"{type(error).__name__}: "
+        detail = " ".join(str(error).split())[:300]
+        self.tell(f"{name}: failed: {kind}{detail}")
+        return {"failed": f"failed: {kind}{detail}"}
+
+    def _add(self, candidate: Candidate, rung: int, folder: Path, result: dict[str, Any]) -> None:
+        score = Metric.from_dict(result["accuracy"])
+        if strange := self._incomparable(score):
+            self.leave_out(candidate, f"failed: {strange}")
+            return
+        known = self.trained.setdefault(candidate.name, Trained(candidate, folder, score))
+        known.history += [
+            {**r, "epoch": r["epoch"] + known.epochs, "seconds": r["seconds"] + known.seconds}
+            for r in result["history"]
+        ]
+        known.folder, known.accuracy, known.rungs = folder, score, rung + 1
+        known.epochs += result["epochs"]
+        known.seconds += result["seconds"]
+        known.complete = result["stopped"] == "patience"
+
+    def _incomparable(self, score: Metric) -> str:
+        """Why a likelihood cannot be ranked beside the others': all families choose the kind of
+        their visible units from the data in the same way, unless one of them is new to that."""
+        kinds = {t.accuracy.details.get("visible") for t in self.trained.values()}
+        kind = score.details.get("visible")
+        if self.task != "generate" or not kinds or kind in kinds:
+            return ""
+        return f"its likelihood is of {kind} units, the others' of {next(iter(kinds))} ones"
+
+    def _forget(self, checkpoint: Path) -> None:
+        for path in stage_files(checkpoint):
+            path.unlink(missing_ok=True)
+
+    # -- how fast it learns ---------------------------------------------------------------------
+
+    def pace(self, candidate: Candidate, take: Callable[[], float]) -> float | None:
+        """Seconds that `take` measures, remembered; None where that fails, and so the candidate."""
+
+        def attempt() -> Any:
+            try:
+                return take()
+            except FAILURES as error:
+                return self._failure(candidate.name, error)
+
+        result = self.journal.recall(f"pace/{candidate.name}", attempt)
+        if isinstance(result, dict):
+            self.failed[candidate.name] = result["failed"]
+            return None
+        return float(result)
+
+    def least_pass_seconds(self, candidate: Candidate) -> float:
+        """What a pass over the training part takes at least, from the network's own speed."""
+        network = candidate.network(self.data.input_shape, self.data.n_classes)
+        items = len(self.data.indices["train"])
+        x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
+        best = math.inf
+        with torch.inference_mode():
+            for _ in range(REPEATS):
+                started = time.perf_counter()
+                network(x)
+                best = min(best, time.perf_counter() - started)
+        return BACKWARD * best * items / len(x)
+
+
+def named(data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of a part and their class names."""
+    X, y = data.part(part)
+    return X, np.asarray(data.classes)[y]
+
+
+class _Reporter:
+    """Turns the loop's events into a line every few seconds."""
+
+    def __init__(self, name: str, tell: Callable[[str], None], seconds: float = 5.0):
+        self.name, self.tell, self.seconds = name, tell, seconds
+        self.told = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if time.monotonic() - self.told >= self.seconds:
+            self.told = time.monotonic()
+            self.tell(f"{self.name}: {line(event)}")
