@@ -96,15 +96,19 @@ class GradientUpdate:
     def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(group, progress)
-        inputs = self.compute.place_batch(self.augment(inputs))
-        with self.compute.autocast():
-            loss = self.loss(self.network(inputs), targets)
+        loss = self.objective(inputs, targets, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
         self.optimizer.step()
         return loss.detach()
+
+    def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """The loss of a batch, a scalar with its graph."""
+        inputs = self.compute.place_batch(self.augment(inputs))
+        with self.compute.autocast():
+            return self.loss(self.network(inputs), targets)
 
     def rate(self, group: dict[str, Any], progress: float) -> float:
         """The learning rate of one group of weights."""

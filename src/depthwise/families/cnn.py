@@ -11,11 +11,12 @@ normalisation, begun at zero in the last norm of f, so that every block begins a
 (Goyal et al. 2017). A separable block replaces each 3x3 convolution by a depthwise 3x3 and a
 pointwise 1x1 (Howard et al. 2017): about a ninth of the products, but bound by memory.
 
-Shapes: B batch, C channels, H W image, K classes, w width.
+Shapes: B batch, C channels, H W image, K classes, T targets, w width.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,9 +25,9 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
-from depthwise.networks import NetworkClassifier
+from depthwise.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
 
-__all__ = ["CNN", "CNNNetwork"]
+__all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
 
 STAGES = 3
 LARGEST_SIDE = 64  # what the stem reduces larger images to, at most
@@ -102,13 +103,27 @@ class CNNNetwork(nn.Module):
         stem += [conv_norm(channels, w), nn.ReLU()]
         self.stem = nn.Sequential(*stem)
         self.stages = nn.Sequential(*_stages(w, rung.blocks, rung.separable, side))
+        self.stage_ends = [rung.blocks + stage * (rung.blocks + 2) for stage in range(STAGES)]
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * w * 2 ** (STAGES - 1), n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.stages(self.stem(self.standardise(x)))  # (B, 4w, H/4, W/4)
-        pooled = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)  # (B, 8w)
-        return self.output(self.dropout(pooled))
+        return self.output(self.dropout(pooled(maps)))
+
+    def representations(self, x: Tensor) -> list[Tensor]:
+        """The maps after each stage, flattened (B, H_l), bottom up; last the pooled features
+        (B, 8w) that the head sees."""
+        maps, shown = self.stem(self.standardise(x)), []
+        for start, end in itertools.pairwise([0, *self.stage_ends]):
+            maps = self.stages[start:end](maps)
+            shown.append(torch.flatten(maps, 1))
+        return [*shown, pooled(maps)]
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """Average and maximum over positions: (B, C, H, W) -> (B, 2C)."""
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
 def _stages(width: int, blocks: int, separable: bool, side: int) -> list[nn.Module]:
@@ -123,22 +138,9 @@ def _stages(width: int, blocks: int, separable: bool, side: int) -> list[nn.Modu
     return layers
 
 
-class CNN(NetworkClassifier):
-    """Convolutional classifier for images (N, C, H, W), uint8 or float.
+class Convolutions(NetworkEstimator):
+    """The configuration that CNN and CNNRegressor share."""
 
-    Parameters (unit, sensible range)
-    ---------------------------------
-    size : a rung of the ladder, "xxs" (5 thousand weights) .. "xl" (5 million).
-    width, blocks, separable : channels of the first stage, residual blocks a stage, and whether
-        convolutions are separable, each in place of what `size` says.
-    dropout : share of pooled features silenced in training, 0 .. 0.5.
-    augment : "auto" shifts, and flips colour images; None; or names of `data.augment.augmenter`.
-    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose : as in `DNN`.
-    """
-
-    family: ClassVar[str] = "cnn"
     image_only: ClassVar[bool] = True
     sizes: ClassVar[dict[str, Rung]] = SIZES
 
@@ -213,3 +215,32 @@ class CNN(NetworkClassifier):
                 f"width must be at least 1 and blocks at least 0; got {width}, {blocks}."
             )
         return Rung(width, blocks, separable)
+
+
+class CNN(Convolutions, NetworkClassifier):
+    """Convolutional classifier for images (N, C, H, W), uint8 or float.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : a rung of the ladder, "xxs" (5 thousand weights) .. "xl" (5 million).
+    width, blocks, separable : channels of the first stage, residual blocks a stage, and whether
+        convolutions are separable, each in place of what `size` says.
+    dropout : share of pooled features silenced in training, 0 .. 0.5.
+    augment : "auto" shifts, and flips colour images; None; or names of `data.augment.augmenter`.
+    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
+    verbose : as in `DNN`.
+    """
+
+    family: ClassVar[str] = "cnn"
+
+
+class CNNRegressor(Convolutions, NetworkRegressor):
+    """Convolutional regressor for images (N, C, H, W), y (N,) or (N, T).
+
+    It minimises the squared error of the standardised targets. Parameters: as in `CNN`;
+    `label_smoothing` has no meaning here. "auto" augmentation shifts: where y says where something
+    is, set augment=None.
+    """
+
+    family: ClassVar[str] = "cnn-regressor"

@@ -335,10 +335,10 @@ class ContrastiveUpdate:
         return state if self.hidden is None else {**state, "hidden": self.hidden}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        weight = self.rbm.weight
-        self.means = {name: mean.to(weight) for name, mean in state["means"].items()}
-        self.velocity = {name: v.to(weight) for name, v in state["velocity"].items()}
-        self.hidden = state["hidden"].to(weight) if "hidden" in state else None
+        weight = self.rbm.weight  # copies: products of memory aligned otherwise end in other bits
+        self.means = {name: mean.to(weight, copy=True) for name, mean in state["means"].items()}
+        self.velocity = {name: v.to(weight, copy=True) for name, v in state["velocity"].items()}
+        self.hidden = state["hidden"].to(weight, copy=True) if "hidden" in state else None
 
 
 def _as_rows(rbm: RBMNetwork) -> Callable[[Tensor], Tensor]:

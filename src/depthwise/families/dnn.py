@@ -1,73 +1,222 @@
-"""Deep neural network: fully connected layers, trained by gradient descent.
+"""Deep neural network: fully connected layers, with or without generative pretraining.
 
-    h_0 = standardise(x)
-    h_l = dropout(relu(norm(W_l h_{l-1})))          l = 1 .. L
-    z   = W h_L + b,    p(y | x) = softmax(z)
+    pretrain=None           all layers at once, from random weights: rectifiers, normalisation
+    pretrain="dbn"          first each layer as a restricted Boltzmann machine, bottom up (Hinton
+                            and Salakhutdinov 2006), then all together with a softmax on top
+    pretrain="autoencoder"  first each layer as a denoising autoencoder (Vincent et al. 2010)
 
-norm is batch normalisation (Ioffe and Szegedy 2015), dropout as Srivastava et al. 2014. The weights
-begin as He et al. 2015: N(0, 2 / fan_in). Images are flattened.
+The network and its mathematics are in dnn_network.py, pretraining in dnn_pretraining.py, the last
+stage in dnn_finetuning.py. Pretraining needs no labels: `fit(X, y, unlabelled=more)` pretrains on
+X and more together and fine-tunes on X, y; with `agreement` above 0 the last stage learns from the
+unlabelled items too.
 
-Shapes: N items, B batch, D features, K classes.
+Shapes: N items, B batch, C channels, H W image, D features, K classes, T targets.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import Any, ClassVar
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.compute import Compute
+from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
-from depthwise.layers import Standardise
-from depthwise.networks import NetworkClassifier
+from depthwise.estimator import Watch
+from depthwise.families.dnn_finetuning import POOL_SHARE, FineTuning
+from depthwise.families.dnn_network import DNNNetwork
+from depthwise.families.dnn_pretraining import Pretraining, pretrain, stage_names
+from depthwise.families.dnn_settings import DNNSettings, within_unit
+from depthwise.inputs import as_tensor, fingerprint_arrays
+from depthwise.layers import Rescaled, Standardise
+from depthwise.networks import NetworkClassifier, NetworkRegressor
+from depthwise.stages import Interrupted, Stages
+from depthwise.updates import Recipe
 
-__all__ = ["DNN", "DNNNetwork"]
-
-# size -> units of each hidden layer
-SIZES: dict[str, tuple[int, ...]] = {
-    "xxs": (16,),
-    "xs": (64,),
-    "s": (128, 128),
-    "m": (512, 256),
-    "l": (1024, 1024),
-    "xl": (2048, 1024, 1024),
-}
+__all__ = ["DNN", "DNNNetwork", "DNNRegressor"]
 
 
-class DNNNetwork(nn.Module):
-    """(B, D) or (B, C, H, W) -> logits (B, K)."""
+class Layers(DNNSettings):
+    """The learning that DNN and DNNRegressor share."""
 
-    def __init__(
-        self, input_shape: tuple[int, ...], n_classes: int, hidden: tuple[int, ...], dropout: float
-    ):
-        super().__init__()
-        self.standardise = Standardise(input_shape[0], image=len(input_shape) == 3)
-        widths = (math.prod(input_shape), *hidden)
-        self.hidden = nn.Sequential(
-            *itertools.chain.from_iterable(
-                (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout))
-                for a, b in itertools.pairwise(widths)
+    _unlabelled: Any = None
+    _pretraining_due = False
+
+    def _core(self) -> DNNNetwork:
+        network = self.network_
+        core = network.network if isinstance(network, Rescaled) else network
+        assert isinstance(core, DNNNetwork)
+        return core
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        self._pretraining_due = self.pretrain is not None
+        if self.pretrain and within_unit(inputs):
+            full = 255.0 if inputs.dtype == np.uint8 else 1.0
+            for module in network.modules():
+                if isinstance(module, Standardise):
+                    channels = module.mean.numel()
+                    module.set_statistics(torch.zeros(channels), torch.full((channels,), full))
+        return network
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        unlabelled: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Train on X (N, C, H, W) or (N, D) and y, or on a Dataset given as X.
+
+        `unlabelled`: more items like X (M, ...), for pretraining and agreement. `validation` (X, y)
+        chooses the best epoch of the last stage and stops early; a Dataset brings its own, and
+        `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
+        the same call (one beside it for each stage of pretraining). `seconds_limit` stops in time;
+        `watch` is told of the progress.
+        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
+        """
+        if unlabelled is not None and self.pretrain is None and not self.agreement:
+            raise InputError(
+                "unlabelled items were given, and nothing learns from them: set "
+                'pretrain="dbn", or agreement=1.'
             )
+        self._unlabelled = unlabelled
+        try:
+            return super().fit(
+                X,
+                y,
+                validation=validation,
+                checkpoint=checkpoint,
+                seconds_limit=seconds_limit,
+                watch=watch,
+            )
+        finally:
+            del self._unlabelled
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        if not (self._pretraining_due or self.agreement):
+            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+            return
+        extra = self._extra_items()
+        stages = Stages(
+            self,
+            self.network_,
+            inputs,
+            labels,
+            held_out,
+            checkpoint=checkpoint,
+            seconds_limit=seconds_limit,
+            watch=watch,
         )
-        self.output = nn.Linear(widths[-1], n_classes)
-        for layer in self.hidden:
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        with stages:
+            try:
+                self._learn_in_stages(stages, extra, held_out)
+            except Interrupted:
+                self.network_.eval()
+        self.history_ = stages.history()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.hidden(torch.flatten(self.standardise(x), 1)))
+    def _learn_in_stages(self, stages: Stages, extra: Tensor | None, held_out: Any) -> None:
+        recipe = self.recipe(len(stages.inputs))
+        items = stages.inputs if extra is None else torch.cat([stages.inputs, extra])
+        if self._pretraining_due:
+            how = self._pretraining(items)
+            stages.plan(self._costs(how, len(items), recipe.epochs * len(stages.inputs)))
+            pretrain(self._core(), items, stages, how)
+            self._pretraining_due = False
+        update = self._update(self._loss(), recipe, stages.compute)
+        if self.agreement:
+            update.agree_on(items, self.agreement, self._answer)
+        validate = partial(self._validation_scores, *held_out) if held_out else None
+        stages.run("fine-tune", update, recipe, validate=validate)
+
+    @staticmethod
+    def _answer(outputs: Tensor) -> Tensor:
+        """Outputs (B, K) as the targets of another network."""
+        return outputs
+
+    def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
+        """A first piece of data is what the layers are pretrained on."""
+        if self.pretrain is not None and not hasattr(self, "network_"):
+            inputs, labels = self._take_more(X, y, classes)
+            self._check_settings(inputs)
+            self.network_ = self._new_network(inputs, labels)
+            with Stages(self, self.network_, inputs, labels, more=True) as stages:
+                pretrain(self._core(), stages.inputs, stages, self._pretraining(stages.inputs))
+            self._pretraining_due = False
+        return super()._learn_more(X, y, classes)
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> FineTuning:
+        return FineTuning(
+            self.network_,
+            self._core(),
+            loss,
+            recipe,
+            compute,
+            augmenter(self.augment, self.input_shape_),
+            layer_rate=self.layer_rate,
+            head_first=self.head_first,
+            max_norm=self.max_norm,
+        )
+
+    def _extra_items(self) -> Tensor | None:
+        """The unlabelled items, which belong to what was fitted as much as the labelled."""
+        if self._unlabelled is None:
+            return None
+        extra, _ = self._take(self._unlabelled, reset=False)
+        both = self.data_fingerprint_ + fingerprint_arrays(extra)
+        self.data_fingerprint_ = hashlib.sha256(both.encode()).hexdigest()
+        return as_tensor(extra)
+
+    def _costs(self, how: Pretraining, items: int, visits: float) -> dict[str, float]:
+        """Products of each stage: five a weight and item for a layer, six for fine-tuning."""
+        core = self._core()
+        weights = [linear.weight.numel() for linear in core.linears]
+        names = stage_names(how.kind, len(weights))
+        costs = {name: 5.0 * how.epochs * items * n for name, n in zip(names, weights)}
+        visits *= 1 + POOL_SHARE if self.agreement else 1
+        return {**costs, "fine-tune": 6.0 * visits * sum(weights)}
 
 
-class DNN(NetworkClassifier):
+class DNN(Layers, NetworkClassifier):
     """Fully connected classifier for tables (N, D) and images (N, C, H, W).
 
     Parameters (unit, sensible range)
     ---------------------------------
     size : a rung of the ladder, "xxs" (one layer of 16 units) .. "xl" (2048, 1024, 1024).
     hidden : units of each hidden layer, in place of `size`.
-    dropout : share of hidden units silenced in training, 0 .. 0.5.
+    activation, normalise : "relu" with batch normalisation, or "logistic" without; "auto" is the
+        first, and the second where layers are pretrained.
+    dropout, input_dropout : share of hidden units and of inputs silenced in training, 0 .. 0.5.
+    max_norm : largest length of a hidden unit's incoming weights, 1 .. 5; None leaves them alone.
+    pretrain : None, "dbn" or "autoencoder": see dnn_pretraining.py.
+    pretrain_epochs : passes over the data a layer; "auto" is about 6,000 steps.
+    pretrain_lr : "auto" is 0.05 for "dbn" and 1e-3 for "autoencoder".
+    masking : share of values hidden from a denoising autoencoder, 0.1 .. 0.5.
+    layer_rate : the learning rate of the hidden layers as a share of the head's, 0 .. 1.
+    head_first : share of the run in which only the head learns, 0 .. 0.3.
+    agreement : weight of what unlabelled items say in the last stage, 0 .. 2.
     epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".
@@ -82,66 +231,18 @@ class DNN(NetworkClassifier):
     """
 
     family: ClassVar[str] = "dnn"
-    sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        hidden: tuple[int, ...] | None = None,
-        dropout: float = 0.1,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 3e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.01,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.0,
-        augment: str | tuple[str, ...] | None = None,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.hidden = hidden
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.augment = augment
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    @staticmethod
+    def _answer(outputs: Tensor) -> Tensor:
+        """Logits (B, K) as class probabilities."""
+        return torch.softmax(outputs, dim=1)
 
-    def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
-        return DNNNetwork(tuple(input_shape), n_classes, self._widths(), self.dropout)
 
-    def _widths(self) -> tuple[int, ...]:
-        if self.hidden is not None:
-            widths = tuple(int(units) for units in self.hidden)
-            if not widths or min(widths) < 1:
-                raise InputError(f"hidden must be positive layer widths; got {self.hidden!r}.")
-            return widths
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size]
+class DNNRegressor(Layers, NetworkRegressor):
+    """Fully connected regressor for tables (N, D) and images (N, C, H, W), y (N,) or (N, T).
+
+    It minimises the squared error of the standardised targets. Parameters: as in `DNN`;
+    `label_smoothing` has no meaning here.
+    """
+
+    family: ClassVar[str] = "dnn-regressor"
