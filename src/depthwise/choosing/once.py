@@ -70,8 +70,9 @@ def _train_family(
         if smaller is not None and not _is_enough(smaller, candidate, left, weights):
             trials.leave_out(
                 candidate,
-                f"untried: {smaller.candidate.name} took {smaller.seconds:.1f} of the "
-                f"{seconds:.1f} s that {candidate.make.family} had; the rest is too little for it",
+                f"untried: {max(0.0, left):.1f} s are left of the {seconds:.1f} s that "
+                f"{candidate.make.family} had, and {smaller.candidate.name} took "
+                f"{smaller.seconds:.1f} s",
             )
             continue
         left -= _train(trials, candidate, left)
@@ -97,8 +98,15 @@ def _train(trials: Trials, candidate: Candidate, limit: float) -> float:
     done = trials.train(candidate, 0, model, limit)
     if done is None:
         return 0.0
-    done.complete = check is _too_few_rounds or done.seconds < WHOLE * limit
+    done.complete = check is _too_few_rounds or _is_whole(trials, done, limit)
     return done.seconds
+
+
+def _is_whole(trials: Trials, done: Trained, limit: float) -> bool:
+    """Whether its schedule was not shortened: it left time, or learnt as long as one that did."""
+    family = done.candidate.make.family
+    whole = [t for t in trials.trained.values() if t.complete and t.candidate.make.family == family]
+    return done.seconds < WHOLE * limit or any(done.epochs >= other.epochs for other in whole)
 
 
 def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
