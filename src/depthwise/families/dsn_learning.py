@@ -193,7 +193,7 @@ class Growth:
         update = ContrastiveUpdate(
             rbm,
             recipe,
-            momentum=0.5,
+            momentum=0.9,
             weight_decay=2e-4,
             prepare=lambda blocks: self.network.visible(self.rows.take(blocks)[0]),
             compute=self.compute,
@@ -216,7 +216,7 @@ class Growth:
     def _fine_tune(self, m: int, module: ConvexModule, ridge: float, recipe: Recipe) -> None:
         update = ClosedFormUpdate(
             module,
-            self._batch,
+            lambda blocks: self._batch(blocks),  # a function is not copied with the update
             replace(recipe, seed=recipe.seed + m),
             n_items=len(self.rows),
             ridge=ridge,
@@ -272,8 +272,16 @@ class Growth:
         with fast_products(self.compute):
             for rows in (self.rows, self.held):
                 if rows is not None:
-                    parts = [module(self._stacked(x, y)).cpu() for x, y, _ in rows.spans()]
-                    rows.earlier.append(torch.cat(parts))
+                    rows.earlier.append(self._answers(module, rows))
+
+    def _answers(self, module: ConvexModule, rows: Rows) -> Tensor:
+        """(N, K), filled in place: many small pieces between large ones would split the heap."""
+        answers = torch.empty(len(rows), rows.n_targets)
+        done = 0
+        for x, earlier, _ in rows.spans():
+            answers[done : done + len(x)] = module(self._stacked(x, earlier))
+            done += len(x)
+        return answers
 
     # -- how good they are ----------------------------------------------------------------------
 
