@@ -64,7 +64,9 @@ class RBMNetwork(nn.Module):
             raise InputError(f'hidden must be "bernoulli" or "relu"; got {hidden!r}.')
         self.n_visible, self.n_hidden, self.n_labels = n_visible, n_hidden, n_labels
         self.gaussian, self.rectified = visible == "gaussian", hidden == "relu"
-        self.weight = nn.Parameter(torch.randn(n_visible, n_hidden) * 0.01)
+        # small weights between Gaussian units of the data's variance: a saddle that holds long
+        scale = (n_visible + n_hidden) ** -0.5 if self.gaussian else 0.01
+        self.weight = nn.Parameter(torch.randn(n_visible, n_hidden) * scale)
         self.visible_bias = nn.Parameter(torch.zeros(n_visible))
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
         if self.gaussian:
