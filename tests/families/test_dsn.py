@@ -285,7 +285,7 @@ def test_a_fit_killed_and_resumed_is_as_never_killed(
 def test_a_limit_of_seconds_ends_the_stack_early(some: Any) -> None:
     model = DSN(**{**SMALL, "n_modules": 4, "epochs": 10**6}).fit(*some, seconds_limit=1.0)
     assert len(model.network_.stack) < 4
-    assert model.history_["seconds"] < 10
+    assert model.history_["seconds"] < 60  # a million passes would take hours
 
 
 def test_ctrl_c_keeps_the_modules_that_were_begun(some: Any) -> None:

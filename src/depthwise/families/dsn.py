@@ -43,8 +43,8 @@ class DSN(DeepStacking, Classifier):
         "auto" is "rbm" for pixels and columns within [0, 1]. Those above begin as the one below.
     epochs : passes of each module's fine-tuning; "auto" makes 60 steps, 0 leaves W as it begins.
     init_epochs : passes over the data for the RBM; "auto" is about 4,000 steps, within 5 .. 50.
-    batch_size : items of a fine-tuning step, several times a module's features; "auto" is 4 times,
-        within 2,000 .. 10,000.
+    batch_size : items of a fine-tuning step, many times a module's features, for U to be more
+        than the batch's; "auto" is 10 times, within 2,000 .. 30,000.
     lr : peak learning rate of W, 0.003 .. 0.1 with "adamw"; optimizer : "adamw" or "sgd".
     weight_decay : 0 .. 0.1, of W.
     ridge : penalty on U for all training items together, 0.01 .. 100; "auto" is chosen by

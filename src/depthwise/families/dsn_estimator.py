@@ -162,11 +162,10 @@ class DeepStacking(Layered, Supervised):
         inputs, targets, held_out = self._labelled_parts(X, y, validation)
         self._check_settings()
         self.network_ = self._new_network(inputs, targets)
-        numbers = np.empty(len(inputs), np.int64)
         with Stages(
             self,
             self.network_,
-            numbers,
+            np.zeros(0),  # its loop is given numbers of rows, which are read when they are needed
             None,
             checkpoint=checkpoint,
             seconds_limit=seconds_limit,
@@ -263,7 +262,7 @@ class DeepStacking(Layered, Supervised):
 
     def _tuning(self, items: int) -> Recipe:
         batch = self.batch_size
-        batch = min(10_000, max(2000, 4 * self._features())) if batch == "auto" else int(batch)
+        batch = min(30_000, max(2000, 10 * self._features())) if batch == "auto" else int(batch)
         steps = math.ceil(items / batch)
         return Recipe(
             epochs=max(1, TUNE_STEPS / steps) if self.epochs == "auto" else float(self.epochs),
@@ -302,10 +301,12 @@ class DeepStacking(Layered, Supervised):
         self._require("init", self.init in inits, " or ".join(map(repr, inits)))
         if self.init == "rbm" and self.variant != "dsn":
             raise InputError(f'init="rbm" is of variant="dsn"; got variant={self.variant!r}.')
-        for name in ("epochs", "ridge", "init_epochs"):
+        for name in ("epochs", "ridge"):
             value = getattr(self, name)
             self._require(name, value == "auto" or _number(value), 'at least 0 or "auto"')
-        self._require("gamma", self.gamma == "auto" or _above_0(self.gamma), 'above 0 or "auto"')
+        for name in ("gamma", "init_epochs"):
+            value = getattr(self, name)
+            self._require(name, value == "auto" or _above_0(value), 'above 0 or "auto"')
         several = _whole(self.batch_size) and self.batch_size != 1
         self._require("batch_size", self.batch_size == "auto" or several, 'at least 2 or "auto"')
         self._require("lr", _above_0(self.lr), "above 0, say 0.03")

@@ -154,8 +154,8 @@ class Growth:
             self._fine_tune(m, module, ridge, self.plan.tune)
         gram = self._gather(module)
         module.set_upper(*gram.solve(ridge, self.plan.dropout))
-        nothing = torch.zeros_like(module.upper), torch.zeros_like(module.upper_bias)
-        self.sums.append(Sums(gram, ridge, *nothing))
+        nothing = torch.zeros(module.upper.shape), torch.zeros(module.upper_bias.shape)
+        self.sums.append(Sums(gram.to("cpu"), ridge, *nothing))
 
     def _begin(self, m: int, module: ConvexModule) -> None:
         below = self.network.stack[m - 1] if m else None
@@ -287,9 +287,9 @@ class Growth:
 
     def _record(self, m: int) -> tuple[float, ...]:
         module, sums = self._module(m), self.sums[m]
-        error = sums.gram.squared_error(module.upper, module.upper_bias)
-        penalty = sums.ridge or 0.0, self.plan.dropout
-        penalised = sums.gram.objective(module.upper, module.upper_bias, *penalty)
+        upper, bias = module.upper.cpu(), module.upper_bias.cpu()
+        error = sums.gram.squared_error(upper, bias)
+        penalised = sums.gram.objective(upper, bias, sums.ridge or 0.0, self.plan.dropout)
         record: dict[str, Any] = {"epoch": m + 1, "stage": f"solve-{m + 1}", "ridge": sums.ridge}
         record |= {"loss": penalised / len(self.rows), "squared_error": error / len(self.rows)}
         scores = () if self.held is None else self._scores(self.held, module)

@@ -87,6 +87,12 @@ class Gram:
         self.items *= keep
         return self
 
+    def to(self, device: Any) -> Gram:
+        """Move the sums to another device."""
+        for name in SUMS:
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
     # -- solving --------------------------------------------------------------------------------
 
     def solve(self, ridge: float, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
