@@ -40,7 +40,7 @@ def data(tmp_path_factory) -> Path:
     [
         (["--device", "raspbery-pi-5"], "Did you mean raspberry-pi-5"),
         (["--device", "none.toml"], "none.toml"),
-        (["--device", "stm32u575", "--families", "cnn,dn"], "Did you mean 'dnn'"),
+        (["--device", "stm32u575", "--families", "cnn,logistc"], "Did you mean 'logistic'"),
         (["--max-latency-ms", "-1"], "--max-latency-ms must be above 0; got -1"),
         (["--max-size-mb", "0"], "--max-size-mb must be above 0; got 0"),
         (["--max-energy-mj", "nan"], "--max-energy-mj must be above 0; got nan"),
@@ -120,8 +120,8 @@ def test_a_folder_that_is_no_model_is_refused_by_every_verb_that_takes_one(
 
 def test_a_misspelt_family_size_and_setting_of_fit_are_named(data, tmp_path, capsys):
     out = ["--out", tmp_path / "out"]
-    code, line = outcome(capsys, "fit", data, "--family", "dn", *out)
-    assert code == 2 and "Did you mean 'dnn'" in line
+    code, line = outcome(capsys, "fit", data, "--family", "logistc", *out)
+    assert code == 2 and "Did you mean 'logistic'" in line
     code, line = outcome(capsys, "fit", data, "--family", "dnn", "--size", "huge", *out)
     assert code == 2 and "huge" in line and "xxs" in line
     code, line = outcome(capsys, "fit", data, "--family", "logistic", "--epochs", "3", *out)

@@ -122,18 +122,22 @@ def choose(
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
+    from depthwise.measuring.quality import TASKS
     from depthwise.tables import show_choice, stored_choice
 
+    edge.require_one_of("--task", task, TASKS)
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
     for name in names or []:
         find_family(name)
     tell = teller(quiet)
     target = find(device)
-    dataset = _load(data, tell, format=format, label=label, image_size=image_size, seed=seed)
+    options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["labelled"] = None if task is None else task == "classification"
+    dataset = _load(data, tell, seed=seed, **options)
     try:
         record = choose_network(
             dataset,
-            **({"task": task} if task else {}),
+            task=task,
             device=target,
             budget=Budget(**limits, train_minutes=train_minutes),
             families=names,
@@ -212,11 +216,13 @@ def predict(
     A model that was fitted without labels tells how strange each is.
     """
     from depthwise.catalog import load_model
+    from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.generating import verdicts
     from depthwise.ship.reading import predictions
     from depthwise.tables import print_predictions, print_verdicts, show_answers
 
     loaded = load_model(model)
+    require_no_numbers(loaded.family, type(loaded))
     if loaded.n_outputs:
         _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
     else:
@@ -303,9 +309,11 @@ def measure(
     """
     from depthwise.catalog import load_model
     from depthwise.measuring.devices import find
+    from depthwise.measuring.quality import TASKS
     from depthwise.measuring.scorecard import measure as take
     from depthwise.ship.reading import as_the_model_takes, unlike_the_models
 
+    edge.require_one_of("--task", task, TASKS)
     loaded, target = load_model(model), find(device)
     dataset = None
     if data is not None:

@@ -19,6 +19,7 @@ from depthwise.ship.figures import (
     LIMITS,
     NOTHING,
     Row,
+    Score,
     limits,
     plain,
     rows,
@@ -109,17 +110,14 @@ def show_choice(record: Mapping[str, Any], folder: str, as_json: bool) -> None:
 
 
 def print_choice(record: Mapping[str, Any], out: Console) -> None:
-    """Every candidate of a choice.json: two lines each, or one where the screen is wide."""
-    table, measure = rows(record), score_of(unit_of(record))
-    heads = [["", "candidate"], ["", ""]]
-    score = ("accuracy", measure.name, measure.heading("validation"))
-    for _, name, unit in (score, *COLUMNS):
-        heads[0].append(name)
-        heads[1].append(unit)
-    bounds = _bounds(record)
+    """Every candidate of a choice.json: two lines each, or one where the screen is wide; on a
+    narrow one without the score's interval."""
+    table, heads, bounds = rows(record), _heads(score_of(unit_of(record))), _bounds(record)
     lines = [_figures(row) for row in table]
-    body = [[text for text, _ in cells] for cells in lines]
-    widths = [max(len(row[k]) for row in [*heads, bounds, *body]) for k in range(len(heads[0]))]
+    widths = _widths([*heads, bounds], lines)
+    if sum(widths) + len(widths) > out.width:
+        lines = [_figures(row, interval=False) for row in table]
+        widths = _widths([*heads, bounds], lines)
     for head in heads:
         write(out, (_laid(head, widths), "dim"))
     if limits(record):
@@ -140,12 +138,24 @@ def print_verdict(record: Mapping[str, Any], folder: Path, out: Console) -> None
     write(out, f"report  {folder / 'report.html'}")
 
 
-def _figures(row: Row) -> list[Cell]:
+def _heads(measure: Score) -> list[list[str]]:
+    """Names of the columns, and under them their units."""
+    score = ("accuracy", measure.name, measure.heading("validation"))
+    named = [(name, unit) for _, name, unit in (score, *COLUMNS)]
+    return [["", "candidate", *(n for n, _ in named)], ["", "", *(u for _, u in named)]]
+
+
+def _widths(texts: Sequence[Sequence[str]], lines: Sequence[Sequence[Cell]]) -> list[int]:
+    body = [[text for text, _ in cells] for cells in lines]
+    return [max(map(len, column)) for column in zip(*texts, *body)]
+
+
+def _figures(row: Row, interval: bool = True) -> list[Cell]:
     style = STYLES.get(row.status, "")
     mark = "▸" if row.is_winner else "◆" if row.pareto else ""
     score = row.figures["accuracy"]
-    interval = f" ({score.interval})" if score.interval else ""
-    cells = [(mark, "green"), (row.name, style), (f"{score}{interval}", style)]
+    told = f"{score} ({score.interval})" if interval and score.interval else str(score)
+    cells = [(mark, "green"), (row.name, style), (told, style)]
     figures = [row.figures[key] for key, _, _ in COLUMNS]
     return cells + [(str(figure), "red" if figure.over else style) for figure in figures]
 

@@ -21,7 +21,7 @@ from depthwise.families.cnn import CNN
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.ship import drawing
 
-SIDES = some.integers(1, 11)
+SIDES, TIMES = some.integers(1, 11), some.integers(1, 3)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -33,21 +33,24 @@ def opened(png: bytes) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.integers(1, 23), some.sampled_from([1, 3]), SIDES, SIDES, some.integers(1, 9))
-def test_every_tile_stands_whole_where_its_row_and_column_put_it(n, channels, h, w, columns):
+@given(some.integers(1, 23), some.sampled_from([1, 3]), SIDES, SIDES, some.integers(1, 9), TIMES)
+def test_every_tile_stands_whole_where_its_row_and_column_put_it(n, channels, h, w, columns, times):
     tiles = noise(n, channels, h, w)
-    canvas = drawing.grid(tiles, columns, scale=2)
-    gap = drawing.GAP
+    canvas = drawing.grid(tiles, columns, scale=times)
+    gap = 1 if times == 1 else 2
+    h, w = times * h, times * w
     assert canvas.shape == (
-        gap + math.ceil(n / columns) * (2 * h + gap), gap + columns * (2 * w + gap), channels,
+        gap + math.ceil(n / columns) * (h + gap), gap + columns * (w + gap), channels,
     )  # fmt: skip
     inked = np.zeros(canvas.shape[:2], bool)
     for k in range(n):
-        top, left = gap + k // columns * (2 * h + gap), gap + k % columns * (2 * w + gap)
-        inked[top : top + 2 * h, left : left + 2 * w] = True
+        top, left = gap + k // columns * (h + gap), gap + k % columns * (w + gap)
+        inked[top : top + h, left : left + w] = True
         for channel in range(channels):
-            shown = canvas[top : top + 2 * h, left : left + 2 * w, channel]
-            assert np.array_equal(shown, np.kron(tiles[k, channel], np.ones((2, 2), np.uint8)))
+            shown = canvas[top : top + h, left : left + w, channel]
+            assert np.array_equal(
+                shown, np.kron(tiles[k, channel], np.ones((times, times), np.uint8))
+            )
     assert (canvas[~inked] == drawing.GREY).all()
 
 
@@ -69,7 +72,7 @@ def test_square_tiles_fill_their_grid_where_they_can(n, columns):
 @pytest.mark.parametrize("side", [1, 5, 8, 28, 47, 48, 224])
 def test_tiny_tiles_are_enlarged_to_be_seen_and_large_ones_are_not(side):
     height, _ = drawing.grid_size(1, (1, side, side))
-    shown = height - 2 * drawing.GAP
+    shown = height - 2 * (2 if side < 48 else 1)
     assert shown % side == 0 and shown >= 48
     assert shown == side or shown < 2 * 48
 
@@ -85,7 +88,7 @@ def test_under_each_item_stands_its_reconstruction(n):
     canvas = drawing.paired(above, 255 - above, scale=1)[:, :, 0]
     for k in range(n):
         (top, *_), (left, *_) = np.nonzero(canvas == k)
-        assert (canvas[top + 3 + drawing.GAP, left : left + 2] == 255 - k).all()
+        assert (canvas[top + 3 + 1, left : left + 2] == 255 - k).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -174,7 +177,7 @@ def test_the_strongest_filters_come_first():
     network = nn.Linear(4, 4, bias=False)
     network.weight.data = torch.tensor([0.5, 3.0, 2.0, -1.0])[:, None] * torch.ones(4, 4)
     shown = opened(drawing.filters_png(model(network, (1, 2, 2)))).astype(int)
-    tiles = [shown[2 + 4 * (k // 2), 2 + 4 * (k % 2)] for k in range(4)]  # 2 x 2 tiles of 2 x 2
+    tiles = [shown[1 + 3 * (k // 2), 1 + 3 * (k % 2)] for k in range(4)]  # 2 x 2 tiles of 2 x 2
     assert tiles[0][1] < tiles[1][1] < tiles[2][1] < tiles[3][1]  # 3, 2, -1, 0.5: ever paler
     assert tiles[2][2] > tiles[2][0] and tiles[3][0] > tiles[3][2]  # -1 is blue, 0.5 is red
 
@@ -197,18 +200,18 @@ def test_pictures_of_a_generative_model_are_three_pngs(ink, digits):
 
 def test_samples_of_a_model_of_labels_have_a_column_a_class(ink):
     shown = opened(drawing.samples_png(ink)).astype(int)
-    assert shown.shape == (2 + 6 * 10, 2 + 10 * 10)  # 60 samples of 8 x 8, ten classes
+    assert shown.shape == (1 + 6 * 9, 1 + 10 * 9)  # 60 samples of 8 x 8, ten classes
     means = ink.sample(10, labels=np.arange(10)).astype(int)
     for k in range(10):
-        tile = shown[12:20, 2 + 10 * k : 10 + 10 * k]
+        tile = shown[10:18, 1 + 9 * k : 9 + 9 * k]
         nearest = np.abs(means[:, 0] - tile).sum(axis=(1, 2)).argmin()
         assert nearest == k
 
 
 def test_reconstructions_are_shown_under_the_items(ink, digits):
     shown = opened(drawing.reconstructions_png(ink, digits[2][:3])).astype(int)
-    assert np.array_equal(shown[2:10, 2:10], digits[2][0, 0])
-    assert np.array_equal(shown[12:20, 2:10], 255 - digits[2][0, 0])  # Ink shows the negative
+    assert np.array_equal(shown[1:9, 1:9], digits[2][0, 0])
+    assert np.array_equal(shown[10:18, 1:9], 255 - digits[2][0, 0])  # Ink shows the negative
 
 
 def test_a_classifier_has_filters_only(digits):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from made_record import fraction, make_record, metric
+import pytest
+from made_record import fraction, make_record, metric, of_the_data, score
 
 from depthwise.ship import figures
 
@@ -60,3 +61,55 @@ def test_the_interval_of_the_verdict_is_that_of_the_test_part():
 def test_control_characters_of_names_never_reach_a_terminal():
     assert figures.plain("a\x1b[31mb\nc\x07") == "a?[31mb?c?"
     assert figures.plain("naïve 猫") == "naïve 猫"
+
+
+def test_nats_keep_the_decimals_that_matter_and_tell_half_their_interval():
+    made = {**metric(-86.34, "nats"), "low": -87.0, "high": -85.7}
+    assert (str(figures.score(made)), figures.score(made).interval) == ("-86.3", "±0.7")
+    assert figures.told(made) == "-86.3\xa0nats (95\xa0% interval ±0.7)"
+    assert str(figures.score({**metric(-3.502, "nats"), "low": None})) == "-3.50"
+    assert str(figures.score({**metric(-1234.5, "nats"), "low": None})) == "-1,234.5"
+
+
+def test_an_auroc_has_more_decimals_near_one():
+    made = {**metric(0.9714, "AUROC"), "low": 0.9614, "high": 0.98}
+    assert figures.told(made) == "0.971 (95\xa0% interval 0.961–0.980)"
+    assert str(figures.score({**made, "value": 0.99921})) == "0.9992"
+
+
+def test_a_fraction_is_told_as_it_always_was():
+    assert figures.told(fraction(0.5, 4)) == "50.0\xa0% (95\xa0% interval 1.0–99.0)"
+
+
+@pytest.mark.parametrize("unit, name", [("fraction", "accuracy"), ("nats", "log_likelihood")])
+def test_a_score_has_a_name_for_json(unit, name):
+    assert figures.score_of(unit).key == name
+
+
+@pytest.mark.parametrize("task", ["generate", "anomaly"])
+def test_rows_of_any_score_go_down_and_what_has_none_comes_last(task):
+    record = of_the_data(task)
+    names = [row.name for row in figures.rows(record)]
+    assert names[:3] == ["dbm-l", "dbm-m", "autoencoder-xs"] and names[-1] == "dnn-xl"
+    record["candidates"][0]["validation_accuracy"] = None  # scored by none: after those that were
+    record["candidates"][0]["status"] = "trained"
+    trained = [row.name for row in figures.rows(record) if row.status == "trained"]
+    assert trained[-1] == "dbm-l"
+
+
+def test_the_unit_is_the_tasks_where_nothing_has_been_scored():
+    record = {**of_the_data("generate"), "test": None}
+    for entry in record["candidates"]:
+        entry["validation_accuracy"] = None
+    assert figures.unit_of(record) == "nats"
+    assert figures.unit_of({**record, "task": "anomaly"}) == "AUROC"
+    assert figures.unit_of({**record, "task": "classification"}) == "fraction"
+
+
+def test_the_verdict_tells_what_the_task_asks_for():
+    said = figures.verdict(of_the_data("generate"))
+    assert "Its log-likelihood is -86.1\xa0nats (95\xa0% interval ±0.7) an item" in said
+    assert "the mean of 270 test items that no choice had seen" in said
+    said = figures.verdict(of_the_data("anomaly"))
+    assert "an AUROC of 0.985 (95\xa0% interval 0.981–0.989), on 270 test items" in said
+    assert score("anomaly", 0.985)["value"] == 0.985

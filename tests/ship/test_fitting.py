@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from made_family import Ink
 
-from depthwise import networks, training
+from depthwise import networks, stages, training
+from depthwise.catalog import FAMILIES
 from depthwise.data.load import load
 from depthwise.errors import InputError
 from depthwise.ship.fitting import fit_in, make_model
@@ -134,3 +136,81 @@ def test_a_damaged_run_file_is_named(tmp_path, rows, text):
 def test_a_setting_that_a_family_lacks_is_named_with_those_it_has():
     with pytest.raises(InputError, match=r"logistic has no setting size; it has .*C"):
         make_model("logistic", {"size": "s", "random_state": 0})
+
+
+# -- families that learn in stages -------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def ink_in_the_catalogue(monkeypatch):
+    monkeypatch.setitem(FAMILIES, "ink", Ink)
+
+
+@pytest.fixture(scope="module")
+def pictures(digits):
+    return load((digits[0][:120], digits[1][:120]), labelled=False)
+
+
+def stop_at(epoch, error):
+    def watch(event):
+        if event.epoch >= epoch:
+            raise error
+
+    return watch
+
+
+@pytest.mark.parametrize("epoch", [1, 4])  # in the first of three epochs; in the second stage
+def test_a_run_killed_in_any_stage_resumes_and_leaves_no_stage_behind(
+    tmp_path, pictures, monkeypatch, epoch
+):
+    monkeypatch.setattr(stages, "train", partial(training.train, checkpoint_seconds=0.0))
+    whole = fit_in(tmp_path / "whole", pictures, Ink())
+    with pytest.raises(Killed):
+        fit_in(tmp_path / "run", pictures, Ink(), watch=stop_at(epoch, Killed()))
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left >= {"fit.json", "checkpoint.first.safetensors"} and "model.json" not in left
+    assert ("checkpoint.second.safetensors" in left) == (epoch > 3)
+    resumed = fit_in(tmp_path / "run", pictures, Ink())
+    assert resumed.how == "resumed" and resumed.quality == whole.quality
+    for name, tensor in weights(whole.model).items():
+        assert torch.equal(tensor, weights(resumed.model)[name]), name
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "fit.json", "model.json", "model.safetensors",
+    ]  # fmt: skip
+
+
+def test_ctrl_c_in_a_stage_leaves_the_best_so_far_and_the_same_call_goes_on(tmp_path, pictures):
+    done = fit_in(tmp_path / "run", pictures, Ink(), watch=stop_at(4, KeyboardInterrupt()))
+    assert done.how == "interrupted" and done.told() == {"accuracy": None}
+    assert (tmp_path / "run" / "model.json").exists()
+    again = fit_in(tmp_path / "run", pictures, Ink())
+    assert again.how == "resumed" and again.quality.unit == "nats"
+
+
+def test_a_wrong_setting_of_a_staged_family_leaves_nothing_behind(tmp_path, pictures):
+    with pytest.raises(InputError, match="epochs must be"):
+        fit_in(tmp_path / "run", pictures, Ink(epochs=-1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_log_likelihood_is_that_of_the_test_part_counted_by_hand(tmp_path, pictures):
+    done = fit_in(tmp_path / "run", pictures, Ink())
+    scores = done.model.score_samples(pictures.test.X)
+    assert done.quality.value == pytest.approx(scores.mean())
+    assert done.quality.details["items"] == len(scores)
+    assert set(done.told()) == {"log_likelihood"}
+
+
+def test_a_model_without_a_likelihood_is_scored_by_what_it_finds_strange(tmp_path, pictures):
+    class Mute(Ink):
+        def score_samples(self, X):
+            raise InputError("no likelihood")
+
+    done = fit_in(tmp_path / "run", pictures, Mute())
+    assert done.quality.unit == "AUROC" and 0 <= done.quality.value <= 1
+    assert set(done.told()) == {"auroc"}
+
+
+def test_a_family_of_numbers_is_refused_with_the_reason():
+    with pytest.raises(InputError, match="dsn_regressor learns and predicts numbers"):
+        make_model("dsn_regressor", {})

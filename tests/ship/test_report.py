@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_record import make_record, nothing_fits
+from made_record import make_record, nothing_fits, of_the_data
 from PIL import Image
 
 from depthwise.errors import InputError
@@ -182,3 +182,65 @@ def test_a_table_of_data_has_mistakes_without_pictures():
     page = Page(render_report(record))
     assert "img" not in {tag for tag, _ in page.tags}
     assert "said 3, is 2" in page.text
+
+
+# -- models of the data itself -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["generate", "anomaly"])
+def of_data(request) -> tuple[str, Page]:
+    return request.param, Page(render_report(of_the_data(request.param)))
+
+
+def test_the_score_of_the_task_heads_columns_highlights_axes_and_captions(of_data):
+    task, page = of_data
+    name = {"generate": "Log-likelihood", "anomaly": "AUROC"}[task]
+    assert f"{name} bought with latency" in page.text
+    assert f"{name} here is on the validation part" in page.text
+    assert "ccuracy" not in page.text and "accurate" not in page.text
+    assert ("log-likelihood, nats" in page.text) == (task == "generate")
+
+
+def test_the_verdict_and_the_highlights_tell_the_score(of_data):
+    task, page = of_data
+    said = {"generate": "-86.1 nats (95 % interval ±0.7)", "anomaly": "0.985 (95 % interval"}[task]
+    assert said in page.text
+    highlight = {"generate": "log-likelihood-86.1 nats", "anomaly": "AUROC0.985"}[task]
+    assert highlight in page.text
+
+
+def test_data_without_labels_has_neither_classes_nor_mistakes_nor_learning_curves(of_data):
+    _, page = of_data
+    assert "labels" in page.text and "none: the data itself is learnt" in page.text
+    assert "Its mistakes" not in page.text and "0 classes" not in page.text
+    assert "Learning, candidate by candidate" not in page.text
+    assert page.badly_nested == [] and page.open == []
+
+
+def test_pictures_are_shown_as_whole_pngs_with_words(of_data):
+    _, page = of_data
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 3 and all(len(a["alt"]) > 20 for a in images)
+    for attributes in images:
+        data = base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,"))
+        assert Image.open(io.BytesIO(data)).size == (8, 8)
+    for words in ("What it has learnt", "Samples", "Reconstructions", "Filters"):
+        assert words in page.text
+
+
+def test_a_classifiers_filters_are_shown_and_what_is_missing_is_not():
+    record = make_record()
+    record["pictures"] = {"filters": of_the_data("generate")["pictures"]["filters"]}
+    page = Page(render_report(record))
+    assert "Filters" in page.text and "Samples" not in page.text
+    record["pictures"] = {"filters": None, "samples": None, "reconstructions": None}
+    assert "What it has learnt" not in Page(render_report(record)).text
+
+
+def test_other_candidates_pictures_are_named_and_end_where_the_page_is_full():
+    record = of_the_data("generate")
+    record["candidates"][1]["pictures"] = {"samples": record["pictures"]["samples"]}
+    record["candidates"][2]["pictures"] = {"samples": "A" * 2_000_000}
+    text = render_report(record)
+    assert "Samples of dbm-m" in Page(text).text
+    assert "Samples of autoencoder-xs" not in Page(text).text and len(text) < 2_000_000

@@ -1,16 +1,28 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_record import make_record, nothing_fits
+from made_record import make_record, nothing_fits, of_the_data
 from rich.console import Console
 
 from depthwise.measuring.devices import catalog
+from depthwise.measuring.metric import Metric
+from depthwise.ship.generating import Seen, Verdict
 from depthwise.ship.reading import Prediction
-from depthwise.tables import print_choice, print_devices, print_predictions, print_verdict
+from depthwise.tables import (
+    print_choice,
+    print_devices,
+    print_fitted,
+    print_predictions,
+    print_seen,
+    print_verdict,
+    print_verdicts,
+)
 
 
 def screen(width: int, colours: bool = False, encoding: str = "utf-8") -> Console:
@@ -90,3 +102,60 @@ def test_predictions_line_up_and_hostile_names_are_harmless():
     print_predictions(told, out)
     assert "\x1b" not in shown(out) and "[red]x?[2J" in shown(out) and "猫.npy[3]" in shown(out)
     assert "0.9100" in shown(out)
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("task, head", [("generate", "log-likelihood"), ("anomaly", "AUROC")])
+def test_a_choice_of_another_task_is_headed_by_its_score_and_fits_the_screen(width, task, head):
+    out = screen(width)
+    print_choice(of_the_data(task), out)
+    print_verdict(of_the_data(task), Path("out"), out)
+    text = shown(out)
+    assert head in text.splitlines()[0] and "accuracy" not in text
+    assert ("nats validation" in text.splitlines()[1]) == (task == "generate")
+    assert max(map(len, text.splitlines())) <= width
+    winner = next(line for line in text.splitlines() if line.startswith("▸ dbm-l"))
+    assert ("-85.7 (±0.7)" if task == "generate" else "0.989 ") in winner
+    assert ("(0.985–0.993)" in winner) == (task == "anomaly" and width > 80)
+
+
+def test_long_names_cost_the_interval_before_the_line_breaks():
+    record = make_record()
+    record["candidates"][0]["name"] = record["winner"] = "autoencoder-xxl"
+    for width, told in ((80, False), (120, True)):
+        out = screen(width)
+        print_choice(record, out)
+        lines = shown(out).splitlines()
+        assert max(map(len, lines)) <= width and ("(97.6–100.0)" in shown(out)) == told
+
+
+def test_what_is_strange_is_told_in_columns_with_its_threshold():
+    out = screen(80)
+    told = [Verdict("a.png", None, 12.5, 30.0), Verdict("b.npy", 7, 1e9, 30.0)]
+    print_verdicts(told, out)
+    lines = shown(out).splitlines()
+    assert lines[1].split() == ["a.png", "12.50", "usual"]
+    assert lines[2].split() == ["b.npy[7]", "1,000,000,000.00", "strange"]
+    assert "above 30.00" in lines[3]
+
+
+def test_reconstructions_are_told_with_their_difference():
+    out = screen(80)
+    seen = Seen(Verdict("a.png", None, 12.5, None), np.zeros((1, 2, 2)), np.full((1, 2, 2), 3.0))
+    print_seen([seen], out)
+    assert shown(out).splitlines()[1].split() == ["a.png", "12.50", "–", "3.00"]
+    assert len(shown(out).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "quality, said",
+    [
+        (Metric(0.9, "fraction", "measured"), "test accuracy  90.0 %"),
+        (Metric(-86.31, "nats", "measured", -87.0, -85.6), "test log-likelihood  -86.3 nats"),
+        (Metric(math.nan, "nats", "measured", source="no likelihood"), "unknown: no likelihood"),
+    ],
+)
+def test_a_fit_is_told_by_its_own_measure(quality, said):
+    out = screen(120)
+    print_fitted(quality, "there", False, out)
+    assert said in shown(out) and re.search(r"^model +there$", shown(out), re.MULTILINE)

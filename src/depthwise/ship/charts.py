@@ -16,7 +16,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
         _draw_point(axes, point, marker, scale)
     _draw_front(axes, points, scale)
     _scale_cost(axes, [p["x"] for p in points] + ([limit] if limit else []))
-    scale.fit(axes, [p["accuracy"] for p in points])
+    scale.fit(axes, [p[key] for p in points for key in scale.shown if p[key] is not None])
     if limit:
         axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
@@ -62,18 +62,14 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
 
 
 def learning_curves(record: Record) -> str:
-    """Validation score against seconds of training, one line a candidate, the winner's bold."""
-    curves = {
-        c["name"]: [
-            (e["seconds"], e["score"]) for e in c.get("history") or [] if e.get("score") is not None
-        ]
-        for c in record["candidates"]
-    }
+    """Validation accuracy against seconds of training, one line a candidate, the winner's bold.
+    Models of the data itself have none: each watches something else while it learns."""
+    curves = {c["name"]: _curve(c) for c in record["candidates"]}
     curves = {name: curve for name, curve in curves.items() if curve}
-    if not curves:
+    if not curves or unit_of(record) != "fraction":
         return ""
-    scale = SCALES.get(unit_of(record), SCALES["nats"])
-    axes = _axes("training time, s", f"validation {score_of(unit_of(record)).label}")
+    scale = SCALES["fraction"]
+    axes = _axes("training time, s", "validation accuracy, %")
     ends = []
     for name, curve in sorted(curves.items(), key=lambda item: item[0] == record.get("winner")):
         won = name == record.get("winner")
@@ -88,6 +84,12 @@ def learning_curves(record: Record) -> str:
     scale.fit(axes, [score for curve in curves.values() for _, score in curve])
     _label(axes, ends, scale)
     return _svg(axes.figure, "learning")
+
+
+def _curve(candidate: Record) -> list[tuple[float, float]]:
+    """(seconds, accuracy) of its epochs; those of a pretraining have another score or none."""
+    scored = [e for e in candidate.get("history") or [] if e.get("score") is not None]
+    return [(e["seconds"], e["score"]) for e in scored if 0 <= e["score"] <= 1]
 
 
 def confusion(matrix: list[list[int]], classes: list[str]) -> str:
@@ -218,7 +220,9 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 class Scale:
-    """Where a score stands on its axis; as it is."""
+    """Where a score stands on its axis; as it is. `shown`: what of a point must be in sight."""
+
+    shown: ClassVar[tuple[str, ...]] = ("accuracy", "low", "high")
 
     def place(self, score: float) -> float:
         return score
@@ -231,6 +235,8 @@ class Scale:
 
 class ErrorScale(Scale):
     """By the logarithm of the error, 1 - score; ticks as `score * unit`."""
+
+    shown = ("accuracy",)
 
     def __init__(self, unit: float):
         self.unit = unit

@@ -28,11 +28,11 @@ from depthwise.data.images import Unreadable, open_picture
 from depthwise.errors import DepthwiseError, InputError
 
 __all__ = [
-    "columns_for", "filters", "filters_png", "grid", "grid_size", "is_ours",
+    "columns_for", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours",
     "paired", "pictures", "png", "reconstructions_png", "samples_png", "shows", "to_pixels",
 ]  # fmt: skip
 
-GAP, GREY = 2, 128  # pixels between tiles, and their level
+GAP, GREY = 2, 128  # pixels between tiles (1 between those as they are), and their level
 LEGIBLE = 48  # pixels a tile is enlarged to, at least
 REPORT_SIDE, REPORT_AREA = 48, 100_000  # largest tile, and pixels of all together, in the report
 SAMPLES, PAIRS, FILTERS = 60, 24, 100
@@ -60,12 +60,16 @@ def enlargement(height: int, width: int) -> int:
     return max(1, math.ceil(LEGIBLE / max(height, width)))
 
 
+def gap_of(scale: int) -> int:
+    return GAP if scale > 1 else 1
+
+
 def grid_size(n: int, shape: tuple[int, ...], columns: int | None = None) -> tuple[int, int]:
     """(height, width) in pixels of the grid of n tiles (C, H, W)."""
     _, height, width = shape
     columns, scale = columns or columns_for(n, height, width), enlargement(height, width)
-    rows = math.ceil(n / columns)
-    return rows * (scale * height + GAP) + GAP, columns * (scale * width + GAP) + GAP
+    rows, gap = math.ceil(n / columns), gap_of(scale)
+    return rows * (scale * height + gap) + gap, columns * (scale * width + gap) + gap
 
 
 def grid(tiles: np.ndarray, columns: int | None = None, scale: int | None = None) -> np.ndarray:
@@ -74,12 +78,13 @@ def grid(tiles: np.ndarray, columns: int | None = None, scale: int | None = None
     n, channels, height, width = tiles.shape
     columns = columns or columns_for(n, height, width)
     scale = scale or enlargement(height, width)
-    rows, high, wide = math.ceil(n / columns), scale * height + GAP, scale * width + GAP
-    canvas = np.full((rows * high + GAP, columns * wide + GAP, channels), GREY, np.uint8)
+    rows, gap = math.ceil(n / columns), gap_of(scale)
+    high, wide = scale * height + gap, scale * width + gap
+    canvas = np.full((rows * high + gap, columns * wide + gap, channels), GREY, np.uint8)
     for k, tile in enumerate(tiles.transpose(0, 2, 3, 1)):  # (H, W, C)
-        top, left = GAP + k // columns * high, GAP + k % columns * wide
+        top, left = gap + k // columns * high, gap + k % columns * wide
         large = tile.repeat(scale, axis=0).repeat(scale, axis=1)
-        canvas[top : top + high - GAP, left : left + wide - GAP] = large
+        canvas[top : top + high - gap, left : left + wide - gap] = large
     return canvas
 
 

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ __all__ = [
     "image_side",
     "print_json",
     "require_folder",
+    "require_one_of",
     "require_positive",
     "say",
     "survive_any_name",
@@ -63,6 +64,11 @@ def survive_any_name() -> None:
 def require_positive(option: str, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise InputError(f"{option} must be above 0; got {value:g}. Leave it out for no limit.")
+
+
+def require_one_of(option: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        raise InputError(f"{option} must be one of {', '.join(known)}; got {value!r}.")
 
 
 def require_folder(out: str) -> None:

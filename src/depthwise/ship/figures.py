@@ -201,7 +201,9 @@ def score(metric: Record | None) -> Figure:
     if metric is None or value is None or unit == "fraction":
         return share(metric)
     low, high = metric.get("low"), metric.get("high")
-    digits, interval = 3 if unit == "AUROC" else 2 if abs(value) < 10 else 1, ""
+    interval, digits = "", 2 if abs(value) < 10 else 1
+    if unit == "AUROC":
+        digits = 4 if value >= 0.99 else 3
     if low is not None and high is not None:
         widest = max(high - value, value - low)
         ends = f"{low:,.{digits}f}–{high:,.{digits}f}"

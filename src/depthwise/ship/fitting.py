@@ -23,7 +23,7 @@ from depthwise.catalog import find_family, load_model
 from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.estimator import Classifier, Watch
+from depthwise.estimator import Estimator, Watch
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.quality import quality
 from depthwise.modelfile import versions
@@ -31,7 +31,7 @@ from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
 from depthwise.stages import stage_files
 
-__all__ = ["Fitted", "claim", "fit_in", "make_model"]
+__all__ = ["Fitted", "claim", "fit_in", "make_model", "require_no_numbers"]
 
 RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
 
@@ -41,7 +41,7 @@ class Fitted:
     """A trained model, how good it is on the test part (None if interrupted), and how it came:
     by its accuracy, or by the log-likelihood of a model that learnt no labels."""
 
-    model: Classifier
+    model: Estimator
     quality: Metric | None
     how: str  # "finished now", "resumed", "finished before" or "interrupted"
 
@@ -52,7 +52,7 @@ class Fitted:
         return {score_of(self.quality.unit).key: self.quality.to_dict()}
 
 
-def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) -> Classifier:
+def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) -> Estimator:
     """A family by its name with these settings, those that are None being the family's own, and
     `more` as NAME=VALUE.
 
@@ -60,6 +60,7 @@ def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) 
     one that is given twice.
     """
     maker = find_family(family)
+    require_no_numbers(family, maker)
     given = {name: value for name, value in settings.items() if value is not None}
     known = list(maker().get_params(deep=False))
     for name in given:
@@ -71,7 +72,13 @@ def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) 
     return maker(**{**given, **also})
 
 
-def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None = None) -> Fitted:
+def require_no_numbers(family: str, maker: type[Estimator]) -> None:
+    """That the family learns labels or the data itself: here data has classes or nothing."""
+    if "regression" in maker.tasks:
+        raise InputError(f"{family} learns and predicts numbers, which the command line does not.")
+
+
+def fit_in(folder: Path, data: Dataset, model: Estimator, watch: Watch | None = None) -> Fitted:
     """Train `model` on `data` in `folder`, or go on where the same call was stopped.
 
     Raises InputError where the folder is a file, cannot be written, or holds something else.
@@ -102,7 +109,7 @@ def fit_in(folder: Path, data: Dataset, model: Classifier, watch: Watch | None =
     return Fitted(model, scored, "resumed" if resumed else "finished now")
 
 
-def _scored(model: Classifier, data: Dataset) -> Metric:
+def _scored(model: Estimator, data: Dataset) -> Metric:
     """On the test part: accuracy where labels were learnt, else the log-likelihood, or how well it
     tells spoilt items where it has none; unknown of a model that has neither."""
     labelled = bool(model.n_outputs and data.classes)
@@ -146,7 +153,7 @@ def _withdraw(folder: Path, existed: bool) -> None:
             folder.rmdir()
 
 
-def _request(data: Dataset, model: Classifier) -> dict[str, Any]:
+def _request(data: Dataset, model: Estimator) -> dict[str, Any]:
     asked = {
         "data": data.fingerprint,
         "family": model.family,

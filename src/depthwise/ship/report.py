@@ -312,8 +312,7 @@ def _charts(record: Record, winner: Record | None) -> list[dict[str, str]]:
         {
             "svg": charts.learning_curves(record),
             "caption": "Learning, candidate by candidate",
-            "alt": f"Line chart: validation {measure.name} of every trained candidate over its "
-            "training.",
+            "alt": "Line chart: validation accuracy of every trained candidate over its training.",
         },
     ]
     matrix = _report_of(record, winner).get("confusion")
