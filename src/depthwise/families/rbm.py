@@ -17,6 +17,7 @@ Shapes: N items, B batch, D visible units, H hidden units, K classes.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, ClassVar, cast
 
@@ -325,7 +326,8 @@ class RBM(Generative):
         if bool(rbm.log_z[0].isnan()):
             listed = min(rbm.n_hidden, rbm.n_hidden if rbm.gaussian else rbm.n_visible) <= LISTED
             self.log_partition("exact") if listed else self.log_partition("ais", steps=5000)
-        return -rbm.free_energy(v) - rbm.log_z[0]
+        exact = copy.deepcopy(rbm).double()  # hundreds of nats cancel
+        return -exact.free_energy(v.double()) - exact.log_z[0]
 
     def _strangeness(self, v: Tensor) -> Tensor:
         return self.network_.free_energy(v)
