@@ -132,19 +132,21 @@ def elbo(network: AutoencoderNetwork, v: Tensor, *, samples: int = SAMPLES) -> T
 def fit_posterior(
     network: AutoencoderNetwork,
     v: Tensor,
+    steps: int = 120,
     *,
-    steps: int = 150,
     batch_size: int = 256,
     seed: int = 0,
+    more: bool = False,
 ) -> None:
     """Choose s^2 (Z,), and for tables s_v^2 (D,), to raise the bound on training items v (N, D).
 
-    Adam on the logarithms, one draw of noise an item a step; the weights stay as they are.
+    Adam on the logarithms, one draw of noise an item a step; the weights stay as they are. `more`
+    goes on from the variances there are.
     """
     density, generator = network.density, torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        spread = density.factor[0].square().sum(dim=1)  # the prior's variances (Z,)
-        density.log_code_variance.copy_(torch.log(0.05 * spread))
+    if not more:
+        prior_variance = density.factor[0].square().sum(dim=1)  # (Z,)
+        density.log_code_variance.copy_(torch.log(0.05 * prior_variance))
     chosen = [density.log_code_variance.clone().requires_grad_()]
     if not network.bernoulli:
         chosen.append(density.log_visible_variance.clone().requires_grad_())

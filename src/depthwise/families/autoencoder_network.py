@@ -10,8 +10,9 @@
 f is the hidden activation, n layer normalisation (Ba et al. 2016) or nothing, g the identity (the
 linear code of Hinton and Salakhutdinov 2006, Science 313:504) or the sigmoid. There is never a
 normalisation at the code or at the output: the code must be free to carry lengths as well as
-directions. Weights begin as He et al. 2015, N(0, 2 / fan_in), where a rectifier follows, and with
-N(0, 1 / fan_in) elsewhere. The convolutional encoder and decoder are conv_autoencoder.py's.
+directions. Above logistic layers a weight multiplies h - 1/2 (see Centre). Weights begin as He et
+al. 2015, N(0, 2 / fan_in), where a rectifier follows, and with N(0, 1 / fan_in) elsewhere. The
+convolutional encoder and decoder are conv_autoencoder.py's.
 
 Shapes: B batch, N items, C channels, H W image, D visible values, H_l units of layer l, Z code,
 K classes.
@@ -27,9 +28,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depthwise.families.autoencoder_density import CodeDensity
-from depthwise.layers import Standardise
+from depthwise.layers import Standardise, VisibleUnits
 
-__all__ = ["ACTIVATIONS", "AutoencoderNetwork", "at_least_single", "dense_stack", "layer_after"]
+__all__ = [
+    "ACTIVATIONS",
+    "AutoencoderNetwork",
+    "Centre",
+    "at_least_single",
+    "dense_stack",
+    "layer_after",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
@@ -61,6 +69,18 @@ def layer_after(linear: nn.Module, activation: str, norm: nn.Module | None = Non
     return nn.Sequential(*(part for part in parts if part is not None))
 
 
+class Centre(nn.Module):
+    """h - 1/2: what a layer above logistic units is given. (B, H) -> (B, H).
+
+    Units that are never negative have a mean, and a weight's step then moves every bias with it.
+    Taking the mean away is the same function with other biases, far easier to descend (Montavon
+    and Mueller 2012).
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h - 0.5
+
+
 def dense_stack(
     widths: tuple[int, ...], activation: str, last: str, normalise: bool = False
 ) -> nn.Sequential:
@@ -70,10 +90,13 @@ def dense_stack(
         layer_after(nn.Linear(a, b), activation, nn.LayerNorm(b) if normalise else None)
         for a, b in itertools.pairwise(widths[:-1])
     ]
-    return nn.Sequential(*layers, layer_after(nn.Linear(widths[-2], widths[-1]), last))
+    layers.append(layer_after(nn.Linear(widths[-2], widths[-1]), last))
+    if activation == "logistic":
+        layers[1:] = [nn.Sequential(Centre(), *layer) for layer in layers[1:]]
+    return nn.Sequential(*layers)
 
 
-class AutoencoderNetwork(nn.Module):
+class AutoencoderNetwork(VisibleUnits):
     """Raw inputs (B, C, H, W) or (B, D) -> reconstruction (B, D), or logits (B, K) with a head.
 
     `encoder` and `decoder` are sequences of layers between (B, D) and (B, Z); `n_classes` 0 is no
@@ -91,30 +114,16 @@ class AutoencoderNetwork(nn.Module):
         n_classes: int = 0,
         head_units: int = 128,
     ):
-        super().__init__()
-        self.input_shape = tuple(input_shape)
+        super().__init__(input_shape)
         self.bernoulli = visible == "bernoulli"
-        self.standardise = Standardise(input_shape[0], image=len(input_shape) == 3)
         self.encoder, self.decoder = encoder, decoder
-        self.density = CodeDensity(code_size, math.prod(input_shape), n_classes)
+        self.density = CodeDensity(code_size, self.n_visible, n_classes)
         self.head: nn.Sequential | None = None
         if n_classes:
-            # codes differ in length from one to the next: normalised before the head's own layers
             self.head = nn.Sequential(
-                nn.LayerNorm(code_size, elementwise_affine=False),
+                Standardise(code_size, image=False),
                 *dense_stack((code_size, head_units, n_classes), "gelu", "linear"),
             )
-
-    # -- raw inputs and visible values ----------------------------------------------------------
-
-    def visible(self, x: Tensor) -> Tensor:
-        """Raw inputs (B, *input_shape) -> visible values (B, D)."""
-        return torch.flatten(self.standardise(x), 1)
-
-    def raw(self, v: Tensor) -> Tensor:
-        """Visible values (B, D) -> raw units (B, *input_shape), floating point."""
-        shaped = v.unflatten(1, self.input_shape)
-        return shaped / self.standardise.inverse_std + self.standardise.mean
 
     # -- codes ----------------------------------------------------------------------------------
 
