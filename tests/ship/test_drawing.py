@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from made_family import Ink
+from made_ink import Ink
 from PIL import Image
 from torch import nn
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from made_family import Ink
+from made_ink import Ink
 
 from depthwise import networks, stages, training
 from depthwise.catalog import FAMILIES

@@ -1,4 +1,4 @@
-"""On a family (made_family.Ink) that shows negatives and counts ink, so that all can be told by
+"""On a family (made_ink.Ink) that shows negatives and counts ink, so that all can be told by
 hand: the score of an item is the sum of its pixels / 255."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 import pytest
-from made_family import Ink
+from made_ink import Ink
 from PIL import Image
 
 from depthwise.data.load import load

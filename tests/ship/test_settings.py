@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
-from made_family import Ink
+from made_ink import Ink
 
 from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_family import Ink
+from made_ink import Ink
 from PIL import Image
 
 from depthwise.catalog import FAMILIES, load_model
