@@ -208,6 +208,22 @@ def test_limits_that_nothing_meets_are_exit_code_3_with_the_limit_to_relax(data,
     assert "dropped" in told.out and (tmp_path / "out" / "report.html").exists()
 
 
+def test_choose_for_another_task_tells_its_score_and_shows_what_the_winner_has_learnt(
+    data, pictures, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    arguments = ("--task", "anomaly", "--device", "raspberry-pi-5", "--families", "rbm")
+    assert run("choose", data, *arguments, "--train-minutes", "0.03", "--out", out) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "It tells what is strange with an AUROC of" in told and "accuracy" not in told
+    record = json.loads((out / "choice.json").read_text())
+    assert record["task"] == "anomaly" and record["test"]["unit"] == "AUROC"
+    assert all(record["pictures"][name] for name in ("filters", "samples", "reconstructions"))
+    assert (out / "report.html").read_text().count("<img") == 3
+    assert run("predict", out / "best", *pictures) == 0
+    assert "anomaly score" in capsys.readouterr().out
+
+
 # -- the program -------------------------------------------------------------------------------
 
 
@@ -237,6 +253,7 @@ def test_version_is_the_packages(capsys):
 
 
 def test_help_of_every_command_explains_every_option(capsys):
-    for command in ("choose", "fit", "predict", "measure", "inspect", "devices"):
+    verbs = ("choose", "fit", "predict", "sample", "reconstruct", "measure", "inspect", "devices")
+    for command in verbs:
         assert run(command, "--help") == 0
         assert command in capsys.readouterr().out

@@ -46,6 +46,8 @@ def data(tmp_path_factory) -> Path:
         (["--max-energy-mj", "nan"], "--max-energy-mj must be above 0; got nan"),
         (["--max-memory-mb", "inf"], "--max-memory-mb must be above 0; got inf"),
         (["--train-minutes", "0"], "--train-minutes must be above 0"),
+        (["--task", "anomalies"], "--task must be one of classification, generate, anomaly"),
+        (["--task", "generate", "--families", "cnn"], "cnn cannot do the task generate"),
         (["--device", "stm32u575", "--families", "cnn"], "images only"),
         (["--device", "stm32u575", "--image-size", "axb"], "--image-size must be"),
         (["--device", "stm32u575", "--format", "cvs"], "did you mean 'csv'"),
