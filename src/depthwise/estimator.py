@@ -162,6 +162,11 @@ class Regressor(RegressorMixin, Supervised):
         _require_numbers(answers)
         return answers[:, 0] if self.flat_ else answers
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def _whole_network(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return Rescaled(self.build(input_shape, n_outputs), n_outputs)
 
