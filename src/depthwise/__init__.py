@@ -38,13 +38,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 _HOME = {
     "Budget": "depthwise.choosing.budget:Budget",
     "CNN": "depthwise.families.cnn:CNN",
+    "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
+    "DBN": "depthwise.families.dbn:DBN",
     "DNN": "depthwise.families.dnn:DNN",
+    "DNNRegressor": "depthwise.families.dnn:DNNRegressor",
     "DSN": "depthwise.families.dsn:DSN",
     "DSNRegressor": "depthwise.families.dsn:DSNRegressor",
     "DataError": "depthwise.errors:DataError",
     "Dataset": "depthwise.data.dataset:Dataset",
+    "DeepAutoencoder": "depthwise.families.autoencoder:DeepAutoencoder",
     "DepthwiseError": "depthwise.errors:DepthwiseError",
     "Device": "depthwise.measuring.devices:Device",
     "DivergedError": "depthwise.errors:DivergedError",
@@ -93,8 +97,12 @@ if TYPE_CHECKING:
     from depthwise.errors import InputError as InputError
     from depthwise.errors import ModelFileError as ModelFileError
     from depthwise.errors import NothingFitsError as NothingFitsError
+    from depthwise.families.autoencoder import DeepAutoencoder as DeepAutoencoder
     from depthwise.families.cnn import CNN as CNN
+    from depthwise.families.cnn import CNNRegressor as CNNRegressor
+    from depthwise.families.dbn import DBN as DBN
     from depthwise.families.dnn import DNN as DNN
+    from depthwise.families.dnn import DNNRegressor as DNNRegressor
     from depthwise.families.dsn import DSN as DSN
     from depthwise.families.dsn import DSNRegressor as DSNRegressor
     from depthwise.families.rbm import RBM as RBM

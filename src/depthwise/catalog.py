@@ -7,8 +7,10 @@ from pathlib import Path
 
 from depthwise.base import Estimator
 from depthwise.errors import InputError
-from depthwise.families.cnn import CNN
-from depthwise.families.dnn import DNN
+from depthwise.families.autoencoder import DeepAutoencoder
+from depthwise.families.cnn import CNN, CNNRegressor
+from depthwise.families.dbn import DBN
+from depthwise.families.dnn import DNN, DNNRegressor
 from depthwise.families.dsn import DSN, DSNRegressor
 from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
@@ -22,7 +24,11 @@ FAMILIES: dict[str, type[Estimator]] = {
     "dnn": DNN,
     "cnn": CNN,
     "dsn": DSN,
+    "dbn": DBN,
+    "autoencoder": DeepAutoencoder,
     "rbm": RBM,
+    "dnn_regressor": DNNRegressor,
+    "cnn_regressor": CNNRegressor,
     "dsn_regressor": DSNRegressor,
 }
 
