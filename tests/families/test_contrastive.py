@@ -78,6 +78,20 @@ def test_long_persistent_chains_give_the_exact_likelihood_gradient(
         torch.testing.assert_close(step, gradient, atol=0.018, rtol=0, msg=name)
 
 
+def test_centred_steps_are_the_gradient_in_centred_units() -> None:
+    rbm = tiny()
+    torch.manual_seed(4)
+    v = states(D)[torch.tensor([0, 3, 3, 5, 6])]
+    m, lam = v.mean(0), rbm.hidden_mean(v).mean(0).detach()
+    exact = torch.autograd.grad(log_likelihood(rbm, v), list(rbm.parameters()))
+    g = dict(zip(dict(rbm.named_parameters()), exact))
+    dw = g["weight"] - m[:, None] * g["hidden_bias"] - g["visible_bias"][:, None] * lam
+    da, db = g["visible_bias"] - dw @ lam, g["hidden_bias"] - m @ dw
+    steps = step_by_rate(rbm, v, persistent=True, k=20, chains=20_000, centred=True)
+    for step, right in zip(steps.values(), (dw, da, db)):
+        torch.testing.assert_close(step, right, atol=0.018, rtol=0)
+
+
 def test_cd1_statistics_agree_with_enumeration() -> None:
     rbm = tiny()
     v0 = states(D)[torch.tensor([1, 4, 6])]

@@ -46,22 +46,24 @@ from depthwise.updates import Recipe, lr_factor
 __all__ = ["ContrastiveUpdate"]
 
 RUNNING = 0.99  # how much of the running means a step keeps
-ERROR_ROWS = 8  # how many items of a batch are reconstructed to watch the error
+ERROR_ROWS, ERROR_STEPS = 20, 10  # items reconstructed to watch the error, and how often
 
 
 @dataclass
 class Phases:
     """Statistics of both halves of the gradient, the rows of the data above those of the model.
 
-    v (B + M, D), h (B + M, H), labels (B + M, K) or None. `v` is the upper part of `v_and_spare`,
-    which has room for the two rows of centring.
+    v (B + M, D), h (B + M, H), labels (B + M, K) or None. `v` and `h` are the upper parts of
+    `v_and_spare` and `h_and_spare`, which have room for the two rows of centring.
     """
 
     items: int
-    v: Tensor
     v_and_spare: Tensor
-    h: Tensor
+    h_and_spare: Tensor
     labels: Tensor | None
+
+    def __post_init__(self) -> None:
+        self.v, self.h = self.v_and_spare[:-2], self.h_and_spare[:-2]
 
     def shares(self) -> Tensor:
         """What a row counts in the difference of the means, times B: (B + M, 1)."""
@@ -71,7 +73,8 @@ class Phases:
 
 
 class ContrastiveUpdate:
-    """One step on one machine; its loss is the squared error of a few items' reconstruction.
+    """One step on one machine; the loss is the squared error of a few items seen through the hidden
+    layer, found at every tenth step.
 
     `k`: Gibbs sweeps a step. `persistent`: `chains` go on from step to step; with `temperatures`
     above 1, that many copies of them at inverse temperatures 1 .. 0 exchange states (and `chains`
@@ -121,6 +124,7 @@ class ContrastiveUpdate:
         self.hidden: Tensor | None = None  # (temperatures * chains, H), what the chains go on from
         self.means: dict[str, Tensor] = {}  # running means of the data's statistics
         self.velocity: dict[str, Tensor] = {}
+        self.steps, self.error = 0, rbm.weight.new_zeros(())
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -140,19 +144,21 @@ class ContrastiveUpdate:
             self._follow_tempered_chains(phases)
         else:
             self._follow_chains(phases)
-        error = self._error(v, phases)
+        if self.steps % ERROR_STEPS == 0:
+            self.error = self._error(v, phases)
+        self.steps += 1
         self._learn(phases, rate)
-        return error
+        return self.error
 
     def _phases(self, v: Tensor, labels: Tensor | None) -> Phases:
         items, rbm = len(v), self.rbm
         rows = items + (self.chains if self.persistent else items)
         visible = torch.empty(rows + 2, v.shape[1], dtype=self.products.dtype, device=v.device)
         visible[:items] = rbm.statistic(v)
-        hidden = torch.empty(rows, rbm.n_hidden, dtype=rbm.weight.dtype, device=v.device)
+        hidden = torch.empty(rows + 2, rbm.n_hidden, dtype=rbm.weight.dtype, device=v.device)
         if labels is not None:
             labels = torch.cat([labels, labels.new_zeros(rows - items, labels.shape[1])])
-        return Phases(items, visible[:rows], visible, hidden, labels)
+        return Phases(items, visible, hidden, labels)
 
     def _contrast(self, phases: Phases) -> None:
         """CD-k: the model's states are k sweeps away from the data."""
@@ -273,14 +279,15 @@ class ContrastiveUpdate:
         if self.sparsity is not None:
             phases.h[:n] += self.sparsity_cost * (self.sparsity - self.means["hidden"])
         shares, rate = phases.shares(), rate / n
-        step_v = shares.t() @ phases.v.to(shares.dtype)  # (1, D)
-        h = phases.h.mul_(shares)
-        step_h = h.sum(dim=0, keepdim=True)
+        v, h = phases.v.to(shares.dtype), phases.h.mul_(shares)
+        step_v, step_h = shares.t() @ v, h.sum(dim=0, keepdim=True)  # (1, D), (1, H)
         if rbm.gaussian:
-            self._learn_variances(phases, shares, rate)
+            self._learn_variances(v, h, shares, rate)
+        rows_v, rows_h = phases.v, h
         if self.centred:
-            step_v, step_h, h = self._centre(phases, step_v, step_h)
-        self._learn_weight("weight", phases.v_and_spare[: len(h)], h, rate, n)
+            step_v, step_h = self._centre(phases, v, step_v, step_h)
+            rows_v, rows_h = phases.v_and_spare, phases.h_and_spare
+        self._learn_weight("weight", rows_v, rows_h, rate, n)
         self._learn_bias("visible_bias", step_v[0], rate)
         self._learn_bias("hidden_bias", step_h[0], rate)
         if phases.labels is not None:
@@ -288,24 +295,23 @@ class ContrastiveUpdate:
             self._learn_bias("label_bias", (phases.labels * shares).sum(dim=0), rate)
 
     def _centre(
-        self, phases: Phases, step_v: Tensor, step_h: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The biases' centred steps and, for dW = v'h - m step_h - step_v l', two more rows."""
-        offset_v, offset_h = self.means["visible"], self.means["hidden"]
-        phases.v_and_spare[-2], phases.v_and_spare[-1] = offset_v, step_v[0]
-        v, h = phases.v_and_spare, torch.cat([phases.h, -step_h, -offset_h[None]])
-        centred_v = step_v - ((h @ offset_h)[None].to(v.dtype) @ v).to(h.dtype)
-        centred_h = step_h - (v.to(h.dtype) @ offset_v)[None] @ h
-        return centred_v, centred_h, h
+        self, phases: Phases, v: Tensor, step_v: Tensor, step_h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The biases' centred steps; dW = v'h - m'step_h - step_v'l has its two more rows put
+        below those of v and h. All but v (B + M, D) and h are rows, (1, D) or (1, H)."""
+        m, lam, h = self.means["visible"][None], self.means["hidden"][None], phases.h
+        phases.v_and_spare[-2:] = torch.cat([m, step_v])
+        phases.h_and_spare[-2:] = -torch.cat([step_h, lam])
+        down = (lam @ h.t()) @ v - (lam @ step_h.t()) * m - (lam @ lam.t()) * step_v  # dW l
+        up = (m @ v.t()) @ h - (m @ m.t()) * step_h - (m @ step_v.t()) * lam  # dW'm
+        return step_v - down, step_h - up
 
-    def _learn_variances(self, phases: Phases, shares: Tensor, rate: float) -> None:
-        """z = log s^2, kept within e^-6 .. e^6; `phases.h` carries its shares already."""
+    def _learn_variances(self, v: Tensor, h: Tensor, shares: Tensor, rate: float) -> None:
+        """z = log s^2, kept within e^-6 .. e^6; `h` carries its shares already."""
         rbm = self.rbm
-        v = phases.v.to(shares.dtype)
         deviation = v * torch.exp(rbm.log_variance) - rbm.visible_bias
         squares = 0.5 * (deviation**2 * torch.exp(-rbm.log_variance) * shares).sum(dim=0)
-        step = squares - (rbm.weight * (v.t() @ phases.h)).sum(dim=1)
-        self._learn_bias("log_variance", step, rate)
+        self._learn_bias("log_variance", squares - (rbm.weight * (v.t() @ h)).sum(dim=1), rate)
         rbm.log_variance.clamp_(-6, 6)
 
     def _learn_weight(self, name: str, rows: Tensor, h: Tensor, rate: float, items: int) -> None:
@@ -332,6 +338,7 @@ class ContrastiveUpdate:
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"means": self.means, "velocity": self.velocity}
+        state |= {"steps": self.steps, "error": self.error}
         return state if self.hidden is None else {**state, "hidden": self.hidden}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
