@@ -42,6 +42,8 @@ def main() -> None:
         finetune_epochs=0,
         lr=options.lr,
         k=options.k,
+        persistent=True,
+        momentum=0.0,
         weight_decay=0.0,
         random_state=options.seed,
         verbose=True,

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
-from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.dbn_network import DBNNetwork, DirectedLayer
+from depthwise.families.memory import MemoryUpdate
 from depthwise.families.partition import ais_log_partition, exact_log_partition
 from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
@@ -61,12 +61,15 @@ class DBN(Generative, Classifier):
         is about 4,000 steps, within 10 .. 200.
     finetune_epochs : passes of up-down learning; "auto" is twice `epochs`, 0 leaves it out.
     batch_size : items a step; "auto" is 100, less for small data.
-    lr : peak learning rate of each layer, 0.01 .. 0.2; a twentieth of it for Gaussian units.
-    finetune_lr : peak learning rate of up-down learning, 0.005 .. 0.1.
+    lr : peak learning rate of each machine, 0.005 .. 0.1, tenfold without momentum; a twentieth of
+        it for Gaussian units.
+    finetune_lr : peak learning rate of the directed layers in up-down learning, 0.001 .. 0.1.
     k : Gibbs sweeps a step in each layer's learning, 1 .. 25.
     persistent : chains go on from step to step (PCD), or start at the data (CD).
     sweeps : Gibbs sweeps of the top machine in up-down learning, for each part of the run.
-    momentum : 0 .. 0.9, of each layer's learning.
+    discriminative : weight of log p(y | h) beside log p(h, y) in the top machine's learning, 0 (as
+        published) .. 10.
+    momentum : 0 .. 0.9, of each layer's learning, and of the top machine's afterwards.
     weight_decay : share of a weight lost per unit of learning rate, 0 .. 1e-3.
     tied : a layer that is wide enough begins as the one below it upside down.
     average : share of the run the weight average looks back over, 0 .. 0.1.
@@ -93,11 +96,12 @@ class DBN(Generative, Classifier):
         finetune_epochs: float | str = "auto",
         batch_size: int | str = "auto",
         lr: float = 0.05,
-        finetune_lr: float = 0.02,
+        finetune_lr: float = 0.05,
         k: int = 1,
-        persistent: bool = True,
+        persistent: bool = False,
         sweeps: tuple[int, ...] = (3, 6, 10),
-        momentum: float = 0.0,
+        discriminative: float = 5.0,
+        momentum: float = 0.9,
         weight_decay: float = 2e-4,
         tied: bool = True,
         average: float = 0.02,
@@ -121,6 +125,7 @@ class DBN(Generative, Classifier):
         self.k = k
         self.persistent = persistent
         self.sweeps = sweeps
+        self.discriminative = discriminative
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.tied = tied
@@ -168,26 +173,28 @@ class DBN(Generative, Classifier):
         top = depth == len(network.directed)
         machine = network.top if top else self._machine(network.directed[depth], depth)
         self._begin(machine, below, self._mean_features(stages, depth))
-        share = GAUSSIAN_SHARE if machine.gaussian else 1.0
         epochs = self.epochs[depth] if isinstance(self.epochs, tuple | list) else recipe.epochs
-        recipe = replace(recipe, lr=share * self.lr, epochs=epochs)
+        recipe = replace(recipe, lr=self._machine_lr(machine), epochs=epochs)
         stages.compute.place(machine)
-        update = ContrastiveUpdate(
+        update = MemoryUpdate(
             machine,
             recipe,
+            discriminative=self.discriminative,
             k=self.k,
             persistent=self.persistent,
             chains=recipe.batch_size,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             prepare=partial(_draw_upwards, network, layers),
-            use_labels=top and network.n_labels > 0,
             compute=stages.compute,
         )
         stages.run(name, update, recipe, network=machine)
         if not top:
             network.directed[depth].copy_machine(machine)
         return machine
+
+    def _machine_lr(self, machine: RBMNetwork) -> float:
+        return self.lr * (GAUSSIAN_SHARE if machine.gaussian else 1.0)
 
     def _machine(self, layer: DirectedLayer, depth: int) -> RBMNetwork:
         """A machine for a directed layer, random weights from the model's seed."""
@@ -214,6 +221,9 @@ class DBN(Generative, Classifier):
             self.network_,
             recipe,
             sweeps=tuple(self.sweeps),
+            memory_lr=self._machine_lr(self.network_.top),
+            discriminative=self.discriminative,
+            momentum=self.momentum,
             weight_decay=self.weight_decay,
             compute=stages.compute,
         )
@@ -317,6 +327,9 @@ class DBN(Generative, Classifier):
         sweeps = self.sweeps
         good = isinstance(sweeps, tuple | list) and len(sweeps) > 0 and all(map(_whole, sweeps))
         self._require("sweeps", good, "whole numbers, such as (3, 6, 10)")
+        self._require(
+            "discriminative", _within(self.discriminative, 0, math.inf), "at least 0, say 1"
+        )
         for name in ("momentum", "weight_decay", "average"):
             self._require(name, _within(getattr(self, name), 0, 1), "in [0, 1)")
 

@@ -12,11 +12,12 @@ Gaussian visible units are drawn from N(c + G h_1, s^2).
 
 Likelihood. With F the top machine's free energy, a lower bound that is tight where q is exact:
 
-    log p(v) >= E_q[ sum_l log p(h_{l-1} | h_l) - F(h_{L-1}) + sum_l H(q(h_l | h_{l-1})) ] - log Z
+    log p(v) >= E_q[ sum_l log p(h_{l-1} | h_l) - log q(h_l | h_{l-1}) - F(h_{L-1}) ] - log Z
 
 (Hinton, Osindero and Teh 2006; Salakhutdinov and Murray 2008). The expectation is an average over
-states drawn upwards; the same uniform numbers serve every item, so that an item's bound does not
-depend on its neighbours, and they form a Latin hypercube: each unit's are spread evenly.
+states drawn upwards, with log q taken at the same draws: an exact q leaves no noise at all. The
+same uniform numbers serve every item, so that an item's bound does not depend on its neighbours,
+and they form a Latin hypercube: each unit's are spread evenly.
 
 Classes. p(y | h_{L-1}) is the softmax of -F(h_{L-1}, y), every label clamped in turn.
 
@@ -93,7 +94,7 @@ class DirectedLayer(nn.Module):
         """log p(x | h), nats. (B, D), (B, H) -> (B,)."""
         t = self.down_input(h)
         if not self.gaussian:
-            return (x * t - softplus(t)).sum(dim=1)
+            return log_bernoulli(x, t)
         squares = (x - t) ** 2 * torch.exp(-self.log_variance)
         return -0.5 * (squares + self.log_variance + math.log(2 * math.pi)).sum(dim=1)
 
@@ -215,7 +216,7 @@ class DBNNetwork(nn.Module):
             for layer, u in zip(self.directed, uniform):
                 x = layer.up_input(h)
                 above = (torch.sigmoid(x) > u[s]).to(v.dtype)
-                evidence += layer.log_likelihood(h, above) + entropy(x)
+                evidence += layer.log_likelihood(h, above) - log_bernoulli(above, x)
                 h = above
             total += evidence - self.top.free_energy(h, labels)
             if not self.directed:
@@ -239,6 +240,11 @@ class DBNNetwork(nn.Module):
             evidence += layer.log_likelihood(h, above) + entropy(x)
             h = above
         return self.top.free_energy(h) - evidence
+
+
+def log_bernoulli(h: Tensor, x: Tensor) -> Tensor:
+    """log probability of states h (B, H) of Bernoulli units at total inputs x. -> (B,)."""
+    return (h * x - softplus(x)).sum(dim=1)
 
 
 def entropy(x: Tensor) -> Tensor:

@@ -25,14 +25,15 @@ Shapes: B batch, D units below, H units above.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
-from depthwise.families.contrastive import ContrastiveUpdate, Phases
 from depthwise.families.dbn_network import DBNNetwork, DirectedLayer
+from depthwise.families.memory import MemoryUpdate
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.updates import Recipe, lr_factor
 
@@ -45,8 +46,9 @@ class UpDownUpdate:
     """One step of a whole network; its loss is the squared error of the wake phase's lowest layer.
 
     `sweeps`: of the top machine, one number for every equal part of the run, 1 .. 25 each.
-    `weight_decay`: share of a top weight lost per unit of learning rate, 0 .. 1e-3. The rate is the
-    recipe's, lr and schedule; of its other fields this update uses none.
+    `memory_lr`: the top machine's own rate. `discriminative`, `momentum` and `weight_decay` are the
+    top machine's alone, see MemoryUpdate. The rate is the recipe's, lr and schedule; of its other
+    fields this update uses none.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class UpDownUpdate:
         recipe: Recipe,
         *,
         sweeps: tuple[int, ...] = (3, 6, 10),
+        memory_lr: float | None = None,
+        discriminative: float = 0.0,
+        momentum: float = 0.0,
         weight_decay: float = 0.0,
         compute: Compute | None = None,
     ):
@@ -63,12 +68,13 @@ class UpDownUpdate:
         exact = network.top.weight.dtype
         self.dtype = torch.bfloat16 if compute.precision == "bfloat16" else exact
         self.layers = [_TwoWay(layer, self.dtype) for layer in network.directed]
-        self.memory = _Memory(
+        self.memory = MemoryUpdate(
             network.top,
-            recipe,
+            replace(recipe, lr=recipe.lr if memory_lr is None else memory_lr),
+            discriminative=discriminative,
+            momentum=momentum,
             weight_decay=weight_decay,
-            use_labels=network.n_labels > 0,
-            prepare=lambda states: states,
+            prepare=_as_they_are,
             compute=compute,
         )
 
@@ -133,14 +139,8 @@ class UpDownUpdate:
         self.memory.load_state_dict(state)
 
 
-class _Memory(ContrastiveUpdate):
-    """The top machine's step, which remembers the visible states that its sweeps ended in."""
-
-    end: Tensor
-
-    def _learn(self, phases: Phases, rate: float) -> None:
-        self.end = phases.v[phases.items :]
-        super()._learn(phases, rate)
+def _as_they_are(states: Tensor) -> Tensor:
+    return states
 
 
 class _Weight:
