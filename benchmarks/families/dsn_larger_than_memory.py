@@ -39,7 +39,7 @@ def write(path: Path, images: np.ndarray, copies: int, seed: int) -> None:
     noise = np.random.default_rng(seed)
     for start in range(0, len(file), 5000):
         part = rows[np.arange(start, start + 5000) % len(rows)] / np.float32(255)
-        part += 0.1 * noise.random(part.shape, dtype=np.float32)
+        part *= 0.8 + 0.4 * noise.random(part.shape, dtype=np.float32)
         file[start : start + 5000] = np.minimum(part, 1)
     file.flush()
 

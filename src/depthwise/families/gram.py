@@ -36,6 +36,7 @@ __all__ = ["Gram", "fast_products"]
 
 BLOCK_ROWS = 4096
 PANELS = 6  # of columns; the triangle costs (PANELS + 1) / (2 PANELS) of the square
+LEAST_RIDGE = 1e-5
 SUMS = ("rows_rows", "rows_targets", "rows", "targets", "squares")
 
 
@@ -113,14 +114,15 @@ class Gram:
 
     def choose_ridge(self) -> float:
         """The ridge of the least generalised cross-validation, n SSE / (n - df)^2 with df the
-        degrees of freedom (Golub, Heath and Wahba 1979), from the sums alone."""
+        degrees of freedom (Golub, Heath and Wahba 1979), from the sums alone. It is at least
+        LEAST_RIDGE of the largest eigenvalue: below, U grows until float32 answers lose digits."""
         values, vectors = torch.linalg.eigh(self._system(0.0, 0.0))
         values = values.clamp(min=0)
         wanted = self.rows_targets - torch.outer(self.rows, self.targets) / self.items
         power = (vectors.t() @ wanted).square().sum(dim=1)  # (L,)
         total = (self.squares - self.targets.square() / self.items).sum()
         best, chosen = math.inf, 0.0
-        for share in torch.logspace(-10, 0, 41, dtype=torch.float64).tolist():
+        for share in torch.logspace(math.log10(LEAST_RIDGE), 0, 41, dtype=torch.float64).tolist():
             ridge = share * float(values[-1].clamp(min=1e-12))
             error = total - (power * (values + 2 * ridge) / (values + ridge).square()).sum()
             free = self.items - 1 - float((values / (values + ridge)).sum())
