@@ -16,6 +16,7 @@ from made_ink import Ink
 from PIL import Image
 from torch import nn
 
+from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
@@ -157,6 +158,15 @@ def test_tables_and_trees_have_no_filters(make, shape):
     fitted = make().fit(np.random.default_rng(0).random((30, *shape)), np.arange(30) % 2)
     assert drawing.filters(fitted) is None
     assert drawing.filters_png(fitted) is None
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"boosting"}))
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5)])
+def test_every_family_but_trees_has_filters_over_the_channels_of_its_images(family, shape):
+    with torch.random.fork_rng():
+        found = drawing.filters(model(FAMILIES[family]().build(shape, 3), shape))
+    assert found.ndim == 4 and len(found) > 1 and found.shape[1] == shape[0]
+    assert found.shape[2] <= shape[1] and found.std() > 0
 
 
 def test_zero_is_white_and_opposite_weights_are_as_strong_a_blue_and_red():
