@@ -22,13 +22,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from depthwise.catalog import FAMILIES, find_family, load_model
+from depthwise.catalog import FAMILIES, find_family
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
+from depthwise.choosing.choice import Choice, finished, refuse_strangers
 from depthwise.choosing.evidence import candidate_records, dataset_record, mistakes
 from depthwise.choosing.feasibility import Feasible, advice, feasible
 from depthwise.choosing.halving import halve
@@ -40,7 +41,6 @@ from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
-from depthwise.measuring.metric import Metric
 from depthwise.measuring.quality import TASKS, likely_task
 from depthwise.measuring.scorecard import Scorecard, costs, quality
 from depthwise.modelfile import versions
@@ -51,30 +51,6 @@ __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
-
-
-@dataclass
-class Choice:
-    """The outcome. `record` is what choice.json holds; `winner` the fitted model, or None."""
-
-    record: dict[str, Any]
-    winner: Classifier | None
-    out: Path | None
-
-    @property
-    def scorecard(self) -> Scorecard | None:
-        """The winner's six metrics, accuracy (of its task) from the test part."""
-        for candidate in self.record["candidates"]:
-            if candidate["status"] == "winner":
-                card = Scorecard.from_dict(candidate["scorecard"])
-                card.accuracy = Metric.from_dict(self.record["test"])
-                return card
-        return None
-
-    def __str__(self) -> str:
-        if self.winner is None:
-            return "no network meets the limits"
-        return f"ship {self.record['winner']}\n{self.scorecard}"
 
 
 def choose(
@@ -116,7 +92,7 @@ def choose(
         with tempfile.TemporaryDirectory() as scratch:
             choice = run(Path(scratch))
             return Choice(choice.record, choice.winner, None)
-    return _finished(Path(out), request) or run(Path(out))
+    return finished(Path(out), request) or run(Path(out))
 
 
 def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
@@ -155,18 +131,6 @@ def _request(
     }
 
 
-def _finished(out: Path, request: dict[str, Any]) -> Choice | None:
-    """The choice that `out` already holds, if it is this one, complete, and found a winner."""
-    try:
-        record = json.loads((out / "choice.json").read_text(encoding="utf-8"))
-        if record["request"] != request or not record["complete"] or not record["winner"]:
-            return None
-        winner = load_model(out / "best")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Choice(record, winner, out)
-
-
 class _Run:
     """One choice from beginning to end, in the folder `out`."""
 
@@ -188,7 +152,7 @@ class _Run:
         self.out, self.request, self.tell, self.command = out, request, tell, command
         self.begun = time.monotonic()
         self.candidates = ladder(families, data.input_shape, seed)
-        _refuse_strangers(out)
+        refuse_strangers(out)
         self.journal = Journal(out / "work", request)
         self.trials = Trials(data, task, self.journal, out / "work", tell)
         self.interrupted = False
@@ -296,30 +260,6 @@ class _Run:
         write_atomically(self.out / "choice.json", lambda scratch: scratch.write_text(text))
         if record["complete"]:
             shutil.rmtree(self.out / "work", ignore_errors=True)
-
-
-def _refuse_strangers(out: Path) -> None:
-    """Only an absent or empty folder, or one that `choose` made, is written into; a choice that
-    found a winner is never replaced."""
-    if out.is_dir() and any(out.iterdir()):
-        ours = (out / "work" / "journal.json").exists() or (out / "choice.json").exists()
-        if not ours:
-            raise InputError(f"--out {out} is not empty and not depthwise's. Give another folder.")
-        if _has_winner(out / "choice.json") and not (out / "work").exists():
-            raise InputError(
-                f"--out {out} holds another choice (other data, device, limits, families or seed). "
-                "Give another folder, or delete that one."
-            )
-
-
-def _has_winner(record: Path) -> bool:
-    """Whether there is something to lose: also where the record cannot be read."""
-    try:
-        return json.loads(record.read_text(encoding="utf-8"))["winner"] is not None
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
 
 
 def _latency(card: Scorecard) -> float:
