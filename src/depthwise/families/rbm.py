@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.partition import BASE_SHARE, log_partition
 from depthwise.families.rbm_generation import draw_items, fill_missing
 from depthwise.families.rbm_network import RBMNetwork
+from depthwise.families.rbm_products import full_speed
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.rbm_tempering import Base
 from depthwise.generative import Generative
@@ -274,12 +276,15 @@ class RBM(Generative):
             return Recipe(1, batch, lr / 10, schedule="constant", average=0, seed=stages.seed)
         return Recipe(epochs, batch, lr, schedule="cosine", average=0, seed=stages.seed)
 
-    def _prepare(self, inputs: Tensor) -> Any:
+    def _prepare(self, inputs: Tensor) -> Callable[[Tensor], Tensor]:
         """Raw batch -> visible units (B, D); grey values are drawn anew each time."""
         rbm = self.network_
-        if rbm.gaussian or _is_binary(inputs):
+        if rbm.gaussian:
             return rbm.visible
-        return lambda x: sample_bernoulli(rbm.visible(x))
+        is_bits = _is_binary(inputs)
+        if inputs.is_floating_point():  # within [0, 1] already
+            return _rows if is_bits else lambda x: sample_bernoulli(_rows(x))
+        return rbm.visible if is_bits else lambda x: sample_bernoulli(rbm.visible(x))
 
     # -- what it can do -------------------------------------------------------------------------
 
@@ -330,10 +335,15 @@ class RBM(Generative):
         return -exact.free_energy(v.double()) - exact.log_z[0]
 
     def _strangeness(self, v: Tensor) -> Tensor:
-        return self.network_.free_energy(v)
+        with full_speed():
+            return self.network_.free_energy(v)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return torch.flatten(x, 1).float()
 
 
 def _is_binary(inputs: Tensor) -> bool:
     """Whether all values are the least or the greatest there is: 0 and 255, or 0 and 1."""
     top = 255 if inputs.dtype == torch.uint8 else 1
-    return all(bool(((part == 0) | (part == top)).all()) for part in inputs.split(4096))
+    return all(bool(((part == 0) | (part == top)).all()) for part in inputs.split(200))
