@@ -31,12 +31,13 @@ OUT = HERE.parent / "out"
 SETTINGS = {
     "rbm": {
         "pretrain": "rbm",
-        "pretrain_epochs": 10,
-        "epochs": 60,
-        "lr": 2e-3,
+        "pretrain_epochs": 8,
+        "epochs": 50,
+        "batch_size": 200,
+        "lr": 3e-3,
         "schedule": "cosine",
     },
-    "none": {"epochs": 60, "lr": 4e-3, "loss": "squared", "weight_decay": 0.3},
+    "none": {"epochs": 100, "batch_size": 500, "lr": 4e-3, "loss": "squared", "weight_decay": 0.5},
 }
 
 
@@ -55,7 +56,6 @@ def main() -> None:
     settings = {**SETTINGS[options.pretrain], **dict(map(setting, options.set))}
     model = DeepAutoencoder(
         size="l",
-        batch_size=500,
         validation_fraction=0.0,
         random_state=options.seed,
         threads=options.threads,
