@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -277,6 +277,25 @@ def test_with_little_time_the_smallest_has_it(tmp_path: Path) -> None:
     assert Blur.begun == ["s"]
     assert kept.failed["blur-m"].startswith("untried: 0.0 s are left of the 20.0 s")
     assert not kept.trained["blur-s"].complete
+
+
+def test_what_one_family_leaves_the_sizes_without_time_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Blur):
+        family = "slow"
+
+    class Quick(Blur):
+        family = "quick"
+        sizes: ClassVar[dict[str, Any]] = {"l": 0.05}
+
+    monkeypatch.setattr(Slow, "seconds", {"s": 4.0, "m": 4.0, "l": 4.0})
+    kept = made_trials(tmp_path)
+    used = train_once(kept, ladder({"slow": Slow, "quick": Quick}, (6,), 0), 10, 0)
+    # slow had 7.5 of 10: 4 and 3.5, and 0 for the third; quick left 2.5 of its own
+    assert used == pytest.approx(4 + 3.5 + 0.01 + 2.49)
+    assert kept.trained["slow-l"].seconds == pytest.approx(2.49)
+    assert not kept.failed
 
 
 def test_others_keep_their_share(tmp_path: Path) -> None:

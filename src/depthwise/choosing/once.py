@@ -40,34 +40,31 @@ def train_once(trials: Trials, candidates: list[Candidate], seconds: float, othe
         families.setdefault(candidate.make.family, []).append(candidate)
     left, waiting = seconds, len(candidates) + others
     for sizes in families.values():
-        left -= _train_family(trials, sizes, left * len(sizes) / max(1, waiting), weights)
+        left -= _train_family(trials, sizes, left * len(sizes) / waiting)
         waiting -= len(sizes)
     if not others:  # nobody else to leave it to
-        left = _second_round(trials, families, left, weights)
+        left = _second_round(trials, families, left)
     return seconds - left
 
 
-def _second_round(
-    trials: Trials, families: dict[str, list[Candidate]], left: float, weights: dict[str, int]
-) -> float:
+def _second_round(trials: Trials, families: dict[str, list[Candidate]], left: float) -> float:
     """What the first round left over goes to the sizes it had no time for."""
     for sizes in families.values():
-        tried = [c for c in sizes if c.name in trials.trained]
-        untried = [c for c in sizes if trials.failed.get(c.name, "").startswith("untried")]
-        for candidate in untried:
-            if tried and _is_enough(trials.trained[tried[-1].name], candidate, left, weights):
+        smaller = None
+        for candidate in sizes:
+            untried = trials.failed.get(candidate.name, "").startswith("untried")
+            if untried and (not smaller or _is_enough(trials, smaller, candidate, left)):
                 del trials.failed[candidate.name]
                 left -= _train(trials, candidate, left)
+            smaller = trials.trained.get(candidate.name, smaller)
     return left
 
 
-def _train_family(
-    trials: Trials, sizes: list[Candidate], seconds: float, weights: dict[str, int]
-) -> float:
+def _train_family(trials: Trials, sizes: list[Candidate], seconds: float) -> float:
     """All sizes of a family, smallest first; the seconds it took."""
     left, smaller = seconds, None
     for candidate in sizes:
-        if smaller is not None and not _is_enough(smaller, candidate, left, weights):
+        if smaller is not None and not _is_enough(trials, smaller, candidate, left):
             trials.leave_out(
                 candidate,
                 f"untried: {max(0.0, left):.1f} s are left of the {seconds:.1f} s that "
@@ -80,11 +77,19 @@ def _train_family(
     return seconds - left
 
 
-def _is_enough(
-    smaller: Trained, candidate: Candidate, left: float, weights: dict[str, int]
-) -> bool:
-    ratio = weights[candidate.name] / max(1, weights[smaller.candidate.name])
-    return left >= LEAST_SHARE * ratio * smaller.seconds
+def _is_enough(trials: Trials, smaller: Trained, candidate: Candidate, left: float) -> bool:
+    """Whether `left` seconds are a tenth of what `candidate` needs, or it fails for itself."""
+    pace, known = _pace(trials, candidate), _pace(trials, smaller.candidate)
+    if pace is None or known is None:
+        return True
+    return left > LEAST_SHARE * smaller.seconds * pace / known
+
+
+def _pace(trials: Trials, candidate: Candidate) -> float | None:
+    """Seconds of a round of boosting, or the least that a pass over the data takes."""
+    if candidate.make.family == "boosting":
+        return trials.pace(candidate, partial(_round_seconds, candidate.model(), trials.data))
+    return trials.pace(candidate, partial(trials.least_pass_seconds, candidate))
 
 
 def _train(trials: Trials, candidate: Candidate, limit: float) -> float:
@@ -111,7 +116,7 @@ def _is_whole(trials: Trials, done: Trained, limit: float) -> bool:
 
 def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
     """Why `limit` seconds are no use; "" if they are."""
-    pace = trials.pace(candidate, partial(trials.least_pass_seconds, candidate))
+    pace = _pace(trials, candidate)
     if pace is None or limit >= LEAST_PASS * pace:
         return ""
     return (
@@ -122,7 +127,7 @@ def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: f
 
 def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
     """Sets the rounds that `limit` seconds suffice for; why they are no use, "" if they are."""
-    pace = trials.pace(candidate, partial(_round_seconds, model, trials.data))
+    pace = _pace(trials, candidate)
     if pace is None:
         return ""
     rounds = min(model.sizes[candidate.size or ""], int(limit / pace))
