@@ -307,6 +307,22 @@ def test_wrong_masks_are_refused(small: RBM) -> None:
         small.inpaint(all_items(6)[:2], np.ones(5, bool))
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_rectified_units_learn_to_reconstruct(persistent: bool, digits: Digits) -> None:
+    X = digits[0]
+    settings = {"hidden": "relu", "persistent": persistent, "lr": 0.2}
+    model = RBM(n_hidden=40, epochs=40, threads=1, **settings).fit(X)
+    error = ((model.reconstruct(X).astype(float) - X) ** 2).mean()
+    assert error < 0.4 * X.astype(float).var(axis=0).mean()
+
+
+def test_other_chains_in_partial_fit_start_afresh() -> None:
+    X = all_items(4)[[3, 3, 12]].repeat(20, 0)
+    model = RBM(n_hidden=4, epochs=1, threads=1).fit(X)
+    model.set_params(chains=7).partial_fit(X)
+    assert np.isfinite(model.score(X))
+
+
 def test_rectified_machines_have_no_likelihood() -> None:
     model = RBM(n_hidden=3, hidden="relu", epochs=1).fit(all_items(4))
     assert np.isfinite(model.anomaly_score(all_items(4))).all()

@@ -117,7 +117,8 @@ class RBM(Generative):
     temperatures : above 1, parallel tempering of the chains, 5 .. 20.
     epochs : passes over the data; "auto" is about 20,000 steps, within 20 .. 300 passes.
     batch_size : items a step, 20 .. 500.
-    lr : peak learning rate, falling to 0; "auto" is 0.2, 0.03 for Gaussian or rectified units.
+    lr : peak learning rate, falling to 0; "auto" is 0.2, 0.1 for rectified units, 0.03 for
+        Gaussian ones.
     momentum : 0 .. 0.9; best left at 0 with persistent chains.
     weight_decay : per unit of learning rate, 0 .. 1e-3; never on biases.
     sparsity : share of items that a hidden unit is steered to be on for, 0.01 .. 0.2; or None.
@@ -260,14 +261,17 @@ class RBM(Generative):
             use_labels=bool(rbm.n_labels),
             compute=stages.compute,
         )
-        if stages.more and self._chains is not None:
+        if stages.more and self._chains is not None and self._chains["chains"] == self._many():
             update.load_state_dict(self._chains)
         stages.run("rbm", update, recipe)
-        self._chains = update.state_dict()
+        self._chains = {**update.state_dict(), "chains": self._many()}
+
+    def _many(self) -> tuple[int, int]:
+        return self.chains, self.temperatures
 
     def _recipe(self, stages: Stages) -> Recipe:
         items = len(stages.inputs)
-        rate = 0.03 if self.network_.gaussian or self.network_.rectified else 0.2
+        rate = 0.03 if self.network_.gaussian else 0.1 if self.network_.rectified else 0.2
         lr = rate if self.lr == "auto" else float(self.lr)
         batch = min(self.batch_size, items)
         passes = min(MOST, max(FEWEST, STEPS * batch / items))
