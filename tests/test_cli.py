@@ -215,7 +215,9 @@ def test_choose_for_another_task_tells_its_score_and_shows_what_the_winner_has_l
     arguments = ("--task", "anomaly", "--device", "raspberry-pi-5", "--families", "rbm")
     assert run("choose", data, *arguments, "--train-minutes", "0.03", "--out", out) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "It tells what is strange with an AUROC of" in told and "accuracy" not in told
+    assert (
+        "It tells spoilt items from sound ones with an AUROC of" in told and "accuracy" not in told
+    )
     record = json.loads((out / "choice.json").read_text())
     assert record["task"] == "anomaly" and record["test"]["unit"] == "AUROC"
     assert all(record["pictures"][name] for name in ("filters", "samples", "reconstructions"))

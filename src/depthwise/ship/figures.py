@@ -325,7 +325,8 @@ def _quality(test: Record, unseen: str) -> str:
         return f"It gets {told(test)} of {unseen} right that no choice had seen."
     if unit == "AUROC":
         return (
-            f"It tells what is strange with an AUROC of {told(test)}, on {unseen} it had not seen."
+            f"It tells spoilt items from sound ones with an AUROC of {told(test)}, on {unseen} "
+            "that no choice had seen."
         )
     name = score_of(unit).name
     return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
