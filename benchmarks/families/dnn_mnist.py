@@ -22,7 +22,8 @@ from depthwise import DNN
 
 COMMON: dict[str, Any] = {"hidden": (500, 500, 2000), "batch_size": 100, "patience": None}
 PRETRAINED = {"pretrain": "dbn", "pretrain_epochs": 12}
-PLAIN = {**PRETRAINED, "dropout": 0.0, "epochs": 20, "lr": 1e-3}
+SMOOTH = {"weight_decay": 0.3, "label_smoothing": 0.1}
+PLAIN = {**PRETRAINED, **SMOOTH, "dropout": 0.0, "epochs": 20, "lr": 1e-3}
 DROPOUT = {**PRETRAINED, "dropout": 0.5, "input_dropout": 0.2, "epochs": 60, "lr": 2e-3}
 CONTROL = {"normalise": False, "dropout": 0.5, "input_dropout": 0.2, "epochs": 60, "lr": 1e-3}
 

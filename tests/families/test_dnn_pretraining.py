@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import depthwise
 from depthwise.errors import InputError
 from depthwise.families.dnn import DNN, DNNRegressor
-from depthwise.families.dnn_pretraining import DenoisingLayer, pretrain
+from depthwise.families.dnn_pretraining import DenoisingLayer
 from depthwise.families.rbm_network import RBMNetwork
 from depthwise.stages import Stages
 from depthwise.training import Event
@@ -42,7 +42,7 @@ def pretrained(model: DNN, X: np.ndarray, y: np.ndarray) -> Kept:
     inputs, labels, _ = model._labelled_parts(X, y, None)
     model.network_ = model._new_network(inputs, labels)
     with Kept(model, model.network_, inputs, labels) as stages:
-        pretrain(model._core(), stages.inputs, stages, model._pretraining(stages.inputs))
+        model._pretrain(stages, stages.inputs, 1.0)
     return stages
 
 
@@ -122,6 +122,13 @@ def test_unlabelled_items_count_in_pretraining_like_any_other(digits: Any) -> No
     alone = layers_of(model.fit(X[:50], y[:50]))
     assert all(torch.equal(all_labelled[name], few_labelled[name]) for name in all_labelled)
     assert not all(torch.equal(all_labelled[name], alone[name]) for name in all_labelled)
+
+
+def test_unlabelled_items_outside_the_unit_interval_make_the_visible_units_gaussian() -> None:
+    X, more = np.random.default_rng(0).random((40, 4)), rows(60, 4)
+    model = DNN(pretrain="dbn", **QUICK).fit(X, X[:, 0] > 0.5, unlabelled=more)
+    shift = np.concatenate([X, more]).mean(axis=0)
+    np.testing.assert_allclose(model.network_.standardise.mean, shift, rtol=1e-5)
 
 
 def test_pretraining_raises_the_likelihood_of_the_data(digits: Any) -> None:
@@ -230,8 +237,8 @@ def test_a_first_piece_is_pretrained_on_and_later_pieces_are_not(digits: Any) ->
 
 def test_a_pretrained_model_learns_digits_and_is_saved(digits: Any, tmp_path: Path) -> None:
     X, y, X_test, y_test = digits
-    model = DNN(pretrain="dbn", hidden=(60, 60), pretrain_epochs=15, epochs=20, threads=1)
-    assert model.fit(X, y).score(X_test, y_test) > 0.9
+    model = DNN(pretrain="dbn", hidden=(60, 60), pretrain_epochs=15, epochs=60, threads=1)
+    assert model.fit(X, y).score(X_test, y_test) > 0.93
     model.save(tmp_path / "model")
     again = depthwise.load(tmp_path / "model")
     assert np.array_equal(model.predict_proba(X_test), again.predict_proba(X_test))

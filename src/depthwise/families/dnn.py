@@ -32,9 +32,9 @@ from depthwise.estimator import Watch
 from depthwise.families.dnn_finetuning import POOL_SHARE, FineTuning
 from depthwise.families.dnn_network import DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining, pretrain, stage_names
-from depthwise.families.dnn_settings import DNNSettings, within_unit
-from depthwise.inputs import as_tensor, fingerprint_arrays
-from depthwise.layers import Rescaled, Standardise
+from depthwise.families.dnn_settings import DNNSettings
+from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
+from depthwise.layers import Rescaled
 from depthwise.networks import NetworkClassifier, NetworkRegressor
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import Recipe
@@ -57,12 +57,6 @@ class Layers(DNNSettings):
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         network = super()._new_network(inputs, targets)
         self._pretraining_due = self.pretrain is not None
-        if self.pretrain and within_unit(inputs):
-            full = 255.0 if inputs.dtype == np.uint8 else 1.0
-            for module in network.modules():
-                if isinstance(module, Standardise):
-                    channels = module.mean.numel()
-                    module.set_statistics(torch.zeros(channels), torch.full((channels,), full))
         return network
 
     # -- learning -------------------------------------------------------------------------------
@@ -139,15 +133,25 @@ class Layers(DNNSettings):
         recipe = self.recipe(len(stages.inputs))
         items = stages.inputs if extra is None else torch.cat([stages.inputs, extra])
         if self._pretraining_due:
-            how = self._pretraining(items)
-            stages.plan(self._costs(how, len(items), recipe.epochs * len(stages.inputs)))
-            pretrain(self._core(), items, stages, how)
-            self._pretraining_due = False
+            self._pretrain(stages, items, recipe.epochs * len(stages.inputs))
         update = self._update(self._loss(), recipe, stages.compute)
         if self.agreement:
             update.agree_on(items, self.agreement, self._answer)
         validate = partial(self._validation_scores, *held_out) if held_out else None
         stages.run("fine-tune", update, recipe, validate=validate)
+
+    def _pretrain(self, stages: Stages, items: Tensor, visits: float) -> None:
+        """Every layer, from all items; `visits`: how many items fine-tuning will see after it."""
+        how, standardise = self._pretraining(items), self._core().standardise
+        if how.gaussian:
+            standardise.set_statistics(*statistics(items.numpy()))
+        else:
+            channels = standardise.mean.numel()
+            full = torch.full((channels,), 255.0 if items.dtype == torch.uint8 else 1.0)
+            standardise.set_statistics(torch.zeros(channels), full)
+        stages.plan(self._costs(how, len(items), visits))
+        pretrain(self._core(), items, stages, how)
+        self._pretraining_due = False
 
     @staticmethod
     def _answer(outputs: Tensor) -> Tensor:
@@ -161,8 +165,7 @@ class Layers(DNNSettings):
             self._check_settings(inputs)
             self.network_ = self._new_network(inputs, labels)
             with Stages(self, self.network_, inputs, labels, more=True) as stages:
-                pretrain(self._core(), stages.inputs, stages, self._pretraining(stages.inputs))
-            self._pretraining_due = False
+                self._pretrain(stages, stages.inputs, len(inputs))
         return super()._learn_more(X, y, classes)
 
     def _update(
@@ -216,7 +219,7 @@ class DNN(Layers, NetworkClassifier):
     masking : share of values hidden from a denoising autoencoder, 0.1 .. 0.5.
     layer_rate : the learning rate of the hidden layers as a share of the head's, 0 .. 1.
     head_first : share of the run in which only the head learns, 0 .. 0.3.
-    agreement : weight of what unlabelled items say in the last stage, 0 .. 2.
+    agreement : weight of what unlabelled items say in the last stage of `fit`, 0 .. 2.
     epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".

@@ -15,7 +15,7 @@ from depthwise.families.dnn_network import ACTIVATIONS, DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining
 from depthwise.networks import NetworkEstimator
 
-__all__ = ["DNNSettings", "within_unit"]
+__all__ = ["DNNSettings"]
 
 # size -> units of each hidden layer
 SIZES: dict[str, tuple[int, ...]] = {
@@ -149,7 +149,7 @@ class DNNSettings(NetworkEstimator):
         lr = PRETRAIN_LR[self.pretrain] if self.pretrain_lr == "auto" else float(self.pretrain_lr)
         return Pretraining(
             kind=self.pretrain,
-            gaussian=not within_unit(items.numpy()),
+            gaussian=not _within_unit(items.numpy()),
             epochs=epochs,
             lr=lr,
             masking=self.masking,
@@ -179,7 +179,7 @@ class DNNSettings(NetworkEstimator):
             )
 
 
-def within_unit(inputs: np.ndarray) -> bool:
+def _within_unit(inputs: np.ndarray) -> bool:
     """Whether the values are pixels 0..255 as bytes, or numbers within [0, 1]."""
     return inputs.dtype == np.uint8 or bool(inputs.min() >= 0 and inputs.max() <= 1)
 
