@@ -11,8 +11,9 @@ Four networks, the same 1,000 labels (100 a class, drawn by the seed from the tr
     pretrained          logistic layers, a stack of RBMs learnt from the 60,000 images, dropout
     hybrid              the same, and agreement on the 60,000 images
 
-The first two were given the same search as the last two: widths, dropout of inputs and layers,
-learning rate, length, with and without batch normalisation, on held-out training images.
+The settings of the control and of the pretrained network were chosen on 10,000 held-out training
+images, seed 0, from the same grid: learning rates 1e-3 to 6e-3 (the control also 3e-4), dropout of
+inputs 0.2, 0.4, 60 and 150 epochs; the control with and without batch normalisation.
 """
 
 from __future__ import annotations
