@@ -230,7 +230,7 @@ class ContrastiveUpdate:
         return (mean - v[: len(mean)]).square_().sum(dim=1).mean()
 
     def _follow_tempered_chains(self, phases: Phases) -> None:
-        """The same along a path of temperatures, with exchanges; only the last temperature's states
+        """The same along a path of temperatures, with exchanges; only the states at beta = 1
         count for the gradient."""
         n, rbm = phases.items, self.rbm
         if self.hidden is None:
