@@ -42,7 +42,7 @@ def main() -> None:
         finetune_epochs=0,
         lr=options.lr,
         k=options.k,
-        persistent=True,
+        persistent="all",
         momentum=0.0,
         weight_decay=0.0,
         random_state=options.seed,

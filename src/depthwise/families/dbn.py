@@ -14,6 +14,7 @@ Shapes: N items, B batch, D visible units, H hidden units, K classes.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from functools import partial
@@ -65,7 +66,8 @@ class DBN(Generative, Classifier):
         it for Gaussian units.
     finetune_lr : peak learning rate of the directed layers in up-down learning, 0.001 .. 0.1.
     k : Gibbs sweeps a step in each layer's learning, 1 .. 25.
-    persistent : chains go on from step to step (PCD), or start at the data (CD).
+    persistent : whose chains go on from step to step (PCD, for likelihood and samples) instead of
+        starting at the data (CD): "no" (as published), "top" or "all".
     sweeps : Gibbs sweeps of the top machine in up-down learning, for each part of the run.
     discriminative : weight of log p(y | h) beside log p(h, y) in the top machine's learning, 0 (as
         published) .. 10.
@@ -98,7 +100,7 @@ class DBN(Generative, Classifier):
         lr: float = 0.05,
         finetune_lr: float = 0.05,
         k: int = 1,
-        persistent: bool = False,
+        persistent: str = "no",
         sweeps: tuple[int, ...] = (3, 6, 10),
         discriminative: float = 5.0,
         momentum: float = 0.9,
@@ -181,7 +183,7 @@ class DBN(Generative, Classifier):
             recipe,
             discriminative=self.discriminative,
             k=self.k,
-            persistent=self.persistent,
+            persistent=self.persistent == "all" or (top and self.persistent == "top"),
             chains=recipe.batch_size,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -221,6 +223,8 @@ class DBN(Generative, Classifier):
             self.network_,
             recipe,
             sweeps=tuple(self.sweeps),
+            persistent=self.persistent != "no",
+            chains=recipe.batch_size,
             memory_lr=self._machine_lr(self.network_.top),
             discriminative=self.discriminative,
             momentum=self.momentum,
@@ -252,7 +256,8 @@ class DBN(Generative, Classifier):
         if bool(self.network_.log_z.isnan().any()):
             exact = min(self.network_.top.weight.shape) <= SMALL and not self.network_.top.gaussian
             self.log_partition("exact" if exact else "ais", steps=QUICK)
-        return self.network_.bound(v, draws=int(self.draws)) - self.network_.log_z[0]
+        network = copy.deepcopy(self.network_).double()  # an item's bound is its own in any batch
+        return network.bound(v.double(), draws=int(self.draws)) - network.log_z[0]
 
     def _strangeness(self, v: Tensor) -> Tensor:
         return self.network_.strangeness(v)
@@ -324,6 +329,8 @@ class DBN(Generative, Classifier):
             self._require(name, _within(getattr(self, name), 1e-12, math.inf), "above 0, say 0.02")
         for name in ("k", "sample_sweeps", "draws"):
             self._require(name, _whole(getattr(self, name)), "a whole number, at least 1")
+        kinds = ("no", "top", "all")
+        self._require("persistent", self.persistent in kinds, '"no", "top" or "all"')
         sweeps = self.sweeps
         good = isinstance(sweeps, tuple | list) and len(sweeps) > 0 and all(map(_whole, sweeps))
         self._require("sweeps", good, "whole numbers, such as (3, 6, 10)")

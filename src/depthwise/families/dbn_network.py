@@ -193,10 +193,11 @@ class DBNNetwork(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, labels: Tensor | None = None, *, sweeps: int = 500) -> Tensor:
         """Means of the visible units of n items (n, D): `sweeps` of Gibbs sampling in the top
-        machine from a random state, labels (n,) clamped if given, then one pass down."""
+        machine, labels (n,) clamped if given, begun at its units' mean rates; then a pass down."""
         top = self.top
-        h = sample_bernoulli(top.hidden_bias.new_full((n, top.n_hidden), 0.5))
         clamped = None if labels is None else top.one_hot(labels)
+        start = self.top_mean.expand(n, -1)
+        h = top.sample_hidden(start if top.gaussian else sample_bernoulli(start), clamped)
         for _ in range(sweeps):
             drawn = top.sample_labels(h) if self.n_labels and clamped is None else clamped
             h = top.sample_hidden(top.sample_visible(h), drawn)

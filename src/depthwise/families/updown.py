@@ -7,7 +7,8 @@ Wake.  Recognition weights draw states from the data upwards; every layer's gene
            dG = (h_{l-1} - s(c + G h_l)) h_l'          dc = h_{l-1} - s(c + G h_l)
 
 Top.   The associative memory learns by contrastive divergence from the states that came up, labels
-       included; k sweeps, more as learning goes on.
+       included; k sweeps, more as learning goes on. Or its chains are persistent: then the sleep
+       phase sees what the model really draws, as in wake-sleep before it was contrastive.
 Sleep. Where those sweeps end, generative weights draw states downwards, and the recognition
        weights learn to tell the states above from those below, by the gradient of
        log q(h_l | h_{l-1}):
@@ -46,9 +47,8 @@ class UpDownUpdate:
     """One step of a whole network; its loss is the squared error of the wake phase's lowest layer.
 
     `sweeps`: of the top machine, one number for every equal part of the run, 1 .. 25 each.
-    `memory_lr`: the top machine's own rate. `discriminative`, `momentum` and `weight_decay` are the
-    top machine's alone, see MemoryUpdate. The rate is the recipe's, lr and schedule; of its other
-    fields this update uses none.
+    `memory_lr`: the top machine's own rate; `memory`: its other options (MemoryUpdate). The rate is
+    the recipe's, lr and schedule; of its other fields this update uses none.
     """
 
     def __init__(
@@ -58,10 +58,8 @@ class UpDownUpdate:
         *,
         sweeps: tuple[int, ...] = (3, 6, 10),
         memory_lr: float | None = None,
-        discriminative: float = 0.0,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
         compute: Compute | None = None,
+        **memory: Any,
     ):
         self.network, self.recipe, self.sweeps = network, recipe, sweeps
         compute = compute or Compute()
@@ -71,11 +69,9 @@ class UpDownUpdate:
         self.memory = MemoryUpdate(
             network.top,
             replace(recipe, lr=recipe.lr if memory_lr is None else memory_lr),
-            discriminative=discriminative,
-            momentum=momentum,
-            weight_decay=weight_decay,
             prepare=_as_they_are,
             compute=compute,
+            **memory,
         )
 
     @torch.no_grad()
