@@ -218,6 +218,17 @@ def test_a_saved_machine_is_the_same_one(fitted: DBM, digits: Any, tmp_path: Pat
     np.testing.assert_allclose(again.score_samples(digits[2]), fitted.score_samples(digits[2]))
 
 
+def test_labels_learnt_afterwards_leave_the_machine_as_it_was(digits: Any) -> None:
+    settings = {**QUICK, "hidden": (20, 15), "epochs": 2, "pretrain_epochs": 4}
+    model = DBM(**settings).fit(digits[0])
+    strange, samples = model.anomaly_score(digits[2]), model.sample(2)
+    assert not hasattr(model, "classes_")
+    model.fine_tune(digits[0][:600], digits[1][:600])
+    assert model.score(digits[2], digits[3]) > 0.7
+    np.testing.assert_allclose(model.anomaly_score(digits[2]), strange)
+    assert (model.sample(2) == samples).all()
+
+
 def test_learning_goes_on_by_pieces(digits: Any) -> None:
     model = DBM(**QUICK)
     for _ in range(12):

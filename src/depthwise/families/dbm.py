@@ -17,10 +17,11 @@ Shapes: N items, B batch, D visible units, H_l units of layer l, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -45,9 +46,9 @@ from depthwise.families.dbm_pretraining import (
 from depthwise.families.dbm_settings import SIZES, check_settings, layer_widths
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.generative import Generative
-from depthwise.inputs import as_tensor
+from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.stages import Stages
+from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["DBM"]
@@ -185,11 +186,7 @@ class DBM(Generative, Classifier):
         self._start_chains(stages)
         self._learn_jointly(stages, recipe)
         if passes["fine-tune"]:
-            self._start_classifier()
-            finetune = replace(
-                recipe, epochs=passes["fine-tune"], lr=self.finetune_lr, average=0.02
-            )
-            self._learn_labels(stages, finetune)
+            self._learn_labels_anew(stages, recipe, passes["fine-tune"])
 
     def _learn_layer(self, stages: Stages, layer: int, recipe: Recipe) -> None:
         network = self.network_
@@ -227,12 +224,15 @@ class DBM(Generative, Classifier):
         )
         stages.run("joint", update, recipe)
 
-    def _start_classifier(self) -> None:
+    def _learn_labels_anew(self, stages: Stages, recipe: Recipe, epochs: float) -> None:
+        """The classifier, from the machine's weights on."""
         network = self.network_
         if network.classifier is not None:
             with torch.random.fork_rng():
-                torch.manual_seed(self._seed())
+                torch.manual_seed(stages.seed)
                 network.classifier.take(network.weights, network.biases)
+        finetune = replace(recipe, epochs=epochs, lr=self.finetune_lr, average=0.02)
+        self._learn_labels(stages, finetune)
 
     def _learn_labels(self, stages: Stages, recipe: Recipe) -> None:
         """The classifier learns from features computed once: the machine below is at rest."""
@@ -259,6 +259,35 @@ class DBM(Generative, Classifier):
         """(N, F) in half precision: of 60,000 images 214 MB."""
         parts = [self.network_.features(part.to(device)).half().cpu() for part in inputs.split(512)]
         return torch.cat(parts)
+
+    def fine_tune(self, X: Any, y: Any, *, validation: Any = None, **options: Any) -> Self:
+        """Learn labels y (N,) of X on top of the machine as it stands: few items with labels, say,
+        after `fit` on many without. An earlier classifier is replaced.
+
+        `validation` (X, y) chooses the best epoch; options: checkpoint, seconds_limit, watch, as of
+        `fit`. Raises InputError.
+        """
+        check_is_fitted(self, "network_")
+        self.__dict__.pop("classes_", None)
+        inputs, labels = self._take(X, y, reset=False)
+        held = None if validation is None else self._take(*validation, reset=False)
+        self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
+        network: Any = self._whole_network(self.input_shape_, self.n_outputs)
+        machine = self.network_.state_dict()
+        network.load_state_dict(
+            {name: machine[name] for name in machine if not name.startswith("classifier.")},
+            strict=False,
+        )
+        self.network_ = network
+        with (
+            Stages(self, network, inputs, labels, held, **options) as stages,
+            contextlib.suppress(Interrupted),
+        ):
+            recipe = self.recipe(len(inputs))
+            self._learn_labels_anew(stages, recipe, self._passes(recipe)["fine-tune"])
+        self.network_.eval()
+        self.history_ = stages.history()
+        return self
 
     # -- what it can do -------------------------------------------------------------------------
 
