@@ -33,7 +33,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dnn": {"size": "s", "epochs": 8},
     "cnn": {"size": "xxs", "epochs": 20, "lr": 0.01},
     "dsn": {"n_hidden": 200},
-    "dbn": {"hidden": (60, 80), "epochs": 15, "finetune_epochs": 15, "batch_size": 20},
+    "dbn": {"hidden": (100, 200), "epochs": 20, "finetune_epochs": 20, "batch_size": 20, "lr": 0.1},
+    "dbm": {
+        "hidden": (100, 60),
+        "epochs": 12,
+        "pretrain_epochs": 8,
+        "finetune_epochs": 30,
+        "finetune_lr": 4e-3,
+        "batch_size": 20,
+        "lr": 0.1,
+        "dropout": 0.1,
+        "input_dropout": 0.0,
+    },
     "autoencoder": {"hidden": (100,), "code_size": 16, "epochs": 30},
 }
 NETWORKS = ("dnn", "cnn")

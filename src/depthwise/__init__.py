@@ -41,6 +41,7 @@ _HOME = {
     "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
+    "DBM": "depthwise.families.dbm:DBM",
     "DBN": "depthwise.families.dbn:DBN",
     "DNN": "depthwise.families.dnn:DNN",
     "DNNRegressor": "depthwise.families.dnn:DNNRegressor",
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from depthwise.families.autoencoder import DeepAutoencoder as DeepAutoencoder
     from depthwise.families.cnn import CNN as CNN
     from depthwise.families.cnn import CNNRegressor as CNNRegressor
+    from depthwise.families.dbm import DBM as DBM
     from depthwise.families.dbn import DBN as DBN
     from depthwise.families.dnn import DNN as DNN
     from depthwise.families.dnn import DNNRegressor as DNNRegressor

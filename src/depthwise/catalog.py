@@ -9,6 +9,7 @@ from depthwise.base import Estimator
 from depthwise.errors import InputError
 from depthwise.families.autoencoder import DeepAutoencoder
 from depthwise.families.cnn import CNN, CNNRegressor
+from depthwise.families.dbm import DBM
 from depthwise.families.dbn import DBN
 from depthwise.families.dnn import DNN, DNNRegressor
 from depthwise.families.dsn import DSN, DSNRegressor
@@ -25,6 +26,7 @@ FAMILIES: dict[str, type[Estimator]] = {
     "cnn": CNN,
     "dsn": DSN,
     "dbn": DBN,
+    "dbm": DBM,
     "autoencoder": DeepAutoencoder,
     "rbm": RBM,
     "dnn_regressor": DNNRegressor,
