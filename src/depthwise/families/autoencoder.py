@@ -23,6 +23,7 @@ Shapes: N items, B batch, D visible values, Z code, K classes.
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.families.autoencoder_density import elbo, fit_posterior
+from depthwise.families.autoencoder_head import codes_of, head_recipe, head_validation
 from depthwise.families.autoencoder_network import AutoencoderNetwork, dense_stack
 from depthwise.families.autoencoder_objective import Objective, Penalties, squared_error
 from depthwise.families.autoencoder_pretraining import pretrain_stack, unroll
@@ -42,7 +44,6 @@ from depthwise.families.conv_autoencoder import conv_decoder, conv_encoder
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.networks import auto_batch_size, auto_epochs
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -229,7 +230,8 @@ class DeepAutoencoder(Generative):
             self._optimizer_states = {}
         depth = len(network.encoder) if self.pretrain and fresh else 0
         costs = {f"rbm-{i + 1}": 0.2 for i in range(depth)}
-        stages.plan({**costs, "autoencoder": 1.0, "head": 0.1})
+        costs |= {"autoencoder": 1.0} if network.head is None else {"autoencoder": 1.0, "head": 0.1}
+        stages.plan(costs)
         if depth:
             rung, recipe = widths(self), self._machine_recipe(stages)
             shape = (network.n_visible, *rung.hidden, rung.code)
@@ -242,7 +244,7 @@ class DeepAutoencoder(Generative):
             raise
         codes = self._describe_codes(stages, network, fresh)
         if network.head is not None:
-            self._learn_head(stages, network.head, codes)
+            self._learn_head(stages, network, codes)
 
     def _learn_codes(self, stages: Stages, network: AutoencoderNetwork) -> None:
         objective = Objective(network, self._loss(), self._penalties())
@@ -255,31 +257,24 @@ class DeepAutoencoder(Generative):
 
     def _describe_codes(self, stages: Stages, network: AutoencoderNetwork, fresh: bool) -> Tensor:
         """The Gaussians of the codes, and how sure the encoder is; returns the codes (N, Z)."""
-        network.eval()
-        device = stages.compute.device
-        with torch.no_grad(), stages.compute.active():
-            parts = [x.to(device) for x in stages.inputs.split(ROWS)]
-            codes = torch.cat([network.encode(network.visible(x)) for x in parts])
+        codes = codes_of(network, stages.inputs, stages.compute)
         network.density.fit_prior(codes, stages.labels)
         if network.head is not None and fresh:
             network.head[0].set_statistics(codes.mean(dim=0), codes.std(dim=0))  # type: ignore[operator]
-        some = stages.inputs[:: max(1, len(stages.inputs) // 10_000)].to(device)
+        some = stages.inputs[:: max(1, len(stages.inputs) // 10_000)]
         with stages.compute.active():
             steps = POSTERIOR_STEPS // (1 if fresh else 10)
-            fit_posterior(network, network.visible(some), steps, seed=stages.seed, more=not fresh)
+            v = network.visible(some.to(codes.device))
+            fit_posterior(network, v, steps, seed=stages.seed, more=not fresh)
         return codes
 
-    def _learn_head(self, stages: Stages, head: nn.Sequential, codes: Tensor) -> None:
-        batch_size = auto_batch_size(len(codes))
-        recipe = Recipe(
-            epochs=1 if stages.more else auto_epochs(len(codes), batch_size),
-            batch_size=batch_size,
-            schedule="constant" if stages.more else "onecycle",
-            average=0.0 if stages.more else 0.02,
-            seed=stages.seed,
-        )
+    def _learn_head(self, stages: Stages, network: AutoencoderNetwork, codes: Tensor) -> None:
+        head = network.head
+        assert head is not None
+        recipe = head_recipe(len(codes), seed=stages.seed, more=stages.more)
         update = GradientUpdate(head, smoothed_cross_entropy, recipe, stages.compute)
-        self._run(stages, "head", update, recipe, network=head, inputs=codes)
+        validate = head_validation(stages, network)
+        self._run(stages, "head", update, recipe, network=head, inputs=codes, validate=validate)
 
     def _run(
         self, stages: Stages, name: str, update: GradientUpdate, recipe: Recipe, **options: Any
@@ -361,8 +356,8 @@ class DeepAutoencoder(Generative):
         return means
 
     def _log_likelihood(self, v: Tensor) -> Tensor:
-        network: Any = self.network_
-        return elbo(network, v)
+        exact: Any = copy.deepcopy(self.network_).double()  # hundreds of nats cancel
+        return elbo(exact, v.double())
 
     def _strangeness(self, v: Tensor) -> Tensor:
         network: Any = self.network_
