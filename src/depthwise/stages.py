@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -41,6 +40,7 @@ from depthwise.updates import Recipe, Update
 __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
 
 MARGIN = 0.85  # of a stage's share of the time that its steps are planned to take
+WARM_STEPS, PACE_SECONDS = 2, 0.15  # how the pace of a stage is taken
 TINY = 100_000  # weights: below, a second thread costs more than it gives
 
 
@@ -199,24 +199,26 @@ class Stages:
                 raise ModelFileError(
                     f"{path} is not a checkpoint. Delete it to start again."
                 ) from None
-        steps = math.ceil(len(inputs) / recipe.batch_size)
+        steps = -(-len(inputs) // recipe.batch_size)
         pace = steps * self._step_seconds(update, recipe, inputs, targets)
         return replace(recipe, epochs=min(recipe.epochs, max(1 / steps, MARGIN * seconds / pace)))
 
     def _step_seconds(
-        self, update: Update, recipe: Recipe, inputs: Tensor, targets: Tensor, steps: int = 4
+        self, update: Update, recipe: Recipe, inputs: Tensor, targets: Tensor
     ) -> float:
-        """The fastest of a few steps, on a copy; the first one of a process is a slow one."""
-        trial = copy.deepcopy(update)
-        x = inputs[: recipe.batch_size].to(self.compute.device)
-        y = targets[: recipe.batch_size].to(self.compute.device)
-        best = math.inf
+        """Mean time of a step as the loop takes it, on a copy; the first ones of a process are
+        slow ones and do not count."""
+        trial, taken = copy.deepcopy(update), []
+        x, y = inputs.to(self.compute.device), targets.to(self.compute.device)
         with torch.random.fork_rng(), self.compute.active():
-            for _ in range(steps):
+            while len(taken) < WARM_STEPS + 4 or sum(taken) < PACE_SECONDS:
                 started = time.perf_counter()
-                float(trial(x, y, 0.0))
-                best = min(best, time.perf_counter() - started)
-        return best
+                torch.manual_seed(len(taken))
+                batch = torch.randint(len(x), (min(len(x), recipe.batch_size),)).to(x.device)
+                float(trial(x[batch], y[batch], 0.0))
+                taken.append(time.perf_counter() - started)
+        counted = taken[WARM_STEPS:]
+        return sum(counted) / len(counted)
 
     # -- what a stage is given ------------------------------------------------------------------
 
