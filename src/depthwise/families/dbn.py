@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
-from depthwise.families.dbn_network import DBNNetwork, DirectedLayer
+from depthwise.families.dbn_network import FANTASIES, DBNNetwork, DirectedLayer
 from depthwise.families.memory import MemoryUpdate
 from depthwise.families.partition import ais_log_partition, exact_log_partition
 from depthwise.families.rbm_network import RBMNetwork
@@ -46,6 +46,7 @@ SIZES: dict[str, tuple[int, ...]] = {
     "l": (500, 500, 2000),
 }
 STEPS = 4_000  # of learning, that each layer takes where `epochs` is auto
+DREAM_SWEEPS = 100  # of Gibbs sampling before a fantasy is kept
 LOOKED_AT = 10_000  # items that mean activations are taken from, at most
 SMALL = 16  # units that are summed over where `log_partition` was not called
 QUICK = 2_000  # steps of annealed importance sampling, likewise
@@ -165,6 +166,7 @@ class DBN(Generative, Classifier):
             if finetune:
                 self._up_down(stages, replace(recipe, epochs=finetune))
         network.top_mean.copy_(self._mean_features(stages, len(network.directed)))
+        self._dream(stages)
 
     def _grow(
         self, stages: Stages, name: str, depth: int, below: RBMNetwork | None, recipe: Recipe
@@ -246,6 +248,16 @@ class DBN(Generative, Classifier):
                 v = layer.up_mean(v)
             total = total + v.sum(dim=0)
         return total / sum(map(len, parts))
+
+    def _dream(self, stages: Stages) -> None:
+        """Fantasies: states that chains come to from some of the items, and have forgotten them."""
+        network = self.network_
+        some = torch.linspace(0, len(stages.inputs) - 1, FANTASIES).long()
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(self._seed())
+            batch = stages.inputs[some].to(stages.compute.device)
+            v = _draw_upwards(network, network.directed, batch)
+            network.fantasies.copy_(network.gibbs(v, None, DREAM_SWEEPS))
 
     # -- what it can do -------------------------------------------------------------------------
 

@@ -38,7 +38,9 @@ from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.rbm_tempering import Base
 from depthwise.layers import Standardise
 
-__all__ = ["DBNNetwork", "DirectedLayer"]
+__all__ = ["FANTASIES", "DBNNetwork", "DirectedLayer"]
+
+FANTASIES = 64  # kept to begin sampling from: from noise it may end where no training ever led
 
 
 class DirectedLayer(nn.Module):
@@ -108,6 +110,7 @@ class DBNNetwork(nn.Module):
     """
 
     log_z: Tensor  # of the top machine, and its standard error; NaN: unknown
+    fantasies: Tensor  # of the top machine's visible units: states that it came to by itself
     top_mean: Tensor  # of the top machine's visible units, over the training data
 
     def __init__(
@@ -129,6 +132,7 @@ class DBNNetwork(nn.Module):
         )
         self.top = RBMNetwork(widths[-2], widths[-1], visible=kinds[-1], n_labels=n_labels)
         self.register_buffer("log_z", torch.full((2,), math.nan, dtype=torch.float64))
+        self.register_buffer("fantasies", torch.zeros(FANTASIES, widths[-2]))
         self.register_buffer("top_mean", torch.full((widths[-2],), 0.5))
 
     @property
@@ -191,17 +195,24 @@ class DBNNetwork(nn.Module):
         return h
 
     @torch.no_grad()
-    def sample(self, n: int, labels: Tensor | None = None, *, sweeps: int = 500) -> Tensor:
-        """Means of the visible units of n items (n, D): `sweeps` of Gibbs sampling in the top
-        machine, labels (n,) clamped if given, begun at its units' mean rates; then a pass down."""
+    def gibbs(self, v: Tensor, labels: Tensor | None, sweeps: int) -> Tensor:
+        """The top machine's visible states (B, H_{L-1}) after `sweeps`, labels (B,) clamped, or
+        drawn where None."""
         top = self.top
-        clamped = None if labels is None else top.one_hot(labels)
-        start = self.top_mean.expand(n, -1)
-        h = top.sample_hidden(start if top.gaussian else sample_bernoulli(start), clamped)
+        h = top.sample_hidden(v, labels)
         for _ in range(sweeps):
-            drawn = top.sample_labels(h) if self.n_labels and clamped is None else clamped
-            h = top.sample_hidden(top.sample_visible(h), drawn)
-        return self.down(top.sample_visible(h)) if self.directed else top.visible_mean(h)
+            drawn = top.sample_labels(h) if self.n_labels and labels is None else labels
+            v = top.sample_visible(h)
+            h = top.sample_hidden(v, drawn)
+        return v
+
+    @torch.no_grad()
+    def sample(self, n: int, labels: Tensor | None = None, *, sweeps: int = 500) -> Tensor:
+        """Means of the visible units of n items (n, D): Gibbs sampling in the top machine from its
+        fantasies, whatever their class, labels (n,) clamped if given; then one pass down."""
+        start = self.fantasies[torch.randint(FANTASIES, (n,), device=self.fantasies.device)]
+        v = self.gibbs(start, None if labels is None else self.top.one_hot(labels), sweeps)
+        return self.down(v) if self.directed else self.top.visible_mean(self.top.sample_hidden(v))
 
     # -- likelihood -----------------------------------------------------------------------------
 
