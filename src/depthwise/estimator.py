@@ -59,7 +59,10 @@ class Supervised(Estimator):
         """`_parts`, of a family that cannot learn without y."""
         inputs, targets, held_out = self._parts(X, y, validation)
         if targets is None:
-            raise InputError(f"{type(self).__name__} learns from labels, and there are none.")
+            raise InputError(
+                f"{type(self).__name__} learns from labels, and there are none. Give y, or take a "
+                "family that models the data itself: RBM, DBN, DBM or DeepAutoencoder."
+            )
         return inputs, targets, held_out
 
     def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:

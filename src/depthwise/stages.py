@@ -208,7 +208,8 @@ class Stages:
     ) -> float:
         """Mean time of a step as the loop takes it, on a copy; the first ones of a process are
         slow ones and do not count."""
-        trial, taken = copy.deepcopy(update), []
+        trial = copy.deepcopy(update)
+        taken: list[float] = []
         x, y = inputs.to(self.compute.device), targets.to(self.compute.device)
         with torch.random.fork_rng(), self.compute.active():
             while len(taken) < WARM_STEPS + 4 or sum(taken) < PACE_SECONDS:

@@ -76,7 +76,8 @@ class Metric:
             return f"unknown ({self.unit})"
         interval = ""
         if self.low is not None and self.high is not None:
-            interval = f" ({readable(self.low)}-{readable(self.high)})"
+            dash = " to " if self.low < 0 else "-"
+            interval = f" ({readable(self.low)}{dash}{readable(self.high)})"
         return f"{readable(self.value)} {self.unit}{interval}, {self.how}"
 
 

@@ -71,10 +71,15 @@ class Scorecard:
         return cls(device=stored.get("device", ""), **metrics)
 
     def __str__(self) -> str:
-        rows = [(name.replace("_", " "), self._cell(name)) for name in METRICS]
+        rows = [(self._title(name), self._cell(name)) for name in METRICS]
         rows += self._extras()
         wide = max(len(name) for name, _ in rows)
         return "\n".join([f"on {self.device}", *(f"  {n:<{wide}}  {v}" for n, v in rows)])
+
+    def _title(self, name: str) -> str:
+        """What was taken for accuracy is called by its name: models of the data have none."""
+        unit = self.accuracy.unit if self.accuracy and name == "accuracy" else ""
+        return {"nats": "log-likelihood", "AUROC": "AUROC"}.get(unit, name.replace("_", " "))
 
     def _cell(self, name: str) -> str:
         metric = getattr(self, name)

@@ -100,11 +100,13 @@ def each_item(
 
 
 def as_the_model_takes(model: Any) -> dict[str, Any]:
-    """Options of the loader that bring data to the model's (C, H, W), or to its columns."""
+    """Options of the loader that bring data to the model's (C, H, W), or to its columns, and leave
+    labels out where it knows none."""
+    labels = {} if model.n_outputs else {"labelled": False}
     if len(model.input_shape_) != 3:
-        return {"columns": model.columns_}
+        return {**labels, "columns": model.columns_}
     channels, height, width = model.input_shape_
-    return {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
+    return {**labels, "image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
 
 
 def unlike_the_models(model: Any, data: Dataset) -> str | None:
