@@ -28,7 +28,7 @@ SETTINGS = {
     "dropout": 0.5,
     "input_dropout": 0.2,
     "batch_size": 100,
-    "mean_field_steps": 5,
+    "mean_field_steps": 4,
 }
 
 

@@ -26,12 +26,12 @@ from depthwise.families.dbm import DBM
 from depthwise.modelfile import read_model
 
 SETTINGS = {
-    "epochs": 100.0,
+    "epochs": 120.0,
     "pretrain_epochs": 5.0,
     "lr": 0.1,
     "chains": 100,
-    "sweeps": 4,
-    "mean_field_steps": 5,
+    "sweeps": 3,
+    "mean_field_steps": 4,
 }
 
 
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--hold-out", type=int, default=0)
-    parser.add_argument("--ais-chains", type=int, default=250)
-    parser.add_argument("--ais-steps", type=int, default=10_000)
+    parser.add_argument("--ais-chains", type=int, default=200)
+    parser.add_argument("--ais-steps", type=int, default=5_000)
     parser.add_argument("--ais-seeds", type=int, default=3)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--score-only", action="store_true", help="the model that was saved")

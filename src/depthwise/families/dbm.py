@@ -54,6 +54,7 @@ from depthwise.updates import GradientUpdate, Recipe
 __all__ = ["DBM"]
 
 STEPS = 6000  # joint updates that "auto" epochs aim at
+LABEL_STEPS = 1000  # updates of the classifier that "auto" epochs make, at least
 GAUSSIAN_SHARE = 0.05  # of the rates, with Gaussian visible units
 TOLERANCE = 1e-5  # where mean-field inference stops
 QUICK = 2000  # AIS steps where log Z was not asked for in another way
@@ -68,10 +69,11 @@ class DBM(Generative, Classifier):
     hidden : units of each layer, bottom up, in place of `size`; two layers or more.
     epochs : joint passes over the data; "auto" is about 6,000 steps, within 10 .. 300.
     pretrain_epochs : passes for each layer by itself; "auto" is a third of `epochs`, 0 leaves them.
-    finetune_epochs : passes of the classifier, where there are labels; "auto" is as `epochs`.
+    finetune_epochs : passes of the classifier, where there are labels; "auto" is as `epochs`, or
+        1,000 steps where these are more.
     batch_size : items a step; "auto" is 100, less for small data.
-    lr : peak learning rate of the joint stage, 0.005 .. 0.1; a twentieth of it for Gaussian units.
-    pretrain_lr : of the layers by themselves, 0.01 .. 0.1.
+    lr : peak learning rate of the joint stage, 0.01 .. 0.2; a twentieth of it for Gaussian units.
+    pretrain_lr : of the layers by themselves, 0.02 .. 0.1.
     finetune_lr : of the classifier (AdamW), 3e-4 .. 3e-3.
     chains : persistent Gibbs chains, about as many as items a step or more.
     sweeps : Gibbs sweeps a step, 1 .. 25.
@@ -102,17 +104,17 @@ class DBM(Generative, Classifier):
         pretrain_epochs: float | str = "auto",
         finetune_epochs: float | str = "auto",
         batch_size: int | str = "auto",
-        lr: float = 0.03,
+        lr: float = 0.1,
         pretrain_lr: float = 0.05,
-        finetune_lr: float = 1e-3,
+        finetune_lr: float = 3e-3,
         chains: int = 100,
-        sweeps: int = 5,
-        mean_field_steps: int = 10,
+        sweeps: int = 4,
+        mean_field_steps: int = 5,
         centred: bool = True,
         weight_decay: float = 2e-4,
         sparsity: float | None = None,
-        dropout: float = 0.5,
-        input_dropout: float = 0.2,
+        dropout: float = 0.2,
+        input_dropout: float = 0.1,
         sample_sweeps: int = 500,
         visible: str = "auto",
         false_alarms: float = 0.01,
@@ -178,7 +180,7 @@ class DBM(Generative, Classifier):
             self._learn_labels(stages, replace(recipe, lr=self.finetune_lr))
             return
         layers = range(1, self.network_.depth + 1)
-        passes = self._passes(recipe)
+        passes = self._passes(recipe, len(stages.inputs))
         costs = {"joint": 6 * recipe.epochs, "fine-tune": 2 * passes["fine-tune"]}
         stages.plan({**{f"layer-{i}": passes["layers"] for i in layers}, **costs})
         for layer in layers if passes["layers"] else ():
@@ -284,7 +286,9 @@ class DBM(Generative, Classifier):
             contextlib.suppress(Interrupted),
         ):
             recipe = self.recipe(len(inputs))
-            self._learn_labels_anew(stages, recipe, self._passes(recipe)["fine-tune"])
+            self._learn_labels_anew(
+                stages, recipe, self._passes(recipe, len(stages.inputs))["fine-tune"]
+            )
         self.network_.eval()
         self.history_ = stages.history()
         return self
@@ -378,11 +382,12 @@ class DBM(Generative, Classifier):
             seed=self._seed(),
         )
 
-    def _passes(self, recipe: Recipe) -> dict[str, float]:
+    def _passes(self, recipe: Recipe, items: int) -> dict[str, float]:
         """Epochs of the stages around the joint one."""
         third = max(1.0, recipe.epochs / 3)
         layers = third if self.pretrain_epochs == "auto" else float(self.pretrain_epochs)
-        tuned = recipe.epochs if self.finetune_epochs == "auto" else float(self.finetune_epochs)
+        tuned = max(LABEL_STEPS * recipe.batch_size / items, recipe.epochs)
+        tuned = tuned if self.finetune_epochs == "auto" else float(self.finetune_epochs)
         return {"layers": layers, "fine-tune": tuned if self.n_outputs else 0.0}
 
     def _share(self, only_if: bool = True) -> float:

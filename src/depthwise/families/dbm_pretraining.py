@@ -37,7 +37,8 @@ __all__ = ["compose", "layer_machine", "layer_update", "turn_upside_down"]
 def layer_machine(network: DBMNetwork, layer: int) -> RBMNetwork:
     """The restricted machine of a layer (1 .. L), with the deep machine's present weights."""
     kind = "gaussian" if network.gaussian and layer == 1 else "bernoulli"
-    rbm = RBMNetwork(network.sizes[layer - 1], network.sizes[layer], visible=kind)
+    with torch.random.fork_rng():  # its own random weights are not used
+        rbm = RBMNetwork(network.sizes[layer - 1], network.sizes[layer], visible=kind)
     rbm.to(network.biases[0].device)
     with torch.no_grad():
         rbm.weight.copy_(network.weights[layer - 1])
