@@ -208,15 +208,16 @@ def test_pretraining_and_inference_share_their_conditionals() -> None:
     for layer in (1, 2, 3):
         rbm = layer_machine(network, layer)
         update = layer_update(network, rbm, layer, recipe, Compute())
-        up = torch.sigmoid(update.products.up(means[layer - 1]))
-        torch.testing.assert_close(up, means[layer])
+        evidence = update.products.up_factor * (means[layer - 1] @ rbm.weight)
+        torch.testing.assert_close(torch.sigmoid(rbm.hidden_bias + evidence), means[layer])
         h = torch.randint(0, 2, (8, network.sizes[layer])).float()
         states = [torch.zeros(8, size) for size in network.sizes]
         states[layer] = h
         said = network.layer_input(layer - 1, states) - network.biases[layer - 1]
         twice = 1 if layer == 1 else 2
         expected = network.biases[layer - 1] + twice * said
-        torch.testing.assert_close(update.products.down(h), expected)
+        down = rbm.visible_bias + update.products.down_factor * (h @ rbm.weight.t())
+        torch.testing.assert_close(down, expected)
 
 
 @torch.no_grad()
