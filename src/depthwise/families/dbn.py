@@ -63,8 +63,9 @@ class DBN(Generative, Classifier):
         is about 4,000 steps, within 10 .. 200.
     finetune_epochs : passes of up-down learning; "auto" is twice `epochs`, 0 leaves it out.
     batch_size : items a step; "auto" is 100, less for small data.
-    lr : peak learning rate of each machine, 0.005 .. 0.1, tenfold without momentum; a twentieth of
-        it for Gaussian units.
+    lr : peak learning rate of the machines, 0.005 .. 0.1, tenfold without momentum, or a tuple with
+        one for each; a twentieth of it for Gaussian units. A wide machine that begins tied and
+        learns with persistent chains wants a fifth of the first one's.
     finetune_lr : peak learning rate of the directed layers in up-down learning, 0.001 .. 0.1.
     k : Gibbs sweeps a step in each layer's learning, 1 .. 25.
     persistent : whose chains go on from step to step (PCD, for likelihood and samples) instead of
@@ -98,7 +99,7 @@ class DBN(Generative, Classifier):
         epochs: float | tuple[float, ...] | str = "auto",
         finetune_epochs: float | str = "auto",
         batch_size: int | str = "auto",
-        lr: float = 0.05,
+        lr: float | tuple[float, ...] = 0.05,
         finetune_lr: float = 0.05,
         k: int = 1,
         persistent: str = "no",
@@ -154,7 +155,7 @@ class DBN(Generative, Classifier):
         network.log_z.fill_(math.nan)
         recipe = self.recipe(len(stages.inputs))
         if stages.more:
-            self._up_down(stages, replace(recipe, epochs=1, schedule="constant", average=0.0))
+            self._learn_more(stages, replace(recipe, epochs=1, schedule="constant", average=0.0))
         else:
             finetune = self._finetune_epochs(recipe)
             names = [f"rbm-{i}" for i in range(1, len(self._widths()) + 1)]
@@ -162,23 +163,44 @@ class DBN(Generative, Classifier):
             stages.plan(costs)
             below: RBMNetwork | None = None
             for depth, name in enumerate(names):
-                below = self._grow(stages, name, depth, below, recipe)
+                epochs = self.epochs[depth] if isinstance(self.epochs, tuple | list) else None
+                layered = replace(recipe, epochs=epochs or recipe.epochs)
+                below = self._grow(stages, name, depth, below, layered)
             if finetune:
                 self._up_down(stages, replace(recipe, epochs=finetune))
         network.top_mean.copy_(self._mean_features(stages, len(network.directed)))
         self._dream(stages)
 
+    def _learn_more(self, stages: Stages, recipe: Recipe) -> None:
+        """One pass: of each machine in turn, until up-down learning has parted the two directions
+        of the layers; of that from then on."""
+        if not self.network_.is_greedy:
+            self._up_down(stages, recipe)
+            return
+        first, below = not hasattr(self, "history_"), None
+        for depth in range(len(self._widths())):
+            below = self._grow(stages, f"rbm-{depth + 1}", depth, below, recipe, begin=first)
+
     def _grow(
-        self, stages: Stages, name: str, depth: int, below: RBMNetwork | None, recipe: Recipe
+        self,
+        stages: Stages,
+        name: str,
+        depth: int,
+        below: RBMNetwork | None,
+        recipe: Recipe,
+        begin: bool = True,
     ) -> RBMNetwork:
-        """Learn the machine `depth` layers up on the states that the layers below it draw."""
+        """Learn the machine `depth` layers up on the states that the layers below it draw, from the
+        beginning or from where it stands."""
         network = self.network_
         layers = network.directed[:depth]
         top = depth == len(network.directed)
         machine = network.top if top else self._machine(network.directed[depth], depth)
-        self._begin(machine, below, self._mean_features(stages, depth))
-        epochs = self.epochs[depth] if isinstance(self.epochs, tuple | list) else recipe.epochs
-        recipe = replace(recipe, lr=self._machine_lr(machine), epochs=epochs)
+        if begin:
+            self._begin(machine, below, self._mean_features(stages, depth))
+        elif not top:
+            network.directed[depth].give_to(machine)
+        recipe = replace(recipe, lr=self._machine_lr(machine))
         stages.compute.place(machine)
         update = MemoryUpdate(
             machine,
@@ -197,8 +219,10 @@ class DBN(Generative, Classifier):
             network.directed[depth].copy_machine(machine)
         return machine
 
-    def _machine_lr(self, machine: RBMNetwork) -> float:
-        return self.lr * (GAUSSIAN_SHARE if machine.gaussian else 1.0)
+    def _machine_lr(self, machine: RBMNetwork, depth: int) -> float:
+        given: Any = self.lr
+        lr = given[depth] if isinstance(given, tuple | list) else given
+        return float(lr) * (GAUSSIAN_SHARE if machine.gaussian else 1.0)
 
     def _machine(self, layer: DirectedLayer, depth: int) -> RBMNetwork:
         """A machine for a directed layer, random weights from the model's seed."""
@@ -227,7 +251,7 @@ class DBN(Generative, Classifier):
             sweeps=tuple(self.sweeps),
             persistent=self.persistent != "no",
             chains=recipe.batch_size,
-            memory_lr=self._machine_lr(self.network_.top),
+            memory_lr=self._machine_lr(self.network_.top, len(self.network_.directed)),
             discriminative=self.discriminative,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -306,7 +330,6 @@ class DBN(Generative, Classifier):
             if self.epochs == "auto"
             else float(np.mean(np.asarray(self.epochs, float))),
             batch_size=batch_size,
-            lr=self.lr,
             schedule="cosine",
             average=self.average,
             seed=self._seed(),
@@ -329,16 +352,21 @@ class DBN(Generative, Classifier):
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
         depth = len(self._widths())
-        given = self.epochs if isinstance(self.epochs, tuple | list) else [self.epochs] * depth
-        fits = len(given) == depth and all(e == "auto" or _within(e, 1e-9, math.inf) for e in given)
-        self._require("epochs", fits, 'above 0, a tuple of as many as layers, or "auto"')
+        for name in ("epochs", "lr"):
+            value = getattr(self, name)
+            given = value if isinstance(value, tuple | list) else [value] * depth
+            fits = all(
+                _within(v, 1e-12, math.inf) or (v, name) == ("auto", "epochs") for v in given
+            )
+            remedy = "above 0, or a tuple with one for each layer"
+            self._require(name, fits and len(given) == depth, remedy)
         passes = self.finetune_epochs
         good = passes == "auto" or _within(passes, 0, math.inf)
         self._require("finetune_epochs", good, 'at least 0 or "auto"')
         whole = _whole(self.batch_size) or self.batch_size == "auto"
         self._require("batch_size", whole, 'at least 1 or "auto"')
-        for name in ("lr", "finetune_lr"):
-            self._require(name, _within(getattr(self, name), 1e-12, math.inf), "above 0, say 0.02")
+        good = _within(self.finetune_lr, 1e-12, math.inf)
+        self._require("finetune_lr", good, "above 0, say 0.02")
         for name in ("k", "sample_sweeps", "draws"):
             self._require(name, _whole(getattr(self, name)), "a whole number, at least 1")
         kinds = ("no", "top", "all")

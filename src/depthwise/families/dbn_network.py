@@ -68,6 +68,21 @@ class DirectedLayer(nn.Module):
         if self.gaussian:
             self.log_variance.copy_(rbm.log_variance)
 
+    @torch.no_grad()
+    def give_to(self, rbm: RBMNetwork) -> None:
+        """A machine goes on from where the layer's generative direction stands."""
+        rbm.weight.copy_(self.generative_weight)
+        rbm.visible_bias.copy_(self.generative_bias)
+        rbm.hidden_bias.copy_(self.recognition_bias)
+        if self.gaussian:
+            rbm.log_variance.copy_(self.log_variance)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both directions are still those of one machine."""
+        scale = torch.exp(-self.log_variance)[:, None] if self.gaussian else 1.0
+        return torch.equal(self.recognition_weight, self.generative_weight * scale)
+
     def up_input(self, x: Tensor) -> Tensor:
         """Total inputs r + x'R. (B, D) -> (B, H)."""
         return torch.addmm(self.recognition_bias, x, self.recognition_weight)
@@ -140,6 +155,11 @@ class DBNNetwork(nn.Module):
         """The layers below the top machine, bottom up."""
         layers: list[Any] = list(self.layers)
         return layers
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether no up-down learning has parted the two directions of any layer yet."""
+        return all(layer.is_one for layer in self.directed)
 
     # -- raw items and visible units ------------------------------------------------------------
 
