@@ -107,9 +107,9 @@ def test_greedy_stages_leave_the_layers_below_as_they_were(
     model, seen = DBN(**{**QUICK, "hidden": (20, 15, 25), "finetune_epochs": 0}), []
     grow = DBN._grow
 
-    def watched(self: DBN, stages: Any, name: str, depth: int, *rest: Any) -> Any:
+    def watched(self: DBN, stages: Any, depth: int, *rest: Any, **options: Any) -> Any:
         before = [copies(layer) for layer in self.network_.directed[:depth]]
-        machine = grow(self, stages, name, depth, *rest)
+        machine = grow(self, stages, depth, *rest, **options)
         after = [copies(layer) for layer in self.network_.directed[:depth]]
         seen.append(depth)
         for was, now in zip(before, after):
@@ -230,6 +230,7 @@ def test_a_network_is_built_without_memory() -> None:
         ("finetune_epochs", -1),
         ("batch_size", 0),
         ("lr", 0),
+        ("lr", (0.1,)),
         ("finetune_lr", -1),
         ("sweeps", ()),
         ("sweeps", (0, 1)),

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.families.dbn_network import FANTASIES, DBNNetwork, DirectedLayer
+from depthwise.families.dbn_settings import SIZES, check_settings, recipe, widths
 from depthwise.families.memory import MemoryUpdate
 from depthwise.families.partition import ais_log_partition, exact_log_partition
 from depthwise.families.rbm_network import RBMNetwork
@@ -39,13 +40,6 @@ from depthwise.updates import Recipe
 
 __all__ = ["DBN"]
 
-# size -> units of each layer
-SIZES: dict[str, tuple[int, ...]] = {
-    "s": (128, 128),
-    "m": (256, 512),
-    "l": (500, 500, 2000),
-}
-STEPS = 4_000  # of learning, that each layer takes where `epochs` is auto
 DREAM_SWEEPS = 100  # of Gibbs sampling before a fantasy is kept
 LOOKED_AT = 10_000  # items that mean activations are taken from, at most
 SMALL = 16  # units that are summed over where `log_partition` was not called
@@ -146,45 +140,44 @@ class DBN(Generative, Classifier):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         kind = self._kind(tuple(input_shape))
-        return DBNNetwork(input_shape, self._widths(), n_labels=n_outputs, visible=kind)
+        return DBNNetwork(input_shape, widths(self), n_labels=n_outputs, visible=kind)
 
     # -- learning -------------------------------------------------------------------------------
 
     def _learn(self, stages: Stages) -> None:
-        network = self.network_
+        network, items = self.network_, len(stages.inputs)
         network.log_z.fill_(math.nan)
-        recipe = self.recipe(len(stages.inputs))
+        depths = range(len(widths(self)))
+        recipes = [recipe(self, items, depth) for depth in depths]
         if stages.more:
-            self._learn_more(stages, replace(recipe, epochs=1, schedule="constant", average=0.0))
+            once = [replace(r, epochs=1, schedule="constant", average=0.0) for r in recipes]
+            self._learn_more(stages, once)
         else:
-            finetune = self._finetune_epochs(recipe)
-            names = [f"rbm-{i}" for i in range(1, len(self._widths()) + 1)]
-            costs = dict.fromkeys(names, 1.0) | ({"up-down": 4.0} if finetune else {})
-            stages.plan(costs)
+            auto, passes = self.finetune_epochs == "auto", self.finetune_epochs
+            finetune = 2 * recipes[-1].epochs if auto else float(passes)
+            costs = {f"rbm-{depth + 1}": 1.0 for depth in depths}
+            stages.plan(costs | ({"up-down": 4.0} if finetune else {}))
             below: RBMNetwork | None = None
-            for depth, name in enumerate(names):
-                epochs = self.epochs[depth] if isinstance(self.epochs, tuple | list) else None
-                layered = replace(recipe, epochs=epochs or recipe.epochs)
-                below = self._grow(stages, name, depth, below, layered)
+            for depth in depths:
+                below = self._grow(stages, depth, below, recipes[depth])
             if finetune:
-                self._up_down(stages, replace(recipe, epochs=finetune))
+                self._up_down(stages, replace(recipes[-1], epochs=finetune))
         network.top_mean.copy_(self._mean_features(stages, len(network.directed)))
         self._dream(stages)
 
-    def _learn_more(self, stages: Stages, recipe: Recipe) -> None:
+    def _learn_more(self, stages: Stages, recipes: list[Recipe]) -> None:
         """One pass: of each machine in turn, until up-down learning has parted the two directions
         of the layers; of that from then on."""
         if not self.network_.is_greedy:
-            self._up_down(stages, recipe)
+            self._up_down(stages, recipes[-1])
             return
         first, below = not hasattr(self, "history_"), None
-        for depth in range(len(self._widths())):
-            below = self._grow(stages, f"rbm-{depth + 1}", depth, below, recipe, begin=first)
+        for depth, once in enumerate(recipes):
+            below = self._grow(stages, depth, below, once, begin=first)
 
     def _grow(
         self,
         stages: Stages,
-        name: str,
         depth: int,
         below: RBMNetwork | None,
         recipe: Recipe,
@@ -200,7 +193,7 @@ class DBN(Generative, Classifier):
             self._begin(machine, below, self._mean_features(stages, depth))
         elif not top:
             network.directed[depth].give_to(machine)
-        recipe = replace(recipe, lr=self._machine_lr(machine))
+        recipe = _for_its_units(recipe, machine)
         stages.compute.place(machine)
         update = MemoryUpdate(
             machine,
@@ -214,15 +207,10 @@ class DBN(Generative, Classifier):
             prepare=partial(_draw_upwards, network, layers),
             compute=stages.compute,
         )
-        stages.run(name, update, recipe, network=machine)
+        stages.run(f"rbm-{depth + 1}", update, recipe, network=machine)
         if not top:
             network.directed[depth].copy_machine(machine)
         return machine
-
-    def _machine_lr(self, machine: RBMNetwork, depth: int) -> float:
-        given: Any = self.lr
-        lr = given[depth] if isinstance(given, tuple | list) else given
-        return float(lr) * (GAUSSIAN_SHARE if machine.gaussian else 1.0)
 
     def _machine(self, layer: DirectedLayer, depth: int) -> RBMNetwork:
         """A machine for a directed layer, random weights from the model's seed."""
@@ -244,6 +232,7 @@ class DBN(Generative, Classifier):
         machine.visible_bias.copy_(below.hidden_bias)
 
     def _up_down(self, stages: Stages, recipe: Recipe) -> None:
+        memory_lr = _for_its_units(recipe, self.network_.top).lr
         recipe = replace(recipe, lr=self.finetune_lr)
         update = UpDownUpdate(
             self.network_,
@@ -251,7 +240,7 @@ class DBN(Generative, Classifier):
             sweeps=tuple(self.sweeps),
             persistent=self.persistent != "no",
             chains=recipe.batch_size,
-            memory_lr=self._machine_lr(self.network_.top, len(self.network_.directed)),
+            memory_lr=memory_lr,
             discriminative=self.discriminative,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -317,76 +306,13 @@ class DBN(Generative, Classifier):
         network.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
         return found.log_z, found.stderr
 
-    # -- settings -------------------------------------------------------------------------------
-
-    def recipe(self, items: int) -> Recipe:
-        """How one layer of `items` would be trained: the settings, "auto" filled in."""
-        batch = self.batch_size
-        batch_size = min(100, max(10, items // 20)) if batch == "auto" else int(batch)
-        steps = math.ceil(items / batch_size)
-        passes = min(200, max(10, round(STEPS / steps)))
-        return Recipe(
-            epochs=passes
-            if self.epochs == "auto"
-            else float(np.mean(np.asarray(self.epochs, float))),
-            batch_size=batch_size,
-            schedule="cosine",
-            average=self.average,
-            seed=self._seed(),
-        )
-
-    def _finetune_epochs(self, recipe: Recipe) -> float:
-        passes = self.finetune_epochs
-        return 2 * recipe.epochs if passes == "auto" else float(passes)
-
-    def _widths(self) -> tuple[int, ...]:
-        if self.hidden is not None:
-            widths = tuple(int(units) for units in self.hidden)
-            if not widths or min(widths) < 1:
-                raise InputError(f"hidden must be positive layer widths; got {self.hidden!r}.")
-            return widths
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size]
-
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        depth = len(self._widths())
-        for name in ("epochs", "lr"):
-            value = getattr(self, name)
-            given = value if isinstance(value, tuple | list) else [value] * depth
-            fits = all(
-                _within(v, 1e-12, math.inf) or (v, name) == ("auto", "epochs") for v in given
-            )
-            remedy = "above 0, or a tuple with one for each layer"
-            self._require(name, fits and len(given) == depth, remedy)
-        passes = self.finetune_epochs
-        good = passes == "auto" or _within(passes, 0, math.inf)
-        self._require("finetune_epochs", good, 'at least 0 or "auto"')
-        whole = _whole(self.batch_size) or self.batch_size == "auto"
-        self._require("batch_size", whole, 'at least 1 or "auto"')
-        good = _within(self.finetune_lr, 1e-12, math.inf)
-        self._require("finetune_lr", good, "above 0, say 0.02")
-        for name in ("k", "sample_sweeps", "draws"):
-            self._require(name, _whole(getattr(self, name)), "a whole number, at least 1")
-        kinds = ("no", "top", "all")
-        self._require("persistent", self.persistent in kinds, '"no", "top" or "all"')
-        sweeps = self.sweeps
-        good = isinstance(sweeps, tuple | list) and len(sweeps) > 0 and all(map(_whole, sweeps))
-        self._require("sweeps", good, "whole numbers, such as (3, 6, 10)")
-        self._require(
-            "discriminative", _within(self.discriminative, 0, math.inf), "at least 0, say 1"
-        )
-        for name in ("momentum", "weight_decay", "average"):
-            self._require(name, _within(getattr(self, name), 0, 1), "in [0, 1)")
+        check_settings(self)
 
 
-def _within(value: Any, low: float, high: float) -> bool:
-    return bool(isinstance(value, int | float | np.number) and low <= value < high)
-
-
-def _whole(value: Any) -> bool:
-    return bool(isinstance(value, int | np.integer) and value >= 1)
+def _for_its_units(recipe: Recipe, machine: RBMNetwork) -> Recipe:
+    return replace(recipe, lr=recipe.lr * (GAUSSIAN_SHARE if machine.gaussian else 1.0))
 
 
 def _draw_upwards(network: DBNNetwork, layers: list[DirectedLayer], batch: Tensor) -> Tensor:
