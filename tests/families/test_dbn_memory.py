@@ -66,6 +66,20 @@ def test_the_hybrid_step_is_the_sum_of_both(momentum: float) -> None:
         torch.testing.assert_close(getattr(steps[2.5], name), parameter + more)
 
 
+def test_labels_are_told_from_the_means_that_states_are_drawn_from() -> None:
+    rbm, v, y = made()
+    means = torch.rand(7, 5, dtype=torch.float64)
+    steps: list[RBMNetwork] = []
+    for weight in (0.0, 2.0):
+        steps.append(copy.deepcopy(rbm))
+        told: dict[str, Any] = {"discriminative": weight, "features": lambda batch: means}
+        torch.manual_seed(9)
+        MemoryUpdate(steps[-1], STEADY, **told)(v, y, 0.0)
+    gradient = MemoryUpdate(rbm, STEADY).conditional_gradient(means, rbm.one_hot(y))
+    apart = steps[1].label_weight - steps[0].label_weight
+    torch.testing.assert_close(apart, 2 * 0.1 * gradient["label_weight"])
+
+
 def test_momentum_carries_the_conditional_part_on() -> None:
     rbm, v, y = made()
     update = MemoryUpdate(rbm, STEADY, momentum=0.9, discriminative=1.0)

@@ -205,6 +205,7 @@ class DBN(Generative, Classifier):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             prepare=partial(_draw_upwards, network, layers),
+            features=partial(_mean_upwards, network, layers),
             compute=stages.compute,
         )
         stages.run(f"rbm-{depth + 1}", update, recipe, network=machine)
@@ -256,9 +257,7 @@ class DBN(Generative, Classifier):
         network, device = self.network_, stages.compute.device
         total, parts = torch.zeros((), device=device), stages.inputs[:LOOKED_AT].split(1000)
         for part in parts:
-            v = network.visible(part.to(device))
-            for layer in network.directed[:depth]:
-                v = layer.up_mean(v)
+            v = _mean_upwards(network, network.directed[:depth], part.to(device))
             total = total + v.sum(dim=0)
         return total / sum(map(len, parts))
 
@@ -321,4 +320,12 @@ def _draw_upwards(network: DBNNetwork, layers: list[DirectedLayer], batch: Tenso
     v = network.draw_visible(batch)
     for layer in layers:
         v = sample_bernoulli(layer.up_mean(v))
+    return v
+
+
+def _mean_upwards(network: DBNNetwork, layers: list[DirectedLayer], batch: Tensor) -> Tensor:
+    """The same by means alone."""
+    v = network.visible(batch)
+    for layer in layers:
+        v = layer.up_mean(v)
     return v

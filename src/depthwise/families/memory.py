@@ -9,13 +9,15 @@ the conditional one, whose gradient is exact (Larochelle and Bengio 2008: the hy
 
 with x = b + v'W. A joint likelihood in hundreds of units cares little for the one group of labels:
 its own gradient takes hundreds of passes to reach what this reaches in ten. 0 leaves it out, as in
-Hinton, Osindero and Teh (2006).
+Hinton, Osindero and Teh (2006). Here v are not the states that were drawn, but their means: what a
+label is told from when the network is used.
 
 Our names: u_k a row of label_weight, d label_bias, r residual. Shapes: B batch, H hidden, K labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,24 +34,39 @@ __all__ = ["MemoryUpdate"]
 class MemoryUpdate(ContrastiveUpdate):
     """One step of the memory; `end` keeps the visible states that its sweeps ended in.
 
-    `discriminative`: weight of log p(y | v) beside log p(v, y), 0 .. 10. The others as in
-    ContrastiveUpdate.
+    `discriminative`: weight of log p(y | v) beside log p(v, y), 0 .. 10. `features`: raw batch ->
+    (B, D), the means that `prepare` draws from; without it `means_below` is to be set before a step,
+    or the drawn states serve. The others as in ContrastiveUpdate.
     """
 
     end: Tensor
 
     def __init__(
-        self, rbm: RBMNetwork, recipe: Recipe, *, discriminative: float = 0.0, **options: Any
+        self,
+        rbm: RBMNetwork,
+        recipe: Recipe,
+        *,
+        discriminative: float = 0.0,
+        features: Callable[[Tensor], Tensor] | None = None,
+        **options: Any,
     ):
         super().__init__(rbm, recipe, use_labels=rbm.n_labels > 0, **options)
-        self.discriminative = discriminative
+        self.discriminative, self.features = discriminative, features
+        self.means_below: Tensor | None = None
+
+    def _step(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        if self.features is not None and self.use_labels and self.discriminative:
+            self.means_below = self.features(inputs)
+        return super()._step(inputs, targets, progress)
 
     def _learn(self, phases: Phases, rate: float) -> None:
         n = phases.items
         self.end = phases.v[n:]
         steps = {}
         if self.discriminative and phases.labels is not None:
-            steps = self.conditional_gradient(phases.v[:n], phases.labels[:n])
+            v, means = phases.v[:n], self.means_below
+            v = v if means is None else self.rbm.statistic(means).to(v.dtype)
+            steps = self.conditional_gradient(v, phases.labels[:n])
         super()._learn(phases, rate)
         for name, gradient in steps.items():
             self._add(name, gradient, self.discriminative * rate)

@@ -80,6 +80,8 @@ class UpDownUpdate:
         for layer in self.layers:
             layer.refresh()
         awake = self.wake_states(self.network.draw_visible(inputs))
+        if self.network.n_labels:
+            self.memory.means_below = self.mean_features(self.network.visible(inputs))
         self.memory.k = self.sweeps[min(int(progress * len(self.sweeps)), len(self.sweeps) - 1)]
         error = self.memory(awake[-1], targets, progress)
         asleep = self.sleep_states(self.memory.end)
@@ -96,6 +98,13 @@ class UpDownUpdate:
         for layer in self.layers:
             states.append(layer.draw(layer.up_mean(states[-1])))
         return states
+
+    @torch.no_grad()
+    def mean_features(self, v: Tensor) -> Tensor:
+        """Means below the top machine, as `network.features`: (B, D) -> (B, H_{L-1})."""
+        for layer in self.layers:
+            v = layer.up_mean(v.to(self.dtype))
+        return v
 
     @torch.no_grad()
     def sleep_states(self, h: Tensor) -> list[Tensor]:
