@@ -35,7 +35,7 @@ class MemoryUpdate(ContrastiveUpdate):
     """One step of the memory; `end` keeps the visible states that its sweeps ended in.
 
     `discriminative`: weight of log p(y | v) beside log p(v, y), 0 .. 10. `features`: raw batch ->
-    (B, D), the means that `prepare` draws from; without it `means_below` is to be set before a step,
+    (B, D), the means that `prepare` draws from; without it `means_below` may be set before a step,
     or the drawn states serve. The others as in ContrastiveUpdate.
     """
 
