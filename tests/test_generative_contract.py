@@ -271,7 +271,8 @@ def test_without_labels_it_neither_predicts_nor_samples_by_label(
 
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_check_estimator(family: str) -> None:
-    results = check_estimator(make(family), on_fail=None)
+    thorough = {"epochs": 60, "finetune_epochs": 30} if family == "dbn" else {}
+    results = check_estimator(make(family, **thorough), on_fail=None)
     failed = [r["check_name"] for r in results if r["status"] in ("failed", "xfail")]
     assert len(results) > 40
     assert failed == []
