@@ -7,7 +7,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from depthwise.compute import Compute
 from depthwise.families.dbm_learning import JointUpdate
 from depthwise.families.dbm_network import DBMNetwork
 from depthwise.families.dbm_partition import enumerated_log_partition
-from depthwise.families.dbm_pretraining import compose, layer_machine, layer_update
+from depthwise.families.dbm_pretraining import balance, compose, layer_machine, layer_update
 from depthwise.training import train
 from depthwise.updates import Recipe
 
@@ -82,8 +81,8 @@ def test_a_step_follows_finite_differences_of_the_exact_bound(sizes: tuple) -> N
 
 
 @torch.no_grad()
-def test_the_centred_step_is_a_difference_of_covariances() -> None:
-    """Against numpy's covariances; biases against the formula in words."""
+def test_the_centred_step_is_the_product_of_centred_values() -> None:
+    """Against the formula in words: (h - m)(h' - m')' of the data less that of the model."""
     network = machine((5,), (4, 3, 2))
     update = JointUpdate(network, STEADY, centred=True)
     update._round_weights()
@@ -92,14 +91,13 @@ def test_the_centred_step_is_a_difference_of_covariances() -> None:
     before = [p.detach().clone() for p in parameters(network)]
     update._learn(data, model, 1.0)
     steps = [after - old for old, after in zip(before, parameters(network))]
+    offsets = [d.mean(dim=0) for d in data]
     for layer in range(3):
-        sizes = network.sizes[layer]
-        of_data, of_model = (
-            np.cov(x[layer].numpy().T, x[layer + 1].numpy().T, bias=True)[:sizes, sizes:]
+        parts = [
+            (x[layer] - offsets[layer]).t() @ (x[layer + 1] - offsets[layer + 1]) / len(x[0])
             for x in (data, model)
-        )
-        np.testing.assert_allclose(steps[layer].numpy(), of_data - of_model, atol=1e-6)
-    offsets = [(d.mean(dim=0) + m.mean(dim=0)) / 2 for d, m in zip(data, model)]
+        ]
+        torch.testing.assert_close(steps[layer], parts[0] - parts[1])
     for layer in range(4):
         expected = data[layer].mean(dim=0) - model[layer].mean(dim=0)
         if layer > 0:
@@ -234,6 +232,23 @@ def test_a_layer_is_composed_as_it_was_learnt_with_the_lower_bias() -> None:
     torch.testing.assert_close(network.weights[1].data, rbm.weight.data)
     torch.testing.assert_close(network.biases[2].data, rbm.hidden_bias.data)
     torch.testing.assert_close(network.biases[1].data, kept)
+
+
+@torch.no_grad()
+def test_joined_layers_hear_on_average_what_they_heard_alone() -> None:
+    network = machine((6,), (5, 4, 3))
+    v = torch.rand(40, 6)
+    means = [layer.mean(dim=0, keepdim=True) for layer in network.bottom_up(v)]
+    alone = [
+        network.biases[layer] + 2 * means[layer - 1] @ network.weights[layer - 1]
+        for layer in (1, 2)
+    ]
+    top, bottom = network.biases[3].clone(), network.biases[0].clone()
+    balance(network, v)
+    for layer in (1, 2):
+        torch.testing.assert_close(network.layer_input(layer, means), alone[layer - 1])
+    torch.testing.assert_close(network.biases[3].data, top)
+    torch.testing.assert_close(network.biases[0].data, bottom)
 
 
 def test_the_second_machine_learns_draws_of_the_first_hidden_layer() -> None:

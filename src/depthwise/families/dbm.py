@@ -36,8 +36,10 @@ from depthwise.families.dbm_network import DBMNetwork
 from depthwise.families.dbm_partition import (
     annealed_log_partition,
     enumerated_log_partition,
+    listed_units,
 )
 from depthwise.families.dbm_pretraining import (
+    balance,
     compose,
     layer_machine,
     layer_update,
@@ -57,6 +59,7 @@ STEPS = 6000  # joint updates that "auto" epochs aim at
 LABEL_STEPS = 1000  # updates of the classifier that "auto" epochs make, at least
 GAUSSIAN_SHARE = 0.05  # of the rates, with Gaussian visible units
 TOLERANCE = 1e-5  # where mean-field inference stops
+LOOKED_AT = 5000  # items that mean activities are taken from, at most
 QUICK = 2000  # AIS steps where log Z was not asked for in another way
 
 
@@ -185,7 +188,7 @@ class DBM(Generative, Classifier):
         stages.plan({**{f"layer-{i}": passes["layers"] for i in layers}, **costs})
         for layer in layers if passes["layers"] else ():
             self._learn_layer(stages, layer, replace(recipe, epochs=passes["layers"]))
-        self._start_chains(stages)
+        self._join(stages)
         self._learn_jointly(stages, recipe)
         if passes["fine-tune"]:
             self._learn_labels_anew(stages, recipe, passes["fine-tune"])
@@ -202,11 +205,13 @@ class DBM(Generative, Classifier):
         compose(network, rbm, layer)
 
     @torch.no_grad()
-    def _start_chains(self, stages: Stages) -> None:
-        """Chains begin at inferred states of as many items, taken from all over the data."""
+    def _join(self, stages: Stages) -> None:
+        """The layers hear each other; chains begin at inferred states of items from all over."""
         network, items = self.network_, len(stages.inputs)
-        some = torch.linspace(0, items - 1, int(self.chains)).long()
+        some = torch.linspace(0, items - 1, max(int(self.chains), min(items, LOOKED_AT))).long()
         v = network.visible(stages.inputs[some].to(stages.compute.device))
+        balance(network, v)
+        v = v[torch.linspace(0, len(v) - 1, int(self.chains)).long()]
         with torch.random.fork_rng():
             torch.manual_seed(stages.seed)
             means = network.mean_field(v, steps=int(self.mean_field_steps))
@@ -309,13 +314,8 @@ class DBM(Generative, Classifier):
 
     def _log_likelihood(self, v: Tensor) -> Tensor:
         if bool(self.network_.log_z.isnan().any()):
-            sizes = self.network_.sizes
-            units = (
-                sum(sizes[1::2])
-                if self.network_.gaussian
-                else min(map(sum, (sizes[::2], sizes[1::2])))
-            )
-            self.log_partition("exact") if units <= 16 else self.log_partition(steps=QUICK)
+            few = listed_units(self.network_)[1] <= 16
+            self.log_partition("exact") if few else self.log_partition(steps=QUICK)
         return -self._strangeness(v) - self.network_.log_z[0]
 
     def _strangeness(self, v: Tensor) -> Tensor:

@@ -8,15 +8,13 @@ updates. With the mean-field means at their fixed point this is the gradient of 
 bound. Of the model's states the even layers are taken as probabilities given the odd layers'
 samples: the same mean, with less noise.
 
-Centred (Cho, Raiko and Ilin 2011, the enhanced gradient; Montavon and Mueller 2012): offsets m_l,
-halfway between the data's and the model's means of h_l, are taken off all states, which makes
+Centring (Montavon and Mueller 2012): with offsets m_l, running means of the data's h_l,
 
-    dW_l = Cov(h_{l-1}, h_l)data - Cov(h_{l-1}, h_l)model
+    dW_l = <(h_{l-1} - m_{l-1})(h_l - m_l)'>data - the same of the model
     db_l = <h_l>data - <h_l>model - dW_l'm_{l-1} - dW_{l+1} m_{l+1}
 
-and learning depends no longer on which of a unit's two states is called 1. Offsets of the data's
-means alone do not do: while the chains' means swing about the data's, each swing d leaves the same
--d d' in the weights, until upper layers freeze (measured: three layers, all chains in one state).
+and learning depends no longer on which of a unit's two states is called 1. Deep machines learn
+better so: an upper layer is not drowned in what the biases below should explain.
 
 Sparsity: c (target - m_l) is added to db_l of hidden units that are on too often or too rarely.
 
@@ -126,18 +124,16 @@ class JointUpdate:
         moments = [d.mean(0, dtype=torch.float32) for d in data]
         differences = [d - m.mean(0, dtype=torch.float32) for d, m in zip(moments, model)]
         self._track(moments)
-        offsets = [mean - d / 2 for mean, d in zip(moments, differences)]
         changes = [d.clone() for d in differences]
         for layer, weight in enumerate(network.weights):
             above = torch.cat([data[layer + 1], model[layer + 1].mul(-items / chains)])
             below = torch.cat([data[layer], model[layer]])
             change = torch.mm(below.t(), above).to(weight.dtype).div_(items)
             if self.centred:
-                lower, upper = offsets[layer : layer + 2]
-                change.addr_(lower, differences[layer + 1], alpha=-1)
-                change.addr_(differences[layer], upper, alpha=-1)
-                changes[layer] -= change @ upper
-                changes[layer + 1] -= lower @ change
+                change.addr_(self.means[layer], differences[layer + 1], alpha=-1)
+                change.addr_(differences[layer], self.means[layer + 1], alpha=-1)
+                changes[layer] -= change @ self.means[layer + 1]
+                changes[layer + 1] -= self.means[layer] @ change
             weight.mul_(1 - rate * self.weight_decay).add_(change, alpha=rate)
         for layer, (bias, change) in enumerate(zip(network.biases, changes)):
             if self.sparsity is not None and layer > 0:
@@ -146,7 +142,7 @@ class JointUpdate:
 
     def _track(self, moments: list[Tensor]) -> None:
         if not self.means:
-            self.means = [now.clone() for now in moments]
+            self.means = moments
         for mean, now in zip(self.means, moments):
             mean.lerp_(now, 1 - RUNNING)
 

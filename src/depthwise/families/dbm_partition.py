@@ -35,7 +35,13 @@ from depthwise.families.partition import (
 )
 from depthwise.families.rbm_sampling import sample_bernoulli
 
-__all__ = ["ais_log_weights", "annealed_log_partition", "base_biases", "enumerated_log_partition"]
+__all__ = [
+    "ais_log_weights",
+    "annealed_log_partition",
+    "base_biases",
+    "enumerated_log_partition",
+    "listed_units",
+]
 
 ENUMERABLE = 24  # units: 2^24 states
 BLOCK = 4096  # states listed at once
@@ -138,9 +144,7 @@ def _log_odds(rates: Tensor) -> Tensor:
 def enumerated_log_partition(network: DBMNetwork) -> LogPartition:
     """log Z as a sum over all states of the odd layers or of the even ones, float64; InputError
     where both are too many units. Gaussian visible units cannot be listed, so the odd ones are."""
-    odd, even = sum(network.sizes[1::2]), sum(network.sizes[0::2])
-    parity = 1 if network.gaussian or odd <= even else 0
-    units = odd if parity else even
+    parity, units = listed_units(network)
     if units > ENUMERABLE:
         raise InputError(
             f"2^{units} states are too many to list: exact needs at most {ENUMERABLE} units in the "
@@ -153,6 +157,12 @@ def enumerated_log_partition(network: DBMNetwork) -> LogPartition:
         bits = (numbers[:, None] >> places & 1).double()
         total = torch.logaddexp(total, torch.logsumexp(_summed_out(exact, bits, parity), dim=0))
     return LogPartition(float(total), 0.0)
+
+
+def listed_units(network: DBMNetwork) -> tuple[int, int]:
+    """Which layers enumeration lists, 1 the odd ones, 0 the even ones, and their units."""
+    odd, even = sum(network.sizes[1::2]), sum(network.sizes[0::2])
+    return (1, odd) if network.gaussian or odd <= even else (0, even)
 
 
 def _summed_out(network: DBMNetwork, listed: Tensor, parity: int) -> Tensor:

@@ -13,6 +13,12 @@ as an ordinary machine, a layer between would have its weights halved afterwards
 it every layer would count the evidence twice once both neighbours speak. A hidden layer that two
 machines share keeps the bias of the lower one; c is dropped.
 
+So far each machine has been looked after alone. When they are joined, W_l'h_{l-1}, heard twice, is
+heard once, and W_{l+1} h_{l+1} for the other half. The two agree where a layer began as the one two
+below it upside down; elsewhere they can differ by so much that whole layers freeze, on in all their
+units or off, and learning does not wake them (measured with 500-500-1000). So the biases take over
+the difference of the two at the layers' mean activities (`balance`).
+
 Shapes: B batch, D visible units, H_l units of layer l.
 """
 
@@ -31,7 +37,7 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.updates import Recipe
 
-__all__ = ["compose", "layer_machine", "layer_update", "turn_upside_down"]
+__all__ = ["balance", "compose", "layer_machine", "layer_update", "turn_upside_down"]
 
 
 def layer_machine(network: DBMNetwork, layer: int) -> RBMNetwork:
@@ -71,6 +77,16 @@ def compose(network: DBMNetwork, rbm: RBMNetwork, layer: int) -> None:
     network.biases[layer].copy_(rbm.hidden_bias)
     if layer == 1:
         network.biases[0].copy_(rbm.visible_bias)
+
+
+@torch.no_grad()
+def balance(network: DBMNetwork, v: Tensor) -> None:
+    """b_l += W_l'm_{l-1} - W_{l+1} m_{l+1}, m the mean activities that v (N, D) calls up by one
+    pass bottom-up: what a unit between two others hears stays, on average, what it heard alone."""
+    means = [layer.mean(dim=0) for layer in network.bottom_up(v)]
+    for layer in range(1, network.depth):
+        below, above = network.weights[layer - 1], network.weights[layer]
+        network.biases[layer] += means[layer - 1] @ below - above @ means[layer + 1]
 
 
 @torch.no_grad()
