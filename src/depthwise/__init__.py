@@ -14,7 +14,8 @@ The map of the floors; a file imports only from floors below its own:
     6  choosing/               which network to ship
     5  measuring/, ship/       Device and Scorecard: six metrics, measured or predicted; the report
     4  families/, catalog      rbm, dbn, dbm, autoencoder, dnn, cnn, dsn, shallow; all by name
-    3  training, updates, stages, base, estimator, networks, generative, modelfile, checkpoint, inputs
+    3  training, updates, stages, base, estimator, networks, generative, modelfile, checkpoint,
+       inputs
                                the one loop; the scikit-learn contract; models of the data; saving
     2  data/, losses, scores   a path becomes a Dataset
     1  errors, host, compute, layers, progress
