@@ -82,8 +82,9 @@ def score(
         print(f"log Z {log_z[-1][0]:.2f}, standard error {log_z[-1][1]:.2f}", flush=True)
     mean = float(np.mean([found[0] for found in log_z]))
     model.network_.log_z[0] = mean
+    scored = "held_out" if options.hold_out else "test"
     return {
-        "test_bound_nats": round(float(model.score_samples(X_test).mean()), 3),
+        f"{scored}_bound_nats": round(float(model.score_samples(X_test).mean()), 3),
         "train_bound_nats": round(float(model.score_samples(X[:10_000]).mean()), 3),
         "log_z": [[round(number, 3) for number in found] for found in log_z],
         "score_wall_seconds": round(time.monotonic() - wall, 1),
