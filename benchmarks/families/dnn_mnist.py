@@ -37,19 +37,22 @@ def main() -> None:
     parser.add_argument("--lr", type=float)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--hold-out", type=int, default=0)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
     kind = "control" if options.control else "dropout" if options.dropout else "plain"
     settings = {"plain": PLAIN, "dropout": DROPOUT, "control": CONTROL}[kind] | COMMON
     settings |= {"epochs": options.epochs} if options.epochs else {}
     settings |= {"lr": options.lr} if options.lr else {}
+    settings |= {name: json.loads(value) for name, value in (p.split("=") for p in options.set)}
     X, y, X_test, y_test = mnist(options.hold_out)
     model = DNN(
         **settings, random_state=options.seed, threads=options.threads, precision="bfloat16"
     )
     name = f"dnn_{kind}_{options.seed}_{options.hold_out}"
     spent = fit(name, model, X, y)
+    scored = "held_out" if options.hold_out else "test"
     error = percent_wrong(model.predict_proba(X_test), y_test)
-    result = {"benchmark": name, "error_percent": error, **spent, "settings": str(model)}
+    result = {"benchmark": name, f"{scored}_error_percent": error, **spent, "settings": str(model)}
     print(json.dumps(result, indent=1), flush=True)
 
 
