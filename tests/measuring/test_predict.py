@@ -1,4 +1,5 @@
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,6 +50,26 @@ def test_a_batch_shares_the_weights_and_the_starts():
     op = product(macs=2_500, moved=16_000, weights=24_000)
     four = predict_latency(counted(op), BOARD, batch=4)
     assert four.value == pytest.approx(1e-3 * ((4 * 16_000 + 24_000) / 2e3 + 3))
+
+
+def test_layers_by_hand_and_their_sum():
+    work = product(macs=25_000, moved=2_000)  # 10 us of work + 3
+    traffic = product(macs=2_500, moved=16_000, weights=24_000)  # 20 us of bytes + 3
+    start = product(macs=5)  # 3 us to start
+    named = [replace(op, layer=name) for op, name in ((work, "a"), (traffic, "b"), (start, "c"))]
+    rows = predict.by_layer(counted(*named), BOARD)
+    assert [row.layer for row in rows] == ["a", "b", "c"]
+    assert [row.bound for row in rows] == ["compute", "memory", "overhead"]
+    assert [row.seconds for row in rows[:2]] == pytest.approx([13e-6, 23e-6])
+    assert (rows[1].macs, rows[1].read_bytes, rows[1].weight_bytes) == (2_500, 16_000, 24_000)
+    latency_ms = predict_latency(counted(*named), BOARD).value
+    assert sum(row.seconds for row in rows) == pytest.approx(1e-3 * latency_ms)
+
+
+def test_layers_of_a_batch_in_8_bits_have_its_bytes():
+    op = product(macs=50, moved=40_000, weights=800)
+    (row,) = predict.by_layer(counted(op), BOARD, batch=3, precision="int8")
+    assert (row.macs, row.read_bytes, row.weight_bytes) == (150, 30_000, 200)
 
 
 def test_views_cost_nothing_on_a_described_device():

@@ -15,7 +15,8 @@ The interval is the device's `spread`, a factor either way.
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from depthwise.measuring.counting import Counts, Operation
 from depthwise.measuring.devices import Device
@@ -24,6 +25,42 @@ from depthwise.measuring.metric import Metric
 BATCHES = (1, 4, 16, 64, 256, 1024)
 IN_CACHE_BYTES = 4e6  # weights beyond this are not all in a core's own cache
 SCALES = {"fp32": 1.0, "bf16": 0.5, "int8": 0.25}  # bytes, relative to 32-bit floats
+
+Bound = Literal["compute", "memory", "overhead"]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer takes of a run: bytes and macs of the whole batch, in the run's precision."""
+
+    layer: str  # the module's name; "" for the network's own operators
+    kind: str  # of its operator with the most work, one of counting.KINDS
+    macs: int
+    read_bytes: int  # of activations
+    written_bytes: int
+    weight_bytes: int  # of parameters and buffers
+    live_bytes: int  # activations and sample alive at its peak; the weights are not in it
+    seconds: float  # predicted
+    bound: Bound  # what most of the seconds go to
+
+
+def by_layer(
+    counts: Counts,
+    device: Device,
+    batch: int = 1,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> list[LayerCost]:
+    """The layers in order of execution; their seconds add up to predict_latency's. batch,
+    precision, threads and errors: as there."""
+    total, threads = _quickest(counts, device, batch, precision, threads)
+    chosen, times = precision or device.precision, batch / counts.batch
+    seconds = _by_operation(counts, device, times, chosen, threads)
+    factor = total / sum(seconds) if sum(seconds) else 1.0
+    layers: dict[str, list[tuple[Operation, float]]] = {}
+    for op, spent in zip(counts.operations, seconds, strict=True):
+        layers.setdefault(op.layer, []).append((op, factor * spent))
+    return [_layer_cost(name, parts, device, times, chosen) for name, parts in layers.items()]
 
 
 def predict_latency(
@@ -120,6 +157,53 @@ def _quickest(
     reached = 1e9 * device.gflops_reached(chosen)
     parts = (_roofline(op, times, device, reached, SCALES[chosen]) for op in counts.operations)
     return sum(parts), device.cores
+
+
+def _by_operation(
+    counts: Counts, device: Device, times: float, precision: str, threads: int
+) -> list[float]:
+    """Seconds of each operator, by the road that _quickest took."""
+    table = device.calibration.get("threads", {}).get(str(threads))
+    if table is not None and precision == "fp32":
+        footprint = counts.weight_bytes
+        return [_calibrated(op, times, table, threads, footprint) for op in counts.operations]
+    reached = 1e9 * device.gflops_reached(precision)
+    return [_roofline(op, times, device, reached, SCALES[precision]) for op in counts.operations]
+
+
+def _layer_cost(
+    name: str, parts: list[tuple[Operation, float]], device: Device, times: float, precision: str
+) -> LayerCost:
+    def total(field: str) -> int:
+        return round(times * SCALES[precision] * sum(getattr(op, field) for op, _ in parts))
+
+    seconds = sum(spent for _, spent in parts)
+    main = max((op for op, _ in parts), key=lambda op: (op.macs, op.written_bytes))
+    return LayerCost(
+        layer=name,
+        kind=main.kind,
+        macs=round(times * sum(op.macs for op, _ in parts)),
+        read_bytes=total("read_bytes"),
+        written_bytes=total("written_bytes"),
+        weight_bytes=round(SCALES[precision] * sum(op.weight_bytes for op, _ in parts)),
+        live_bytes=round(times * SCALES[precision] * max(op.live_bytes for op, _ in parts)),
+        seconds=seconds,
+        bound=_bound([op for op, _ in parts], device, times, precision),
+    )
+
+
+def _bound(operations: list[Operation], device: Device, times: float, precision: str) -> Bound:
+    """The largest of the three shares, summed over a layer's operators."""
+    reached, scale = 1e9 * device.gflops_reached(precision), SCALES[precision]
+    working = [op for op in operations if op.kind != "view"]
+    shares: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
+    shares["overhead"] = 1e-6 * device.overhead_us * len(working)
+    for op in working:
+        moved = scale * (times * (op.read_bytes + op.written_bytes) + op.weight_bytes)
+        work, traffic = times * op.flops / reached, moved / (1e9 * device.bandwidth_gb_s)
+        ceiling: Bound = "compute" if work >= traffic else "memory"
+        shares[ceiling] += max(work, traffic)
+    return max(shares, key=lambda bound: shares[bound])
 
 
 def _calibrated_run(counts: Counts, times: float, table: dict[str, Any], threads: int) -> float:
