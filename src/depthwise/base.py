@@ -5,6 +5,7 @@ A family is a class whose constructor's arguments are its whole configuration, w
 ends in an underscore:
 
     network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
+    shrunk_       list: the edits that made it smaller than its family builds it (reshaping.py)
     input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
     columns_      what the columns of the table became, split_ which split it was: of a Dataset
@@ -36,6 +37,7 @@ from depthwise.data.dataset import SplitMarks
 from depthwise.errors import InputError
 from depthwise.inputs import as_images, as_tensor, check_labels
 from depthwise.modelfile import write_model
+from depthwise.reshaping import Edit, edits_of
 from depthwise.training import Event
 
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts"]
@@ -89,6 +91,12 @@ class Estimator(BaseEstimator, abc.ABC):
     def n_outputs(self) -> int:
         """Outputs of the network: classes, targets, or 0."""
         return 0
+
+    @property
+    def shrunk_(self) -> list[Edit]:
+        """What `shrink` did to the network since it was built, in order; [] for nothing. It goes
+        with the network: a fresh fit forgets it, `partial_fit` keeps it."""
+        return edits_of(self.network_) if hasattr(self, "network_") else []
 
     # -- running --------------------------------------------------------------------------------
 

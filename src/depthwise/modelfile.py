@@ -29,6 +29,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.columns import Column, from_plain, to_plain, width
 from depthwise.data.dataset import SplitMarks
 from depthwise.errors import ModelFileError
+from depthwise.reshaping import edits_of, reshape
 
 __all__ = ["FORMAT", "read_model", "versions", "write_model"]
 
@@ -51,6 +52,7 @@ def write_model(model: Any, folder: Path) -> Path:
         "family": model.family,
         "settings": _plain(model.get_params(deep=False)),
         "network": model.describe_network(),
+        "shrunk": edits_of(model.network_),
         "input_shape": list(model.input_shape_),
         "input_dtype": model.input_dtype_,
         "n_features_in": int(model.n_features_in_),
@@ -102,7 +104,7 @@ def _rebuild(
         )
     model = families[family](**_settings(description["settings"]))
     with torch.device("meta"):
-        network = model.rebuild(description["network"])
+        network = reshape(model.rebuild(description["network"]), description.get("shrunk", []))
     _check_shapes(network, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
     model.network_ = network.eval()
