@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depthwise import cli
 from depthwise.cli import main
+from depthwise.commands import looking
 from depthwise.errors import DivergedError
 
 MODEL = {"format": 1, "family": "cnn"}
@@ -149,7 +149,7 @@ def failing(monkeypatch, error: BaseException) -> None:
     def load(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(cli, "_load", load)
+    monkeypatch.setattr(looking, "load_told", load)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from depthwise.errors import DepthwiseError, InputError
 from depthwise.progress import as_clock
 
+if TYPE_CHECKING:
+    from depthwise.data.dataset import Dataset
+
 __all__ = [
+    "INTERRUPTED",
     "fail",
     "image_side",
+    "load_told",
     "print_json",
     "require_folder",
     "require_one_of",
@@ -27,6 +32,8 @@ __all__ = [
     "survive_any_name",
     "teller",
 ]
+
+INTERRUPTED = 130  # exit code of Ctrl-C
 
 
 def print_json(value: Any) -> None:
@@ -91,6 +98,20 @@ def image_side(text: str | None) -> tuple[int, int] | None:
     if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
         raise InputError(f"--image-size must be 32 or HEIGHTxWIDTH in pixels; got {text!r}.")
     return int(sides[0]), int(sides[-1])
+
+
+def load_told(
+    data: str, tell: Callable[[str], None], *, image_size: str | None = None, **options: Any
+) -> Dataset:
+    """The data, and on stderr how much of it there is and what was noticed."""
+    from depthwise.data.load import load
+
+    dataset = load(data, image_size=image_side(image_size), **options)
+    counts = {part: len(places) for part, places in dataset.indices.items()}
+    tell(f"{dataset.name}: {', '.join(f'{part} {n:,}' for part, n in counts.items())}")
+    for problem in dataset.problems:
+        tell(f"noticed {problem}")
+    return dataset
 
 
 # -- errors ------------------------------------------------------------------------------------

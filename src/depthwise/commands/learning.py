@@ -1,0 +1,135 @@
+"""Commands that train: `choose` and `fit`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from depthwise.errors import NothingFitsError
+from depthwise.ship import edge
+from depthwise.ship import options as give
+from depthwise.ship.edge import INTERRUPTED, load_told, print_json, require_folder, say, teller
+
+__all__ = ["choose", "fit"]
+
+
+def choose(
+    data: give.Data,
+    device: give.DeviceName = "this",
+    task: give.Task = None,
+    max_latency_ms: give.MaxLatency = None,
+    max_memory_mb: give.MaxMemory = None,
+    max_size_mb: give.MaxSize = None,
+    max_energy_mj: give.MaxEnergy = None,
+    max_price_usd: give.MaxPrice = None,
+    train_minutes: Annotated[float, typer.Option(help="Minutes for all training together.")] = 10.0,
+    families: Annotated[str | None, typer.Option(help="Comma separated; else all.")] = None,
+    seed: give.Seed = 0,
+    out: Annotated[str, typer.Option(help="Folder of the results.")] = "depthwise-out",
+    format: give.Format = None,
+    label: give.Label = None,
+    image_size: give.ImageSize = None,
+    json: give.Json = False,
+    quiet: give.Quiet = False,
+) -> None:
+    """Find the network to ship, and leave it ready to use.
+
+    Builds every family at every size, drops what cannot keep the limits on the device before any
+    training, trains the rest, and takes the best: by accuracy; of models of the data itself, by
+    log-likelihood (generate) or by how well they tell what is strange (anomaly). The report says
+    why.
+    """
+    limits = {"latency_ms": max_latency_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
+    limits |= {"energy_mj": max_energy_mj, "price_usd": max_price_usd}
+    for name, value in limits.items():
+        edge.require_positive(f"--max-{name.replace('_', '-')}", value)
+    edge.require_positive("--train-minutes", train_minutes)
+    require_folder(out)
+
+    from depthwise.catalog import find_family
+    from depthwise.choosing.budget import Budget
+    from depthwise.choosing.choose import choose as choose_network
+    from depthwise.measuring.devices import find
+    from depthwise.measuring.quality import TASKS
+    from depthwise.tables import show_choice, stored_choice
+
+    edge.require_one_of("--task", task, TASKS)
+    names = [name.strip() for name in families.split(",") if name.strip()] if families else None
+    for name in names or []:
+        find_family(name)
+    tell = teller(quiet)
+    target = find(device)
+    options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["labelled"] = None if task is None else task == "classification"
+    dataset = load_told(data, tell, seed=seed, **options)
+    try:
+        record = choose_network(
+            dataset,
+            task=task,
+            device=target,
+            budget=Budget(**limits, train_minutes=train_minutes),
+            families=names,
+            seed=seed,
+            out=out,
+            watch=tell,
+            command=shlex.join(["depthwise", *sys.argv[1:]]),
+        ).record
+    except NothingFitsError:
+        if stored := stored_choice(out):
+            show_choice(stored, out, json)
+        raise
+    show_choice(record, out, json)
+    if not record.get("complete", True):
+        say("interrupted: this is the best so far; repeat the command to go on")
+        raise typer.Exit(INTERRUPTED)
+
+
+def fit(
+    data: give.Data,
+    family: Annotated[str, typer.Option(help="cnn, dnn, dsn, dbn, dbm, autoencoder, rbm, ...")],
+    out: Annotated[str, typer.Option(help="Folder of the model; the same one resumes.")],
+    size: Annotated[str | None, typer.Option(help="A rung of its ladder: xxs .. xl.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Items a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    set: give.Settings = None,
+    unlabelled: give.Unlabelled = False,
+    seed: give.Seed = 0,
+    format: give.Format = None,
+    label: give.Label = None,
+    image_size: give.ImageSize = None,
+    json: give.Json = False,
+    quiet: give.Quiet = False,
+) -> None:
+    """Train one network; the same command resumes.
+
+    A run that was killed goes on where it was; a finished one tells its result again.
+    """
+    require_folder(out)
+    from depthwise.progress import ConsoleProgress
+    from depthwise.ship.fitting import fit_in, make_model
+    from depthwise.tables import console, print_fitted
+
+    settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
+    model = make_model(family, {**settings, "random_state": seed}, set or ())
+    options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["labelled"] = False if unlabelled else None
+    dataset = load_told(data, teller(quiet), seed=seed, **options)
+    if quiet:
+        done = fit_in(Path(out), dataset, model)
+    else:
+        with ConsoleProgress(f"{family}-{size}" if size else family) as bar:
+            done = fit_in(Path(out), dataset, model, watch=bar)
+    if json:
+        print_json({"model": out, "how": done.how, **done.told()})
+    elif done.quality:
+        for text in done.quality.details.get("warnings", []):
+            say(f"warning: {text}")
+        print_fitted(done.quality, out, done.how == "finished before", console())
+    if done.how == "interrupted":
+        say(f"interrupted: the best so far is in {out}; repeat the command to go on")
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,97 @@
+"""Commands that ask a model: `predict`, `sample` and `reconstruct`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from depthwise.errors import InputError
+from depthwise.ship import options as give
+from depthwise.ship.edge import print_json, say
+
+__all__ = ["predict", "reconstruct", "sample"]
+
+
+def predict(
+    model: give.Model,
+    files: give.Files,
+    top: Annotated[int, typer.Option(help="Classes to tell, the likeliest first.", min=1)] = 1,
+    json: give.JsonLines = False,
+) -> None:
+    """Tell the class of each file, or of its rows.
+
+    A model that was fitted without labels tells how strange each is.
+    """
+    from depthwise.catalog import load_model
+    from depthwise.ship.fitting import require_no_numbers
+    from depthwise.ship.generating import verdicts
+    from depthwise.ship.reading import predictions
+    from depthwise.tables import print_predictions, print_verdicts, show_answers
+
+    loaded = load_model(model)
+    require_no_numbers(loaded.family, type(loaded))
+    if loaded.n_outputs:
+        _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
+    else:
+        _, sound = show_answers(verdicts(loaded, files, say), print_verdicts, json)
+    if not sound:
+        raise typer.Exit(InputError.exit_code)
+
+
+def sample(
+    model: give.Model,
+    out: Annotated[str, typer.Option(help="A .png with a grid, or .npy, .npz, .csv.")],
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
+    labels: Annotated[
+        str | None, typer.Option(help="Classes of the items, such as 3 or 0,1,2, in turn.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another one gives other items.")] = None,
+    json: give.Json = False,
+) -> None:
+    """Make new items, as a model of the data imagines them."""
+    from depthwise.catalog import load_model
+    from depthwise.ship import generating, placing
+
+    generating.require_count(n, seed)
+    loaded = load_model(model)
+    generating.require_verb(loaded, "sample")
+    path = placing.require_out(out, loaded)
+    placing.require_room(n, loaded.input_shape_, path)
+    wanted = generating.parse_labels(loaded, labels, n)
+    placing.write_samples(path, generating.sampled(loaded, n, wanted, seed), loaded, wanted)
+    if json:
+        names = None if wanted is None else wanted.tolist()
+        print_json({"out": out, "items": n, "labels": names})
+    else:
+        print(f"{n:,} samples of {loaded.family} in {out}")
+
+
+def reconstruct(
+    model: give.Model,
+    files: give.Files,
+    out: Annotated[
+        str | None, typer.Option(help="A .png, a folder of them, or .npy, .npz, .csv.")
+    ] = None,
+    json: give.JsonLines = False,
+) -> None:
+    """Tell how strange each file is, and show it as the model sees it.
+
+    Pictures have the items above, and under each what the model makes of it. They are written if
+    every file could be read.
+    """
+    from depthwise.catalog import load_model
+    from depthwise.ship import generating, placing
+    from depthwise.tables import print_seen, show_answers
+
+    loaded = load_model(model)
+    generating.require_verb(loaded, "reconstruct")
+    path = None if out is None else placing.require_out(out, loaded, folder=True)
+    told = generating.reconstructions(loaded, files, say)
+    found, sound = show_answers(told, print_seen, json)
+    if not sound:
+        raise typer.Exit(InputError.exit_code)
+    if path is not None:
+        placing.write_reconstructions(path, found, loaded)
+        if not json:
+            print(f"reconstructions in {out}")
