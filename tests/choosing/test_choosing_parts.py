@@ -35,6 +35,7 @@ from depthwise.updates import GradientUpdate
 
 def card(latency_ms: float = 1.0, size: int = 10**6, memory: int = 2 * 10**6) -> Scorecard:
     cost = {"parameters": size // 4, "weight_bytes": size, "peak_memory_bytes": memory}
+    cost |= {"macs": 7_000_000}
     return Scorecard(
         "a device",
         throughput=Metric(1e3, "items/s", "measured"),
@@ -49,6 +50,7 @@ def card(latency_ms: float = 1.0, size: int = 10**6, memory: int = 2 * 10**6) ->
 
 def test_every_limit_is_compared_with_its_own_figure() -> None:
     limits = {"latency_ms": 1.0, "memory_mb": 2.0, "energy_mj": 3.0, "price_usd": 35, "size_mb": 1}
+    limits |= {"parameters": 250_000, "macs": 7_000_000}
     assert misses(card(), Budget(**limits)) == []
     for name, limit in limits.items():
         broken = misses(card(), Budget(**{**limits, name: limit * 0.99}))
@@ -84,6 +86,15 @@ def test_the_nearest_miss_is_the_one_that_needs_least_relaxing() -> None:
     name, miss = nearest
     assert (name, miss.limit, miss.ratio) == ("near", "size_mb", pytest.approx(2))
     assert "--max-size-mb 1.05" in advice(name, miss)
+
+
+def test_counted_limits_are_told_to_the_last_one() -> None:
+    few = misses(card(), Budget(parameters=249_999, macs=1_000))
+    assert [str(miss) for miss in few] == [
+        "7,000,000 macs are over the limit of 1,000",
+        "250,000 parameters are over the limit of 249,999",
+    ]
+    assert advice("cnn-s", few[1]).endswith("Relax it: --max-parameters 250000")
 
 
 # -- the ladder -----------------------------------------------------------------------------------

@@ -19,7 +19,10 @@ UNITS = {
     "energy_mj": "mJ",
     "price_usd": "USD",
     "size_mb": "MB",
+    "parameters": "",
+    "macs": "",
 }
+WHOLE = ("parameters", "macs")  # counted, and told to the last one
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Budget:
     | `energy_mj`     | millijoules an item      | energy                                         |
     | `price_usd`     | US dollars               | price of the device                            |
     | `size_mb`       | 10^6 bytes               | the network's weights                          |
+    | `parameters`    | numbers                  | numbers that are learnt                        |
+    | `macs`          | multiply-accumulates     | those of one item (half the FLOPs)             |
     | `train_minutes` | minutes                  | all training together (the rest is not counted)|
     """
 
@@ -41,6 +46,8 @@ class Budget:
     energy_mj: float | None = None
     price_usd: float | None = None
     size_mb: float | None = None
+    parameters: float | None = None
+    macs: float | None = None
     train_minutes: float = 10.0
 
     def __post_init__(self) -> None:
@@ -76,8 +83,17 @@ class Miss:
         return self.value / self.allowed
 
     def __str__(self) -> str:
+        if self.limit in WHOLE:
+            return f"{self.value:,.0f} {self.limit} are over the limit of {self.allowed:,.0f}"
         unit, name = UNITS[self.limit], self.limit.rpartition("_")[0]
         return f"{name} {readable(self.value)} {unit} is over the limit of {self.allowed:g} {unit}"
+
+    @property
+    def enough(self) -> str:
+        """A limit that it would keep with a little room, as it is typed."""
+        if self.limit in WHOLE:
+            return f"{math.ceil(self.value)}"
+        return readable(math.ceil(self.value * 1.05 * 1000) / 1000)
 
     def to_dict(self) -> dict[str, Any]:
         return {"limit": self.limit, "value": self.value, "allowed": self.allowed}
@@ -103,4 +119,6 @@ def _figures(card: Scorecard) -> dict[str, float]:
         "energy_mj": card.energy.value,
         "price_usd": card.hardware_cost.value,
         "size_mb": cost["weight_bytes"] / 1e6,
+        "parameters": cost["parameters"],
+        "macs": cost["macs"],
     }

@@ -14,7 +14,6 @@ from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.devices import Device
-from depthwise.measuring.metric import readable
 from depthwise.measuring.scorecard import Scorecard, costs
 
 __all__ = ["Feasible", "advice", "feasible"]
@@ -110,9 +109,8 @@ def _fits(card: Scorecard, device: Device) -> bool:
 
 def advice(name: str, miss: Miss) -> str:
     """Which limit to relax, and to what."""
-    need = readable(math.ceil(miss.value * 1.05 * 1000) / 1000)
     option = "--max-" + miss.limit.replace("_", "-")
-    return f"{name} comes nearest: {miss}. Relax it: {option} {need}"
+    return f"{name} comes nearest: {miss}. Relax it: {option} {miss.enough}"
 
 
 def _one_line(card: Scorecard) -> str:
