@@ -14,11 +14,12 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "depthwise"
 FLOORS: list[tuple[str, float]] = [
     ("errors", 0),
     ("host", 0),
+    ("boxes", 1),
     ("compute", 1),
     ("layers", 1),
     ("progress", 1),
     ("data", 2),
-    ("folding", 2),
+    ("folding", 1.9),
     ("quantised", 2),
     ("losses", 2),
     ("scores", 2),
