@@ -15,6 +15,7 @@ area. FLOPs are 2 macs (a multiply and an add); all other operators count bytes 
     memory   peak = weights + the most bytes of tensors alive at once, the sample included; a
              tensor lives until Python and the operators let go of its storage (followed by weak
              references). Kernels' scratch space is not in it: that is a device's (predict.py).
+             What a runtime that plans ahead would need is schedule.py's to say.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +33,15 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product in `groups` equal parts; kernel: side of the window, 1 if there is none."""
+    """A matrix product in `groups` equal parts; kernel: side of the window, 1 if there is none;
+    area: positions in it."""
 
     rows: int
     inner: int
     columns: int
     groups: int = 1
     kernel: int = 1
+    area: int = 1
 
     @property
     def macs(self) -> int:
@@ -58,6 +61,8 @@ class Operation:
     written_bytes: int
     weight_bytes: int  # of parameters and buffers
     live_bytes: int  # alive while it ran, the sample and its output included, weights not
+    reads: tuple[int, ...] = ()  # the storages of activations, keys of Counts.storages
+    writes: tuple[int, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -82,14 +87,25 @@ KINDS = (
 
 
 @dataclass(frozen=True)
+class Storage:
+    """Memory that one tensor, or several views of it, lived in."""
+
+    nbytes: int
+    floating: bool
+
+
+@dataclass(frozen=True)
 class Counts:
-    """Everything counted of one forward pass of a batch of `batch` items."""
+    """Everything counted of one forward pass of a batch of `batch` items. storages: of the sample
+    (0) and of activations, by number; results: those that the network answered with."""
 
     batch: int
     parameters: int
     weight_bytes: int
     sample_bytes: int
     operations: list[Operation] = field(repr=False)
+    storages: dict[int, Storage] = field(default_factory=dict, repr=False)
+    results: frozenset[int] = frozenset()
 
     @property
     def macs(self) -> int:
@@ -122,14 +138,20 @@ class Counts:
         return sum(op.kind != "view" for op in self.operations)
 
     def by_layer(self) -> dict[str, dict[str, int]]:
-        """{layer's name: {"macs", "flops", "bytes"}} in order of execution."""
+        """{layer's name: its sums} in order of execution. Sums: macs, flops, read_bytes,
+        written_bytes, weight_bytes, bytes (those three), and live_bytes, which is the most alive
+        while it ran."""
         table: dict[str, dict[str, int]] = {}
         for op in self.operations:
-            row = table.setdefault(op.layer, {"macs": 0, "flops": 0, "bytes": 0})
-            row["macs"] += op.macs
-            row["flops"] += op.flops
+            row = table.setdefault(op.layer, dict.fromkeys((*SUMS, "bytes", "live_bytes"), 0))
+            for name in SUMS:
+                row[name] += getattr(op, name)
             row["bytes"] += op.read_bytes + op.written_bytes + op.weight_bytes
+            row["live_bytes"] = max(row["live_bytes"], op.live_bytes)
         return table
+
+
+SUMS = ("macs", "flops", "read_bytes", "written_bytes", "weight_bytes")
 
 
 def count(network: nn.Module, sample: Tensor) -> Counts:
@@ -140,7 +162,7 @@ def count(network: nn.Module, sample: Tensor) -> Counts:
     network.eval()
     try:
         with torch.no_grad(), recorder.following_layers(network), recorder:
-            network(sample)
+            result = network(sample)
     finally:
         network.train(was_training)
     return Counts(
@@ -149,6 +171,8 @@ def count(network: nn.Module, sample: Tensor) -> Counts:
         weight_bytes=weight_bytes(network),
         sample_bytes=sample.nbytes,
         operations=recorder.operations,
+        storages=recorder.storages,
+        results=frozenset(recorder.numbers(_tensors(result))),
     )
 
 
@@ -168,6 +192,8 @@ class _Recorder(TorchDispatchMode):
         self.sample_bytes = sample.nbytes
         self.sample_key = _key(sample)
         self.alive: dict[StorageWeakRef, int] = {}
+        self.storages = {0: Storage(sample.nbytes, sample.is_floating_point())}
+        self.number_of = {self.sample_key: 0}
         self.layers: list[str] = [""]
 
     def __torch_dispatch__(
@@ -188,9 +214,23 @@ class _Recorder(TorchDispatchMode):
         """Takes in storages that are new and lets go of those that died."""
         for tensor in outputs:
             if _key(tensor) not in self.weights and _key(tensor) != self.sample_key:
-                storage = tensor.untyped_storage()
-                self.alive[StorageWeakRef(storage)] = storage.nbytes()
+                self._meet(tensor)
         self.alive = {ref: size for ref, size in self.alive.items() if not ref.expired()}
+
+    def _meet(self, tensor: Tensor) -> None:
+        """Numbers a storage; a key that is alive no more is that of new memory at its place."""
+        storage = tensor.untyped_storage()
+        reference = StorageWeakRef(storage)
+        if reference not in self.alive:
+            number = len(self.storages)
+            self.storages[number] = Storage(storage.nbytes(), tensor.is_floating_point())
+            self.number_of[_key(tensor)] = number
+        self.alive[reference] = storage.nbytes()
+
+    def numbers(self, tensors: Iterable[Tensor]) -> tuple[int, ...]:
+        """Of the tensors' storages, weights left out."""
+        keys = dict.fromkeys(_key(t) for t in tensors)
+        return tuple(self.number_of[key] for key in keys if key in self.number_of)
 
     def _operation(
         self, func: Any, args: tuple[Any, ...], inputs: list[Tensor], outputs: list[Tensor]
@@ -212,6 +252,8 @@ class _Recorder(TorchDispatchMode):
             written_bytes=written,
             weight_bytes=weights,
             live_bytes=self.sample_bytes + sum(self.alive.values()),
+            reads=self.numbers(inputs),
+            writes=self.numbers(outputs),
         )
 
     def _traffic(self, inputs: list[Tensor], outputs: list[Tensor]) -> tuple[int, int, int]:
@@ -267,6 +309,7 @@ def _convolution(x: Tensor, weight: Tensor, transposed: bool, groups: int, out: 
         columns=weight.shape[0] // groups,
         groups=groups,
         kernel=max(weight.shape[2:], default=1),
+        area=area,
     )
 
 
