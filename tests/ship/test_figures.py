@@ -38,6 +38,18 @@ def test_size_over_its_limit_is_marked_and_memory_without_a_limit_is_not():
     assert not rows["cnn-m"]["size"].over
 
 
+def test_limits_on_counted_figures_are_told_to_the_last_one():
+    record = make_record()
+    record["budget"] |= {"parameters": 78_000, "macs": 12_500_000}
+    assert figures.limits(record)[-2:] == [
+        "parameters at most 78,000",
+        "multiply-accumulates at most 12,500,000 an item",
+    ]
+    by_name = {row.name: row.figures["parameters"] for row in figures.rows(record)}
+    assert (by_name["cnn-m"].text, by_name["cnn-m"].over) == ("140,000", True)  # 560 kB / 4
+    assert (by_name["cnn-s"].text, by_name["cnn-s"].over) == ("37,000", False)
+
+
 def test_rows_begin_with_the_winner_and_go_down_in_accuracy():
     names = [row.name for row in figures.rows(make_record())]
     assert names[:3] == ["cnn-m", "cnn-s", "cnn-xs"]

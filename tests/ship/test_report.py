@@ -92,6 +92,14 @@ def test_every_candidate_is_there_with_its_status_and_reason(page):
         assert f"{candidate['status']} {candidate['reason']}" in page.text
 
 
+def test_a_column_of_parameters_appears_only_where_they_are_limited():
+    record = make_record()
+    assert "Parameters" not in Page(render_report(record)).text
+    record["budget"]["parameters"] = 78_000
+    shown = Page(render_report(record)).text
+    assert "Parameters" in shown and "≤ 78,000" in shown and "140,000" in shown
+
+
 def test_a_choice_that_nothing_fits_says_so_and_which_limit_to_relax():
     page = Page(render_report(nothing_fits()))
     assert "Nothing fits" in page.text

@@ -22,6 +22,8 @@ __all__ = [
     "Row",
     "Score",
     "accuracy_of",
+    "bound",
+    "counted",
     "limits",
     "plain",
     "promise",
@@ -44,6 +46,8 @@ LIMITS = {
     "memory_mb": ("memory", "peak memory", "MB"),
     "energy_mj": ("energy", "energy", "mJ an item"),
     "price_usd": ("price", "price", "USD"),
+    "parameters": ("parameters", "parameters", ""),
+    "macs": ("macs", "multiply-accumulates", "an item"),
 }
 
 Record = Mapping[str, Any]
@@ -156,6 +160,8 @@ def _row(candidate: Record, budget: Record) -> Row:
         "size": megabytes(cost.get("weight_bytes"), bounds.get("size")),
         "memory": megabytes(cost.get("peak_memory_bytes"), bounds.get("memory"), memory_predicted),
         "price": number(card.get("hardware_cost"), bounds.get("price")),
+        "parameters": counted(cost.get("parameters"), bounds.get("parameters")),
+        "macs": counted(cost.get("macs"), bounds.get("macs")),
         "flexibility": support(card.get("flexibility")),
     }
     return Row(
@@ -230,6 +236,18 @@ def megabytes(count: float | None, limit: float | None = None, predicted: bool =
     return Figure(readable(count / 1e6), predicted=predicted, over=over)
 
 
+def counted(count: float | None, limit: float | None = None) -> Figure:
+    """To the last one: "121,914"."""
+    if count is None:
+        return Figure()
+    return Figure(f"{count:,.0f}", over=limit is not None and count > limit)
+
+
+def bound(limit: float) -> str:
+    """A limit as it is read: "0.5", "78,000"."""
+    return f"{limit:,.0f}" if limit >= 10_000 else f"{limit:g}"
+
+
 def support(metric: Record | None) -> Figure:
     """The support matrix as "7/8": cells that ran and agreed, of all."""
     if metric is None:
@@ -271,7 +289,7 @@ def limits(record: Record) -> list[str]:
     """["latency at most 2 ms", ...]: the limits that were given."""
     budget = record.get("budget") or {}
     return [
-        f"{name} at most {value:g} {unit}"
+        f"{name} at most {bound(value)} {unit}".rstrip()
         for key, (_, name, unit) in LIMITS.items()
         if (value := budget.get(key)) is not None
     ]

@@ -18,6 +18,7 @@ from depthwise.ship import charts
 from depthwise.ship.figures import (
     LIMITS,
     accuracy_of,
+    bound,
     limits,
     megabytes,
     number,
@@ -35,6 +36,7 @@ from depthwise.ship.figures import (
 
 __all__ = ["render_report", "write_report"]
 
+ONLY_LIMITED = ("parameters", "macs", "price")  # columns shown where there is a limit on them
 MOST_PROBLEMS, MOST_MISTAKES, MOST_CLASSES = 50, 60, 200
 MOST_PICTURE_BYTES = 1_500_000  # of all pictures together, as text
 PICTURES = {  # of record["pictures"] -> title, what it shows
@@ -188,8 +190,8 @@ def _how(metric: Record | None) -> str:
 
 
 def _columns(record: Record) -> list[dict[str, str]]:
-    """The columns of the candidates: key, heading, unit, and the limit on it; price only if it is
-    limited, for it is the same for all."""
+    """The columns of the candidates: key, heading, unit, and the limit on it; some only if they are
+    limited."""
     measure = score_of(unit_of(record))
     named = measure.name[0].upper() + measure.name[1:]
     columns = [
@@ -199,6 +201,8 @@ def _columns(record: Record) -> list[dict[str, str]]:
         ("energy", "Energy", "mJ an item"),
         ("size", "Size", "MB"),
         ("memory", "Peak memory", "MB"),
+        ("parameters", "Parameters", ""),
+        ("macs", "MACs", "an item"),
         ("price", "Price", "USD"),
         ("flexibility", "Flexibility", "ways that agree"),
     ]
@@ -209,10 +213,10 @@ def _columns(record: Record) -> list[dict[str, str]]:
             "key": key,
             "name": name,
             "unit": unit,
-            "limit": f"≤ {bounds[key]:g}" if key in bounds else "",
+            "limit": f"≤ {bound(bounds[key])}" if key in bounds else "",
         }
         for key, name, unit in columns
-        if key != "price" or key in bounds
+        if key not in ONLY_LIMITED or key in bounds
     ]
 
 
