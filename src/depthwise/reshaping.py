@@ -8,6 +8,12 @@ order, and its tensors; rebuilding takes no memory (device "meta"), and every va
 since the file may be anyone's.
 
     folded   layers    [[convolution or linear, batch norm], ...]: paths of modules    folding.py
+    int8     layers    {path: [incoming, outgoing]}: where numbers are rounded      quantised.py
+             sums      [path], pixels {"path", "layer", "border", "pad"} or null
+    widths   layers    {path: [outputs, inputs]}: narrower layers            reshaping_widths.py
+    low-rank layers    {path: rank}: layers in two                             reshaping_rank.py
+    exits    places    [[path, width, cells]], classes: heads to leave by     reshaping_exits.py
+    weights-int8, weights-int4    layers [path], group: how stored          reshaping_storage.py
 
 A network remembers its edits in its attribute `edits` (absent: none). To add a kind: a function
 (network, edit) -> network that checks the edit, raising ValueError, and works on any device, "meta"
@@ -22,6 +28,11 @@ from typing import Any
 from torch import nn
 
 from depthwise.folding import fold
+from depthwise.quantised import int8
+from depthwise.reshaping_exits import exits
+from depthwise.reshaping_rank import factor
+from depthwise.reshaping_storage import stored
+from depthwise.reshaping_widths import resize
 
 __all__ = ["EDITS", "Edit", "edits_of", "reshape"]
 
@@ -30,6 +41,12 @@ MOST = 64  # edits that a model may have had
 
 EDITS: dict[str, Callable[[nn.Module, Edit], nn.Module]] = {
     "folded": fold,
+    "int8": int8,
+    "widths": resize,
+    "low-rank": factor,
+    "exits": exits,
+    "weights-int8": stored,
+    "weights-int4": stored,
 }
 
 

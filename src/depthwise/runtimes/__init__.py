@@ -1,0 +1,33 @@
+"""The runtimes that a network can run by; each a file, none imported before it is asked for.
+
+    eager, channels-last   eager.py               torch.compile   compiled.py
+    torch.export           exported.py            onnxruntime     onnx_runtime.py
+    openvino               openvino_runtime.py    executorch      executorch_runtime.py
+    program.py             what a Program and a Runtime are
+    onnx_graph.py, whole_numbers.py    a network as an ONNX file
+
+LiteRT is not among them: its converter from torch brings a tensor library of its own.
+"""
+
+from __future__ import annotations
+
+from depthwise.runtimes.compiled import Compiled
+from depthwise.runtimes.eager import Eager
+from depthwise.runtimes.executorch_runtime import ExecuTorch
+from depthwise.runtimes.exported import Exported
+from depthwise.runtimes.onnx_runtime import OnnxRuntime
+from depthwise.runtimes.openvino_runtime import OpenVino
+from depthwise.runtimes.program import PRECISIONS, Program, Runtime
+
+__all__ = ["PRECISIONS", "RUNTIMES", "Program", "Runtime"]
+
+_ALL: list[Runtime] = [
+    Eager(),
+    Eager(channels_last=True),
+    Compiled(),
+    Exported(),
+    OnnxRuntime(),
+    OpenVino(),
+    ExecuTorch(),
+]
+RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ALL}

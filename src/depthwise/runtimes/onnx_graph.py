@@ -1,0 +1,140 @@
+"""A network as an ONNX file, by torch.onnx: raw inputs in, answers out, for any batch.
+
+What is rounded to bytes is written as QuantizeLinear and DequantizeLinear, weights as the bytes
+they are; whole_numbers.py then clears the way for runtimes to compute with the bytes. The roundings
+are operators of their own while torch traces the network, so that none is taken apart.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depthwise.quantised import Arithmetic, Pixels, is_int8
+from depthwise.runtimes.exported import LARGEST_BATCH
+from depthwise.runtimes.whole_numbers import compute_in_whole_numbers
+
+__all__ = ["INPUT", "OUTPUT", "missing", "to_onnx"]
+
+INPUT, OUTPUT = "inputs", "answers"
+OPSET = 18
+PLAIN = Arithmetic()
+
+
+def missing(*packages: str) -> str | None:
+    """What to install, of packages that are not there."""
+    absent = [name for name in packages if find_spec(name) is None]
+    return f'needs {", ".join(absent)}: pip install "depthwise[export]"' if absent else None
+
+
+def to_onnx(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    dynamic: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """The file. example: (B, ...) raw inputs; metadata: texts that go with it."""
+    import onnx
+
+    wanted = _with_operators(network) if is_int8(network) else network
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    with _quietly(), torch.no_grad():
+        made = torch.onnx.export(
+            wanted.eval(),
+            (example[:2] if dynamic else example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: batch},) if dynamic else None,
+            custom_translation_table=_translations() if wanted is not network else None,
+            verbose=False,
+        )
+    assert made is not None
+    model = made.model_proto
+    del model.graph.value_info[:]
+    _forget_where_it_was_made(model)
+    if wanted is not network:
+        model = compute_in_whole_numbers(model)
+    for key, text in (metadata or {}).items():
+        model.metadata_props.add(key=key, value=text)
+    onnx.checker.check_model(model)
+    written: bytes = model.SerializeToString()
+    return written
+
+
+def _forget_where_it_was_made(model: Any) -> None:
+    """torch notes source paths and stack traces on every node: no business of the reader's."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.metadata_props[:], model.functions[:]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _with_operators(network: nn.Module) -> nn.Module:
+    """A copy whose roundings are operators of the names below."""
+    _translations()
+    ours: Any = torch.ops.depthwise
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, Arithmetic | Pixels):
+            changed: Any = module
+            changed.dequantise = ours.dequantise
+            if isinstance(module, Arithmetic):
+                changed.quantise, changed.weights = ours.quantise, ours.weights
+    return network
+
+
+@functools.cache
+def _translations() -> dict[Any, Any]:
+    """Our operators, made known to torch, and what each is in ONNX."""
+    from onnxscript import opset18 as onnx
+
+    def quantise(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+        return PLAIN.quantise(x, scale, zero_point).to(torch.uint8)
+
+    def dequantise(q: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+        return PLAIN.dequantise(q, scale, zero_point)
+
+    def weights(q: Tensor, scale: Tensor) -> Tensor:
+        return PLAIN.weights(q, scale)
+
+    for function, dtype in ((quantise, torch.uint8), (dequantise, None), (weights, None)):
+        function.__annotations__ = dict.fromkeys(function.__annotations__, Tensor)
+        operator = torch.library.custom_op(
+            f"depthwise::{function.__name__}", function, mutates_args=()
+        )
+        operator.register_fake(functools.partial(_shaped, dtype))
+    ours: Any = torch.ops.depthwise
+    return {
+        ours.quantise.default: lambda x, scale, zero: onnx.QuantizeLinear(x, scale, zero),
+        ours.dequantise.default: lambda q, scale, zero: onnx.DequantizeLinear(q, scale, zero),
+        ours.weights.default: lambda q, scale: onnx.DequantizeLinear(q, scale, axis=0),
+    }
+
+
+def _shaped(dtype: torch.dtype | None, x: Tensor, scale: Tensor, *zero_point: Tensor) -> Tensor:
+    return torch.empty_like(x, dtype=dtype or scale.dtype)
