@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from depthwise.measuring.cost import fits_memory, hardware_cost, usd_per_million_items
+from depthwise.errors import InputError
+from depthwise.measuring.cost import Prices, fits_memory, hardware_cost, usd_per_million_items
 from depthwise.measuring.counting import count
 from depthwise.measuring.devices import catalog
 from depthwise.measuring.metric import Metric
@@ -17,16 +18,39 @@ def test_a_million_items_are_power_and_wear():
     power = 0.001 * 0.5
     # 100 items a second: 1e4 s of a year's 31,557,600 s, all of them at work
     wear = 80 * 1e4 / 31_557_600
-    cost = usd_per_million_items(PI, 100.0, 3.6, usd_per_kwh=0.5, life_years=1, utilisation=1)
+    cost = usd_per_million_items(PI, 100.0, 3.6, Prices(0.5, life_years=1, utilisation=1))
     assert cost == pytest.approx(power + wear)
 
 
 def test_what_is_unknown_is_left_out():
     priceless = replace(PI, price_usd=None)
-    assert usd_per_million_items(priceless, 100.0, 3.6, usd_per_kwh=1.0) == pytest.approx(0.001)
+    assert usd_per_million_items(priceless, 100.0, 3.6, Prices(1.0)) == pytest.approx(0.001)
     assert usd_per_million_items(priceless, 100.0, float("nan")) is None
-    only_wear = usd_per_million_items(PI, 100.0, float("nan"), life_years=1, utilisation=1)
+    only_wear = usd_per_million_items(PI, 100.0, float("nan"), Prices(life_years=1, utilisation=1))
     assert only_wear == pytest.approx(80 * 1e4 / 31_557_600)
+
+
+def test_a_million_items_take_the_intervals_of_both_figures():
+    counts = count(nn.Linear(7, 5), torch.zeros(1, 7))
+    rate = Metric(100.0, "items/s", "predicted", low=50.0, high=200.0)
+    energy = Metric(3.6, "mJ", "predicted", low=1.8, high=7.2)
+    prices = Prices(usd_per_kwh=0.5, life_years=1, utilisation=1)
+    memory = Metric(208.0, "bytes", "predicted")
+    about = hardware_cost(counts, PI, rate, energy, memory, prices).details
+    power, wear = 0.0005, 80 * 1e4 / 31_557_600
+    assert about["usd_per_million_items"] == pytest.approx(power + wear)
+    assert about["usd_per_million_low"] == pytest.approx(power / 2 + wear / 2)
+    assert about["usd_per_million_high"] == pytest.approx(2 * power + 2 * wear)
+    assert about["usd_per_million_power"] == pytest.approx(power)
+    assert about["usd_per_million_device"] == pytest.approx(wear)
+    assert about["usd_per_kwh"] == 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"life_years": 0}, {"utilisation": 1.5}, {"usd_per_kwh": -1}])
+def test_prices_that_are_none_are_named(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Prices(**wrong)
+    assert Prices(usd_per_kwh=0).usd_per_kwh == 0  # power may be free
 
 
 def card(device):

@@ -1,67 +1,21 @@
+import math
 from dataclasses import replace
 
 import pytest
+import torch
 
+from depthwise.measuring.counting import count
 from depthwise.measuring.devices import catalog
-from depthwise.measuring.energy import (
-    Nvml,
-    Rapl,
-    find_counter,
-    items_per_charge,
-    measure_energy,
-    predict_energy,
-)
+from depthwise.measuring.energy import items_per_charge, measure_energy, predict_energy
 from depthwise.measuring.metric import Metric
-
-
-@pytest.fixture
-def powercap(tmp_path):
-    """Two packages; one has a part; the control type's own folder has no counter."""
-    for name, now in [("intel-rapl:0", 1000), ("intel-rapl:1", 900_000), ("intel-rapl:0:0", 7)]:
-        zone = tmp_path / name
-        zone.mkdir()
-        (zone / "energy_uj").write_text(f"{now}\n")
-        (zone / "max_energy_range_uj").write_text("999999\n")
-    (tmp_path / "intel-rapl").mkdir()
-    return tmp_path
-
-
-def write(powercap, zone, value):
-    (powercap / zone / "energy_uj").write_text(f"{value}\n")
-
-
-def test_packages_are_summed_and_their_parts_left_out(powercap):
-    counter = Rapl.find(powercap)
-    write(powercap, "intel-rapl:0", 401_000)
-    write(powercap, "intel-rapl:1", 950_000)
-    write(powercap, "intel-rapl:0:0", 900_000)
-    assert counter.joules() == pytest.approx(0.400 + 0.050)
-
-
-def test_a_counter_that_starts_again_goes_on(powercap):
-    counter = Rapl.find(powercap)
-    write(powercap, "intel-rapl:1", 100)  # 900,000 up to 999,999, one more to 0, then 100
-    assert counter.joules() == pytest.approx(1e-6 * (99_999 + 1 + 100))
-    write(powercap, "intel-rapl:1", 50)  # all the way round
-    assert counter.joules() == pytest.approx(1e-6 * (100_100 + 999_950))
-
-
-def test_no_counters_or_unreadable_ones_are_none(tmp_path, powercap):
-    assert Rapl.find(tmp_path / "absent") is None
-    (powercap / "intel-rapl:0" / "energy_uj").write_text("")
-    assert Rapl.find(powercap) is None
-
-
-def test_only_the_device_that_runs_has_a_counter(powercap):
-    here = replace(catalog()["server-cpu-2-core"], id="this-machine")
-    assert isinstance(find_counter(here, powercap), Rapl)
-    assert find_counter(catalog()["raspberry-pi-5"], powercap) is None
+from depthwise.measuring.predict import by_layer
+from depthwise.measuring.reference_networks import REFERENCES
 
 
 class World:
     """A clock and a counter in which resting takes 10 W and a run takes 0.1 s and 3 J in all."""
 
-    scope = "a test's counter"
+    scope, kind, window_seconds, step_joules = "a test's counter", "counter", 0.95, 0.0
 
     def __init__(self):
         self.now, self.total = 0.0, 5.0
@@ -84,9 +38,7 @@ class World:
 def test_idle_power_is_taken_off():
     world = World()
     device = catalog()["pixel-8"]
-    metric = measure_energy(
-        world.run, device, world, items=4, window_seconds=0.95, clock=world.clock, rest=world.rest
-    )
+    metric = measure_energy(world.run, device, world, items=4, clock=world.clock, rest=world.rest)
     # ten runs: 30 J in 1 s, of which 10 J idle, over 40 items
     assert metric.details["runs"] == 10
     assert metric.value == pytest.approx(1e3 * 20 / 40)
@@ -123,6 +75,17 @@ def test_an_assumed_power_has_a_factor_of_two():
     assert metric.source == "5 W x time; power: 4 to 6 W (C)"
 
 
+def test_a_gauges_step_widens_the_interval_both_ways():
+    world = World()
+    world.step_joules = 2.0
+    metric = measure_energy(
+        world.run, catalog()["pixel-8"], world, clock=world.clock, rest=world.rest
+    )
+    # ten runs: 30 J in 1 s, of which 10 J idle
+    assert metric.high == pytest.approx(1e3 * 32 / 10)
+    assert metric.low == pytest.approx(1e3 * (30 - 2 - 15) / 10)
+
+
 def test_an_unknown_power_is_unknown_energy_with_the_remedy():
     device = replace(catalog()["h100"], busy_watts=None)
     metric = predict_energy(device, Metric(1.0, "ms", "predicted"))
@@ -137,13 +100,48 @@ def test_items_of_a_charge_are_the_battery_over_an_item():
     assert items_per_charge(catalog()["h100"], 1.0) is None
 
 
-def test_the_gpus_millijoules_are_joules():
-    class Library:
-        def nvmlDeviceGetHandleByIndex(self, index):
-            return f"gpu {index}"
+# -- the two ways ----------------------------------------------------------------------------------
 
-        def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-            assert handle == "gpu 0"
-            return 123_456
+RESNET = REFERENCES["resnet-8"]
 
-    assert Nvml(Library()).joules() == pytest.approx(123.456)
+
+def layers_of(device, precision="int8"):
+    counts = count(RESNET.build(), torch.zeros(1, *RESNET.input_shape))
+    return by_layer(counts, device, precision=precision)
+
+
+def test_a_measured_time_settles_it_and_the_interval_spans_both_ways():
+    chip = catalog()["stm32h7a3"]
+    published = Metric(40.8, "ms", "measured", 40.8, 40.8, details={"precision": "int8"})
+    metric = predict_energy(chip, published, layers=layers_of(chip))
+    ways = metric.details["ways"]
+    assert metric.value == ways["power x time"] == pytest.approx(0.125 * 40.8)
+    assert metric.low <= min(ways.values()) and max(ways.values()) <= metric.high
+    assert metric.low < 5.09 < metric.high  # MLPerf Tiny v1.2
+    assert metric.how == "predicted" and metric.details["kind"] == "estimate"
+
+
+def test_a_predicted_time_weighs_both_ways_alike():
+    chip = catalog()["stm32h7a3"]
+    time = Metric(50.0, "ms", "predicted", 40.0, 60.0, details={"precision": "int8"})
+    metric = predict_energy(chip, time, layers=layers_of(chip))
+    first, second = metric.details["ways"].values()
+    assert metric.value == pytest.approx(math.sqrt(first * second))
+
+
+def test_an_unknown_power_leaves_operations_and_bytes_and_a_wide_interval():
+    chip = replace(catalog()["stm32h7a3"], busy_watts=None)
+    time = Metric(40.8, "ms", "predicted", details={"precision": "int8"})
+    metric = predict_energy(chip, time, layers=layers_of(chip))
+    assert list(metric.details["ways"]) == ["operations and bytes"]
+    assert metric.low < 5.09 < metric.high and metric.high > 4 * metric.low
+    assert "its power is unknown" in metric.source
+
+
+def test_items_share_the_energy_of_a_batch():
+    chip = catalog()["raspberry-pi-5"]
+    time = Metric(40.0, "ms", "predicted", 40.0, 40.0, details={"precision": "int8"})
+    one = predict_energy(chip, time, layers=layers_of(chip))
+    eight = predict_energy(chip, time, items=8, layers=layers_of(chip))
+    assert eight.value == pytest.approx(one.value / 8)
+    assert (eight.low, eight.high) == pytest.approx((one.low / 8, one.high / 8))

@@ -22,11 +22,13 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.measuring import cost, predict, speed
+from depthwise.measuring.cost import Prices
 from depthwise.measuring.counting import Counts, count
 from depthwise.measuring.devices import Device, find
-from depthwise.measuring.energy import find_counter, measure_energy, predict_energy
+from depthwise.measuring.energy import measure_energy, predict_energy
+from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
-from depthwise.measuring.metric import Metric
+from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, quality
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "measure", "quality"]
@@ -93,7 +95,19 @@ class Scorecard:
             ("parameters", f"{about['parameters']:,}"),
             ("weights", f"{about['weight_bytes'] / 1e6:,.3f} MB"),
             ("peak memory", f"{about['peak_memory_bytes'] / 1e6:,.3f} MB"),
+            *self._charges(about),
         ]
+
+    def _charges(self, about: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What a million items cost and how many a battery pays for, where known."""
+        rows = []
+        if about.get("usd_per_million_items") is not None:
+            cost = f"{readable(about['usd_per_million_items'])} USD a million items"
+            ends = [about.get(f"usd_per_million_{end}") for end in ("low", "high")]
+            known = [readable(end) for end in ends if end is not None]
+            rows.append(("running cost", f"{cost} ({'-'.join(known)})" if known else cost))
+        charge = self.energy.details.get("items_per_charge") if self.energy else None
+        return [*rows, ("per charge", f"{readable(charge)} items")] if charge else rows
 
 
 def measure(
@@ -103,12 +117,14 @@ def measure(
     seconds: float = 1.0,
     flexibility: bool = True,
     task: str | None = None,
+    prices: Prices | None = None,
 ) -> Scorecard:
     """The Scorecard of a trained model.
 
     data: a Dataset (its test part is used), or (X, y) held out, y as class labels or, where
     these are not integers, their indices; None leaves accuracy out. seconds: time for latency
-    and throughput together. task: what accuracy is of, as `quality` has it.
+    and throughput together; from 60 on, a machine that runs from its battery reads its gauge.
+    task: what accuracy is of, as `quality` has it. prices: of power and of the device's wear.
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
@@ -122,6 +138,7 @@ def measure(
         flexibility=flexibility,
         samples=None if X is None else X[:64],
         logits=getattr(model, "classes_", None) is not None,
+        prices=prices,
     )
     if X is not None:
         labelled = y is not None and getattr(model, "classes_", None) is not None
@@ -140,63 +157,78 @@ def costs(
     flexibility: bool = True,
     samples: NDArray[Any] | None = None,
     logits: bool = True,
+    prices: Prices | None = None,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
     or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made;
-    logits: whether the network answers with classes, or with numbers such as a reconstruction."""
+    logits: whether the network answers with classes, or with numbers such as a reconstruction;
+    prices: as in `measure`."""
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
     network = _placed(network, "cpu")
     counts = count(network, items[:1])
     if target.is_here:
-        card = _measured(network, items, counts, target, seconds)
+        card = _measured(network, items, counts, target, seconds, prices)
     else:
-        card = _predicted(counts, target)
+        card = _predicted(counts, target, prices)
     if flexibility:
         card.flexibility = support(network, items, logits)
     return card
 
 
 def _measured(
-    network: nn.Module, items: Tensor, counts: Counts, device: Device, seconds: float
+    network: nn.Module,
+    items: Tensor,
+    counts: Counts,
+    device: Device,
+    seconds: float,
+    prices: Prices | None,
 ) -> Scorecard:
     where = "cuda" if device.id == "cuda" else "cpu"
     network, one = _placed(network, where), items[:1].to(where)
     memory = speed.peak_memory(network, one)
     latency = speed.latency(network, one, seconds=0.4 * seconds)
     throughput = speed.throughput(network, one, seconds=0.6 * seconds)
-    energy = _energy(network, one, device, latency)
+    energy = _energy(network, one, counts, device, latency, seconds)
     return Scorecard(
         device=device.name,
         latency=latency,
         throughput=throughput,
         energy=energy,
-        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory),
+        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory, prices),
     )
 
 
-def _energy(network: nn.Module, one: Tensor, device: Device, latency: Metric) -> Metric:
+def _energy(
+    network: nn.Module,
+    one: Tensor,
+    counts: Counts,
+    device: Device,
+    latency: Metric,
+    seconds: float,
+) -> Metric:
     """From the counter where there is one, with the threads that latency was best with."""
     threads = latency.details["threads"]
-    counter = find_counter(device)
+    counter = find_counter(device, seconds)
     if counter is None:
         share = 1.0 if device.id == "cuda" else min(1.0, threads / device.cores)
-        return predict_energy(device, latency, power_share=share)
+        layers = predict.by_layer(counts, device, threads=threads)
+        return predict_energy(device, latency, power_share=share, layers=layers)
     with speed.using_threads(threads), speed.inference(network, one) as run:
         return measure_energy(run, device, counter)
 
 
-def _predicted(counts: Counts, device: Device) -> Scorecard:
+def _predicted(counts: Counts, device: Device, prices: Prices | None) -> Scorecard:
     latency = predict.predict_latency(counts, device)
     throughput = predict.predict_throughput(counts, device)
-    energy = predict_energy(device, latency)
+    energy = predict_energy(device, latency, layers=predict.by_layer(counts, device))
     memory = predict.predict_memory(counts, device)
     return Scorecard(
         device=device.name,
         latency=latency,
         throughput=throughput,
         energy=energy,
-        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory),
+        hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory, prices),
     )
 
 
