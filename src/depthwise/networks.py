@@ -28,7 +28,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Regressor, Supervised, Watch
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled, Standardise
-from depthwise.losses import smoothed_cross_entropy
+from depthwise.losses import over_answers, smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
 from depthwise.training import recorded_compute, train
 from depthwise.updates import GradientUpdate, Recipe
@@ -315,7 +315,7 @@ class NetworkClassifier(NetworkEstimator, Classifier):
         return self._learn_more(X, y, classes)
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return partial(smoothed_cross_entropy, smoothing=self.label_smoothing)
+        return over_answers(partial(smoothed_cross_entropy, smoothing=self.label_smoothing))
 
 
 class NetworkRegressor(NetworkEstimator, Regressor):

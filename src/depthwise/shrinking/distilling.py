@@ -1,0 +1,83 @@
+"""A small network taught by a large one (Hinton, Vinyals and Dean 2015).
+
+    L = (1 - a) CE(z, y) + a T^2 KL(softmax(t / T) || softmax(z / T))
+
+z the pupil's logits, t the teacher's, T `temperature`, a `share`; T^2 keeps the two gradients in
+proportion whatever the temperature. The teacher must see what the pupil sees (Beyer et al. 2022):
+where items are augmented it answers each batch anew; where they are not, its logits are computed
+once and travel with the labels, as targets (N, 1 + K).
+
+Shapes: N items, B batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depthwise.losses import over_answers
+from depthwise.updates import GradientUpdate
+
+__all__ = ["Taught", "distillation", "taught_targets"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+BATCH = 512
+
+
+def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(t / T) || softmax(z / T)), mean over the batch: (B, K), (B, K) -> scalar."""
+    wanted = torch.log_softmax(teacher.float() / temperature, dim=1)
+    given = torch.log_softmax(logits.float() / temperature, dim=1)
+    divergence = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+    return temperature**2 * divergence
+
+
+@torch.no_grad()
+def taught_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Labels and the teacher's logits, side by side: (N, ...), (N,) -> (N, 1 + K) float32."""
+    teacher.eval()
+    logits = [
+        teacher(inputs[start : start + BATCH]).float() for start in range(0, len(inputs), BATCH)
+    ]
+    return torch.cat([labels[:, None].float(), torch.cat(logits)], dim=1)
+
+
+class Taught(GradientUpdate):
+    """A step towards the labels and the teacher's answers.
+
+    `teacher`: a network, or None where the targets hold its logits (`taught_targets`).
+    """
+
+    def __init__(
+        self,
+        *about: Any,
+        teacher: nn.Module | None,
+        temperature: float = 4.0,
+        share: float = 0.7,
+        **options: Any,
+    ):
+        super().__init__(*about, **options)
+        self.teacher = None if teacher is None else teacher.eval()
+        self.temperature, self.share = temperature, share
+
+    def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        inputs = self.compute.place_batch(self.augment(inputs))
+        with self.compute.autocast():
+            labels, wanted = self._wanted(inputs, targets)
+            answers = self.network(inputs)
+            return over_answers(lambda z, y: self._mixture(z, y, wanted))(answers, labels)
+
+    def _wanted(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels (B,), and the teacher's logits (B, K)."""
+        if self.teacher is None:
+            return targets[:, 0].long(), targets[:, 1:]
+        with torch.no_grad():
+            return targets, self.teacher(inputs)
+
+    def _mixture(self, logits: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+        soft = distillation(logits, wanted, self.temperature)
+        return (1 - self.share) * self.loss(logits, labels) + self.share * soft
