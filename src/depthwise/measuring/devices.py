@@ -51,6 +51,7 @@ class Device:
     peak_gflops_bf16: float | None = None
     peak_gops_int8: float | None = None
     flash_mb: float | None = None
+    cache_kb: float | None = None
     idle_watts: float = 0.0
     busy_watts: float | None = None
     battery_wh: float | None = None
@@ -58,6 +59,9 @@ class Device:
     overhead_us: float = 10.0
     efficiency: float = 0.4
     efficiency_int8: float | None = None
+    relative: dict[str, float] = field(default_factory=dict, hash=False)
+    lanes: int = 1
+    runtime: str = "eager"
     spread: float = 2.0
     as_of: str = ""
     sources: dict[str, list[str]] = field(default_factory=dict, hash=False)
@@ -73,16 +77,21 @@ class Device:
         """The precision it is predicted in unless another is asked for."""
         return "int8" if self.peak_gflops is None else "fp32"
 
-    def gflops_reached(self, precision: str = "fp32") -> float:
-        """Operations a second that networks reach in fp32, bf16 or int8, GFLOP/s."""
-        peaks = {
+    @property
+    def peaks(self) -> dict[str, float]:
+        """GFLOP/s (GOP/s in 8 bits) of the precisions it runs."""
+        all_of_them = {
             "fp32": self.peak_gflops,
             "bf16": self.peak_gflops_bf16,
             "int8": self.peak_gops_int8,
         }
-        peak = peaks.get(precision)
+        return {name: peak for name, peak in all_of_them.items() if peak is not None}
+
+    def gflops_reached(self, precision: str = "fp32") -> float:
+        """Operations a second that networks reach in fp32, bf16 or int8, GFLOP/s."""
+        peak = self.peaks.get(precision)
         if peak is None:
-            able = ", ".join(name for name, value in peaks.items() if value is not None)
+            able = ", ".join(self.peaks)
             raise InputError(f"{self.name} has no figure for {precision!r}; it runs {able}.")
         share = self.efficiency
         if precision == "int8" and self.efficiency_int8 is not None:
@@ -119,8 +128,10 @@ class Device:
 
 FIELDS = {f.name: f for f in fields(Device)}
 REQUIRED = [f.name for f in fields(Device) if f.default is MISSING and f.default_factory is MISSING]
-TEXTS = ("id", "name", "kind", "as_of")
-TABLES = ("sources", "calibration")
+TEXTS = ("id", "name", "kind", "runtime", "as_of")
+TABLES = ("sources", "calibration", "relative")
+RUNTIMES = ("eager", "fused")
+PRODUCTS = ("conv", "pointwise", "depthwise", "linear")
 MAY_BE_ZERO = ("idle_watts", "overhead_us", "price_usd")
 
 
@@ -189,6 +200,8 @@ def _checked(key: str, value: Any, where: str) -> Any:
         raise InputError(f"{where}: {key} = {value!r} is not a device's figure. {hint}")
     if key == "sources":
         return _checked_sources(value, where)
+    if key == "relative":
+        return _checked_relative(value, where)
     if key in TABLES:
         return dict(value)
     if key in TEXTS:
@@ -201,11 +214,13 @@ def _checked_text(key: str, value: Any, where: str) -> str:
         raise InputError(f"{where}: {key} must be text in quotes; got {value!r}.")
     if key == "kind" and value not in KINDS:
         raise InputError(f"{where}: kind must be one of {', '.join(KINDS)}; got {value!r}.")
+    if key == "runtime" and value not in RUNTIMES:
+        raise InputError(f'{where}: runtime must be "eager" or "fused"; got {value!r}.')
     return value
 
 
 def _checked_number(key: str, value: Any, where: str) -> Any:
-    if value is None and FIELDS[key].default is None:
+    if value is None and key in FIELDS and FIELDS[key].default is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"{where}: {key} must be a number; got {value!r}.")
@@ -215,9 +230,21 @@ def _checked_number(key: str, value: Any, where: str) -> Any:
         raise InputError(f"{where}: {key} is a share of the peak, 0 to 1; got {value!r}.")
     if key == "spread" and value < 1:
         raise InputError(f"{where}: spread is a factor of at least 1; got {value!r}.")
-    if key == "cores" and value != int(value):
-        raise InputError(f"{where}: cores must be a whole number; got {value!r}.")
+    if key in ("cores", "lanes") and value != int(value):
+        raise InputError(f"{where}: {key} must be a whole number; got {value!r}.")
     return value
+
+
+def _checked_relative(value: Any, where: str) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: relative must be a table such as {{ depthwise = 0.5 }}.")
+    for key, share in value.items():
+        if key not in PRODUCTS:
+            raise InputError(
+                f"{where}: relative has {', '.join(PRODUCTS)}; {key} = {share!r} is none of them."
+            )
+        _checked_number(f"relative.{key}", share, where)
+    return {key: float(share) for key, share in value.items()}
 
 
 def _checked_sources(value: Any, where: str) -> dict[str, list[str]]:

@@ -16,17 +16,16 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from depthwise.measuring import roofline
 from depthwise.measuring.counting import Counts, Operation
 from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.roofline import SCALES, Bound
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 IN_CACHE_BYTES = 4e6  # weights beyond this are not all in a core's own cache
-SCALES = {"fp32": 1.0, "bf16": 0.5, "int8": 0.25}  # bytes, relative to 32-bit floats
-
-Bound = Literal["compute", "memory", "overhead"]
 
 
 @dataclass(frozen=True)
@@ -154,9 +153,8 @@ def _quickest(
         seconds = {int(n): _calibrated_run(counts, times, tables[n], int(n)) for n in wanted}
         best = min(seconds, key=lambda n: seconds[n])
         return seconds[best], best
-    reached = 1e9 * device.gflops_reached(chosen)
-    parts = (_roofline(op, times, device, reached, SCALES[chosen]) for op in counts.operations)
-    return sum(parts), device.cores
+    shares = (roofline.share(op, times, device, chosen) for op in counts.operations)
+    return sum(share.seconds for share in shares), device.cores
 
 
 def _by_operation(
@@ -167,8 +165,7 @@ def _by_operation(
     if table is not None and precision == "fp32":
         footprint = counts.weight_bytes
         return [_calibrated(op, times, table, threads, footprint) for op in counts.operations]
-    reached = 1e9 * device.gflops_reached(precision)
-    return [_roofline(op, times, device, reached, SCALES[precision]) for op in counts.operations]
+    return [roofline.share(op, times, device, precision).seconds for op in counts.operations]
 
 
 def _layer_cost(
@@ -188,39 +185,14 @@ def _layer_cost(
         weight_bytes=round(SCALES[precision] * sum(op.weight_bytes for op, _ in parts)),
         live_bytes=round(times * SCALES[precision] * max(op.live_bytes for op, _ in parts)),
         seconds=seconds,
-        bound=_bound([op for op, _ in parts], device, times, precision),
+        bound=roofline.bound([roofline.share(op, times, device, precision) for op, _ in parts]),
     )
-
-
-def _bound(operations: list[Operation], device: Device, times: float, precision: str) -> Bound:
-    """The largest of the three shares, summed over a layer's operators."""
-    reached, scale = 1e9 * device.gflops_reached(precision), SCALES[precision]
-    working = [op for op in operations if op.kind != "view"]
-    shares: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
-    shares["overhead"] = 1e-6 * device.overhead_us * len(working)
-    for op in working:
-        moved = scale * (times * (op.read_bytes + op.written_bytes) + op.weight_bytes)
-        work, traffic = times * op.flops / reached, moved / (1e9 * device.bandwidth_gb_s)
-        ceiling: Bound = "compute" if work >= traffic else "memory"
-        shares[ceiling] += max(work, traffic)
-    return max(shares, key=lambda bound: shares[bound])
 
 
 def _calibrated_run(counts: Counts, times: float, table: dict[str, Any], threads: int) -> float:
     footprint = counts.weight_bytes
     parts = (_calibrated(op, times, table, threads, footprint) for op in counts.operations)
     return sum(parts) * float(table.get("chain", 1.0))
-
-
-def _roofline(
-    op: Operation, times: float, device: Device, reached: float, bytes_scale: float
-) -> float:
-    """Seconds of one operator; times: how many times the counted batch; reached: operations/s."""
-    if op.kind == "view":
-        return 0.0
-    moved = bytes_scale * (times * (op.read_bytes + op.written_bytes) + op.weight_bytes)
-    work = times * op.flops / reached
-    return max(work, moved / (1e9 * device.bandwidth_gb_s)) + 1e-6 * device.overhead_us
 
 
 def _calibrated(
