@@ -30,6 +30,7 @@ from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import over_answers, smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
+from depthwise.quantised import learning
 from depthwise.training import recorded_compute, train
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -152,11 +153,12 @@ class NetworkEstimator(Layered, Supervised):
         if compute is None or self.threads not in ("auto", compute.threads):
             compute = self._choose_compute(x, y, recipe, loss)
         compute.place(self.network_)
-        update = self._update(loss, recipe, compute)
-        if state is not None:
-            update.load_state_dict(state)
         try:
-            history = train(self.network_, update, x, y, recipe, compute=compute, **options)
+            with learning(self.network_):
+                update = self._update(loss, recipe, compute)
+                if state is not None:
+                    update.load_state_dict(state)
+                history = train(self.network_, update, x, y, recipe, compute=compute, **options)
         finally:
             Compute().place(self.network_)
         self.history_ = asdict(history)
@@ -253,9 +255,10 @@ class NetworkEstimator(Layered, Supervised):
 
         def step(compute: Compute) -> None:
             trial = compute.place(copy.deepcopy(self.network_)).train()
-            update = GradientUpdate(trial, loss, recipe, compute)
-            for _ in range(2):
-                update(batch, targets, 0.5)
+            with learning(trial):
+                update = GradientUpdate(trial, loss, recipe, compute)
+                for _ in range(2):
+                    update(batch, targets, 0.5)
             if compute.device.startswith("cuda"):
                 torch.cuda.synchronize()
 

@@ -110,7 +110,8 @@ class Pixels(Standardise):
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
         self.border, self.pad = tuple(border), tuple(pad)
 
-    dequantise = Arithmetic.dequantise
+    def dequantise(self, q: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
+        return (q.to(scale.dtype) - zero_point) * scale
 
     def forward(self, x: Tensor) -> Tensor:
         if self.border:
@@ -203,12 +204,15 @@ class Int8Conv2d(Int8Layer):
 
     def __init__(self, layer: nn.Conv2d, incoming: bool = False, outgoing: bool = False):
         super().__init__(layer, incoming, outgoing)
+        assert not isinstance(layer.padding, str)
         self.stride, self.padding = layer.stride, layer.padding
         self.dilation, self.groups = layer.dilation, layer.groups
 
     def product(self, x: Tensor) -> Tensor:
-        about = (self.stride, self.padding, self.dilation, self.groups)
-        return functional.conv2d(x, self.weight, self.bias, *about)
+        weight, bias = self.weight, self.bias
+        return functional.conv2d(
+            x, weight, bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 KINDS: dict[type[nn.Module], type[Int8Layer]] = {nn.Conv2d: Int8Conv2d, nn.Linear: Int8Linear}
