@@ -1,7 +1,8 @@
 """Decoded data kept between starts, one folder for each source and way of reading it.
 
     <cache>/decoded/<key>/inputs.npy    memory-mapped when read
-                          arrays.npz    labels, groups, parts
+                          masks.npy     likewise, of a segmentation
+                          arrays.npz    labels, groups, parts, boxes, pairs and the like
                           about.json    the rest, and what the files must look like
 
 The key hashes the source's path, every file's size and time, the options and the layout's
@@ -23,14 +24,16 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.data.boxes_table import BoxTable
 from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
+from depthwise.data.pairs import Pairs
 from depthwise.data.raw import Raw
 from depthwise.host import cache_folder
 
 __all__ = ["Draft", "get", "key_of"]
 
-VERSION = 2
+VERSION = 3
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 
@@ -130,21 +133,40 @@ def _write(folder: Path, raw: Raw) -> None:
         raw.inputs.flush()
     else:
         np.save(inputs, raw.inputs)
-    arrays = {"labels": raw.labels, "groups": raw.groups, "parts": raw.parts}
-    present: dict[str, Any] = {k: v for k, v in arrays.items() if v is not None}
-    np.savez(folder / "arrays.npz", **present)
+    masks = folder / "masks.npy"
+    if isinstance(raw.targets, np.ndarray):
+        np.save(masks, raw.targets)
+    np.savez(folder / "arrays.npz", **_arrays(raw))
     about = {
         "version": VERSION,
         "kind": raw.kind,
+        "task": raw.task,
         "classes": raw.classes,
         "problems": [asdict(problem) for problem in raw.problems],
         "columns": to_plain(raw.columns),
         "items": len(raw.labels),
         "inputs_bytes": inputs.stat().st_size,
         "inputs_spots": _spots(inputs),
+        "masks_spots": _spots(masks) if masks.exists() else None,
         "arrays_crc": zlib.crc32((folder / "arrays.npz").read_bytes()),
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _arrays(raw: Raw) -> dict[str, Any]:
+    """All that is small, by name; what there is not is left out."""
+    names = ("labels", "groups", "parts", "sizes", "palette", "shown")
+    arrays = {name: getattr(raw, name) for name in names}
+    if isinstance(raw.targets, BoxTable):
+        arrays |= {f"boxes.{key}": value for key, value in vars(raw.targets).items()}
+    if raw.pairs is not None:
+        arrays |= {f"pairs.{key}": value for key, value in vars(raw.pairs).items()}
+    return {name: value for name, value in arrays.items() if value is not None}
+
+
+def _some(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays below this prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def _read(folder: Path) -> Raw:
@@ -155,13 +177,31 @@ def _read(folder: Path) -> Raw:
         raise ValueError("inputs.npy is not as it was written")
     if zlib.crc32((folder / "arrays.npz").read_bytes()) != about["arrays_crc"]:
         raise ValueError("arrays.npz is not as it was written")
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-        labels, groups, parts = (arrays.get(name) for name in ("labels", "groups", "parts"))
+    with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
     mapped = np.load(inputs, mmap_mode="r", allow_pickle=False)[: about["items"]]
     problems = [Problem(**problem) for problem in about["problems"]]
-    raw = Raw(about["kind"], mapped, labels, about["classes"], parts, problems, groups=groups)
-    raw.columns = from_plain(about["columns"])
+    raw = Raw(about["kind"], mapped, arrays["labels"], about["classes"], problems=problems)
+    raw.parts, raw.groups = arrays.get("parts"), arrays.get("groups")
+    raw.sizes, raw.palette = arrays.get("sizes"), arrays.get("palette")
+    raw.shown = arrays.get("shown")
+    raw.columns, raw.task = from_plain(about["columns"]), about["task"]
+    raw.targets = _targets(folder, arrays, about["masks_spots"])
+    raw.pairs = Pairs(**pairs) if (pairs := _some(arrays, "pairs.")) else None
     return raw
+
+
+def _targets(
+    folder: Path, arrays: dict[str, np.ndarray], spots: int | None
+) -> BoxTable | np.ndarray | None:
+    """Boxes, or masks memory-mapped, or None."""
+    if boxes := _some(arrays, "boxes."):
+        return BoxTable(**boxes)
+    if spots is None:
+        return None
+    if _spots(folder / "masks.npy") != spots:
+        raise ValueError("masks.npy is not as it was written")
+    return np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _spots(path: Path) -> int:

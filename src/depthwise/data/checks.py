@@ -1,6 +1,6 @@
 """What is inconsistent in the data: found once, before any training, and told as Problems.
 
-few, uneven          a class with under 10 items; the largest class 10 times the smallest
+few, uneven          a class with under 10 items or boxes; the largest 10 times the smallest
 duplicates           the same item twice, exactly or nearly
 conflicting labels   the same item under two classes
 leakage              the same item in two parts of a split that the data brought
@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import PARTS, Dataset, Problem
-from depthwise.data.duplicates import exact_groups, near_groups
+from depthwise.data.duplicates import exact_groups, near_groups, unite
 from depthwise.data.raw import Raw
 from depthwise.data.readers.tree import listed
+from depthwise.data.strata import classes_shown
 from depthwise.errors import DataError
 
 __all__ = ["check", "examine", "require_usable"]
@@ -33,6 +35,8 @@ def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
         raise DataError(f"{where} holds no items; add some{each}.")
     if len(raw.labels) == 1:
         raise DataError(f"{where} holds one item only; bring several{each}.")
+    if raw.targets is not None:
+        return
     present = np.unique(raw.labels)
     if raw.classes and wanted and len(present) < 2:
         raise DataError(
@@ -42,9 +46,11 @@ def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
 
 
 def examine(raw: Raw) -> None:
-    """Fills in the groups of `raw` and adds what is wrong with it to its problems."""
+    """Fills in the groups of `raw` and adds what is wrong with it to its problems. Groups that it
+    brings stay together too, but are no copies."""
+    brought = raw.groups
     exact = exact_groups(raw.inputs)
-    raw.groups = near_groups(raw.inputs, exact) if raw.kind == "images" else exact
+    raw.groups = exact if raw.kind == "table" else near_groups(_stills(raw.inputs), exact)
     found = list(_contents(raw, exact))
     if raw.kind == "table" and len(np.unique(exact)) < _REPEATS_ARE_NORMAL * len(exact):
         raw.groups = np.arange(len(exact), dtype=np.int64)
@@ -53,6 +59,13 @@ def examine(raw: Raw) -> None:
         found = [problem for problem in found if problem.kind not in _ABOUT_COPIES]
         found.append(Problem("repeated rows", "", detail, repeated))
     raw.problems = [*raw.problems, *found]
+    if brought is not None:
+        raw.groups = unite(raw.groups, np.stack([np.arange(len(brought)), brought], axis=1))
+
+
+def _stills(images_u8: np.ndarray) -> np.ndarray:
+    """Images as they are, of clips the middle frame: uint8 (N, C, H, W)."""
+    return images_u8 if images_u8.ndim == 4 else images_u8[:, images_u8.shape[1] // 2]
 
 
 def check(dataset: Dataset) -> list[Problem]:
@@ -61,6 +74,7 @@ def check(dataset: Dataset) -> list[Problem]:
     for code, part in enumerate(PARTS):
         parts[dataset.indices[part]] = code
     raw = Raw(dataset.kind, dataset.inputs, dataset.labels, dataset.classes, parts)
+    raw.task, raw.targets = dataset.task, dataset.targets
     examine(raw)
     return raw.problems
 
@@ -76,18 +90,27 @@ def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
 
 
 def _class_counts(raw: Raw) -> Iterator[Problem]:
-    if not raw.classes:
+    if not raw.classes or raw.task == "faces":  # few pictures of many people is faces' nature
         return
-    counts = np.bincount(raw.labels, minlength=len(raw.classes))
+    counts, what = _counts(raw)
     few = [raw.classes[k] for k in np.flatnonzero(counts < FEW)]
     if few:
-        yield Problem("few items", listed(few), f"fewer than {FEW} items in the class", len(few))
+        yield Problem("few items", listed(few), f"fewer than {FEW} {what} in the class", len(few))
     low, high = int(counts.argmin()), int(counts.argmax())
     if counts[high] >= UNEVEN * max(1, counts[low]):
         detail = (
-            f"{raw.classes[high]} has {counts[high]:,} items, {raw.classes[low]} {counts[low]:,}"
+            f"{raw.classes[high]} has {counts[high]:,} {what}, {raw.classes[low]} {counts[low]:,}"
         )
         yield Problem("uneven classes", "", detail)
+
+
+def _counts(raw: Raw) -> tuple[np.ndarray, str]:
+    """How much there is of each class (K,), and of what."""
+    if isinstance(raw.targets, BoxTable):
+        return raw.targets.class_counts(len(raw.classes)), "boxes"
+    if raw.targets is not None:
+        return classes_shown(raw).sum(axis=0), "images"
+    return np.bincount(raw.labels, minlength=len(raw.classes)), "items"
 
 
 def _duplicates(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:

@@ -1,25 +1,35 @@
-"""The noun Dataset: items, labelled or not, split once into train, validation and test.
+"""The noun Dataset: items and what is to be said of them, split once into train, validation, test.
 
-Images are pixel matrices, uint8 (N, C, H, W); tables are float32 (N, D). `labels[i]` says which
-of the K `classes` item i belongs to, `indices` says which part it is in, and `problems` lists all
-that reading and checking found. Without labels there are no classes, and all labels are 0.
-N items, C channels, H W image, D features, K classes.
+Images are pixel matrices, uint8 (N, C, H, W); clips uint8 (N, T, C, H, W); tables float32 (N, D).
+What is to be said of an item is the affair of the `task`:
+
+    classification   which of the K classes: `labels`        faces   the same, a class is a person
+    video            the same, of a clip                     unlabelled   nothing
+    detection        boxes and their classes: `targets`, a BoxTable
+    segmentation     a class for each pixel: `targets`, masks uint8 (N, H, W)
+
+`indices` says which part an item is in, `problems` lists all that reading and checking found.
+Without labels there are no classes; labels that nobody gave are 0.
+N items, T frames, C channels, H W image, D features, K classes.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from depthwise.data.columns import Column, label_of
+from depthwise.data.boxes_table import BoxTable
+from depthwise.data.columns import Column
+from depthwise.data.pairs import Pairs
+from depthwise.data.summary import PARTS, summary
 
-__all__ = ["PARTS", "Dataset", "Problem", "Split", "SplitMarks"]
+__all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
-PARTS = ("train", "validation", "test")
-_CLASSES_LISTED = 20
+TASKS = ("classification", "detection", "segmentation", "video", "faces", "unlabelled")
+IGNORE = 255  # in masks: neither learnt nor scored
 _HASH_BYTES = 1 << 24
 _ABOUT_LABELS = (
     "few items", "uneven classes", "conflicting labels", "class missing from a part",
@@ -43,10 +53,10 @@ class Problem:
 
 
 class Split(NamedTuple):
-    """One part of a dataset: X uint8 (N, C, H, W) or float32 (N, D), y int64 (N,)."""
+    """One part of a dataset: X as its inputs; y int64 (N,), a BoxTable, or masks (N, H, W)."""
 
     X: np.ndarray
-    y: np.ndarray
+    y: Any
 
 
 class SplitMarks(NamedTuple):
@@ -61,12 +71,20 @@ class SplitMarks(NamedTuple):
 class Dataset:
     """Items, labelled or not, and their split.
 
-    inputs: images uint8 (N, C, H, W), perhaps a read-only memory map; tables float32 (N, D).
-    labels: int64 (N,), positions in `classes`; all 0 where there are no classes.
+    kind: of the inputs, "images", "video" or "table".
+    inputs: images uint8 (N, C, H, W), clips uint8 (N, T, C, H, W), both perhaps a read-only memory
+        map; tables float32 (N, D).
+    labels: int64 (N,), positions in `classes`; all 0 where `targets` say more or there is nothing.
     indices: int64 positions of "train", "validation" and "test" items.
     groups: int64 (N,), equal for items that are copies of one another; None if not looked for.
     columns: what the columns of a table file became; None for images and arrays.
     seed: of the split; None if it was not drawn by `load`.
+    task: one of TASKS.
+    targets: a BoxTable of N images (detection) or masks uint8 (N, H, W) of classes and IGNORE
+        (segmentation), in pixels of `inputs`; None for other tasks.
+    sizes: int64 (N, 2), H and W of each image before all were brought to one size, if known.
+    palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
+    pairs: of faces, if there is a list of them.
     """
 
     name: str
@@ -81,6 +99,15 @@ class Dataset:
     groups: np.ndarray | None = field(default=None, repr=False)
     columns: list[Column] | None = field(default=None, repr=False)
     seed: int | None = None
+    task: str = "classification"
+    targets: BoxTable | np.ndarray | None = field(default=None, repr=False)
+    sizes: np.ndarray | None = field(default=None, repr=False)
+    palette: np.ndarray | None = field(default=None, repr=False)
+    pairs: Pairs | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.task in ("classification", "video") and not self.classes:
+            self.task = "unlabelled"
 
     @property
     def train(self) -> Split:
@@ -97,11 +124,22 @@ class Dataset:
     def part(self, name: str) -> Split:
         """A copy of the items of one part, "train", "validation" or "test"."""
         chosen = self.indices[name]
-        return Split(np.asarray(self.inputs[chosen]), self.labels[chosen])
+        return Split(np.asarray(self.inputs[chosen]), self._answers(chosen))
+
+    def _answers(self, chosen: np.ndarray) -> Any:
+        """What is to be said of these items."""
+        if isinstance(self.targets, BoxTable):
+            return self.targets.take(chosen)
+        return self.labels[chosen] if self.targets is None else np.asarray(self.targets[chosen])
+
+    @property
+    def ignore_index(self) -> int | None:
+        """The mask value that is neither learnt nor scored; None where there are no masks."""
+        return IGNORE if self.task == "segmentation" else None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of an image or (D,) of a row."""
+        """(C, H, W) of an image, (T, C, H, W) of a clip, or (D,) of a row."""
         return tuple(self.inputs.shape[1:])
 
     @property
@@ -114,11 +152,20 @@ class Dataset:
         if not self.classes:
             return self
         kept = [problem for problem in self.problems if problem.kind not in _ABOUT_LABELS]
-        return replace(self, labels=np.zeros_like(self.labels), classes=[], problems=kept)
+        return replace(
+            self,
+            labels=np.zeros_like(self.labels),
+            classes=[],
+            problems=kept,
+            task="unlabelled",
+            targets=None,
+            palette=None,
+            pairs=None,
+        )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of inputs, labels, classes and split: equal only for equal data."""
+        """SHA-256 (hex) of inputs, answers, classes and split: equal only for equal data."""
         digest = hashlib.sha256(f"{self.inputs.dtype}{self.inputs.shape}".encode())
         for block in _blocks(self.inputs):
             digest.update(block.data)
@@ -127,12 +174,26 @@ class Dataset:
         for part in PARTS:
             digest.update(part.encode())
             digest.update(self.indices[part].astype("<i8").tobytes())
+        for answers in _target_blocks(self.targets):
+            digest.update(answers)
+        digest.update(self.pairs.tobytes() if self.pairs else b"")
         return digest.hexdigest()
 
     def counts(self) -> dict[str, np.ndarray]:
-        """Items of each class in each part: part -> int64 (K,)."""
+        """Items of each class in each part: part -> int64 (K,); boxes of each class where there
+        are boxes, images that show it where there are masks."""
+        return {part: self._counted(self.indices[part]) for part in PARTS}
+
+    def _counted(self, chosen: np.ndarray) -> np.ndarray:
         k = self.n_classes
-        return {p: np.bincount(self.labels[self.indices[p]], minlength=k)[:k] for p in PARTS}
+        if isinstance(self.targets, BoxTable):
+            return self.targets.take(chosen).class_counts(k)
+        if self.targets is None:
+            return np.bincount(self.labels[chosen], minlength=k)[:k]
+        counts = np.zeros(k, np.int64)
+        for i in chosen:
+            counts += np.bincount(self.targets[i].reshape(-1), minlength=IGNORE + 1)[:k] > 0
+        return counts
 
     @cached_property
     def split_marks(self) -> SplitMarks:
@@ -140,7 +201,7 @@ class Dataset:
         return SplitMarks(self._mark("train"), self._mark("test"), self.seed)
 
     def _mark(self, part: str) -> str:
-        """SHA-256 (hex) of the items and labels of one part, read in blocks."""
+        """SHA-256 (hex) of the items and answers of one part, read in blocks."""
         chosen = self.indices[part]
         digest = hashlib.sha256(f"{self.inputs.dtype}{self.input_shape}{len(chosen)}".encode())
         rows = max(1, _HASH_BYTES // max(1, self.inputs[:1].nbytes))
@@ -149,68 +210,16 @@ class Dataset:
             digest.update(np.ascontiguousarray(block).data)
         digest.update(self.labels[chosen].astype("<i8").tobytes())
         digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
+        for answers in _target_blocks(self.targets, chosen):
+            digest.update(answers)
         return digest.hexdigest()
 
     def summary(self) -> str:
         """What a person wants to know first, in a few lines."""
-        lines = [f"{self.name}: {self._what()}"]
-        if self.source and self.source != self.name:
-            lines.append(f"  source  {self.source}")
-        sizes = ", ".join(f"{p} {len(self.indices[p]):,}" for p in PARTS)
-        lines.append(
-            f"  split   {sizes}" + (f" ({self.split_origin})" if self.split_origin else "")
-        )
-        if self.classes:
-            lines += ["", *self._class_table()]
-        if self.problems:
-            lines += ["", "  noticed", *_told(self.problems)]
-        return "\n".join(lines)
+        return summary(self)
 
-    __str__ = summary
-
-    def _what(self) -> str:
-        n = f"{len(self.inputs):,}"
-        if self.kind == "images":
-            c, h, w = self.input_shape
-            colour = {1: "grey", 3: "RGB"}.get(c, f"{c} channels")
-            return f"{n} images of {h} x {w} pixels, {colour}, {self._in_classes()}"
-        return f"{n} rows of {_plural(self.input_shape[0], 'feature')}, {self._in_classes()}"
-
-    def _in_classes(self) -> str:
-        if self.classes:
-            return f"in {self.n_classes} classes"
-        label = label_of(self.columns or [])
-        return f"unlabelled (column {_one_line(label)} left out)" if label else "unlabelled"
-
-    def _class_table(self) -> list[str]:
-        counts = self.counts()
-        rows: list[tuple[str, ...]] = [("class", *PARTS)]
-        rows += [
-            (_one_line(name), *(f"{counts[p][k]:,}" for p in PARTS))
-            for k, name in enumerate(self.classes[:_CLASSES_LISTED])
-        ]
-        lines = ["  " + line for line in _columns(rows)]
-        if self.n_classes > _CLASSES_LISTED:
-            lines.append(f"  ... and {self.n_classes - _CLASSES_LISTED:,} more classes")
-        return lines
-
-
-def _told(problems: list[Problem], most: int = 3) -> Iterable[str]:
-    """A line for each kind of problem, with its first few places."""
-    for kind in dict.fromkeys(problem.kind for problem in problems):
-        same = [problem for problem in problems if problem.kind == kind]
-        count = sum(problem.count for problem in same)
-        places = [f"{p.where}: {p.detail}" if p.where else p.detail for p in same[:most]]
-        rest = f" and {len(same) - most:,} more" if len(same) > most else ""
-        times = f" ({count:,})" if count > 1 else ""
-        yield f"  - {kind}{times}: {_printable('; '.join(places))}{rest}"
-
-
-def _columns(rows: list[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for name, *numbers in rows:
-        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:])]
-        yield "  ".join([name.ljust(widths[0]), *cells])
+    def __str__(self) -> str:
+        return summary(self)
 
 
 def _blocks(array: np.ndarray) -> Iterable[np.ndarray]:
@@ -220,15 +229,14 @@ def _blocks(array: np.ndarray) -> Iterable[np.ndarray]:
         yield np.ascontiguousarray(array[start : start + rows])
 
 
-def _one_line(text: str, width: int = 40) -> str:
-    clean = _printable(text)
-    return clean if len(clean) <= width else clean[: width - 3] + "..."
-
-
-def _printable(text: str) -> str:
-    """Names come from files: no line break and no terminal code of theirs is passed on."""
-    return "".join(ch if ch.isprintable() else "?" for ch in text)
-
-
-def _plural(n: int, word: str) -> str:
-    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+def _target_blocks(
+    targets: BoxTable | np.ndarray | None, chosen: np.ndarray | None = None
+) -> Iterable[bytes]:
+    """The bytes of the chosen targets, or of all; nothing where there are none."""
+    if isinstance(targets, BoxTable):
+        yield (targets if chosen is None else targets.take(chosen)).tobytes()
+    elif targets is not None:
+        rows = np.arange(len(targets)) if chosen is None else chosen
+        step = max(1, _HASH_BYTES // max(1, targets[:1].nbytes))
+        for start in range(0, len(rows), step):
+            yield np.ascontiguousarray(targets[rows[start : start + step]]).tobytes()

@@ -1,7 +1,8 @@
 """Many pictures to one array, uint8 (N, C, H, W), on all cores.
 
 One shape for all: if every size agrees it is kept (the longer side at most 224); otherwise the
-median height and width, rounded to a multiple of 8 and at most 128. One channel if every picture
+median height and width, rounded to a multiple of 8 and at most 128; `largest` replaces both
+limits, since boxes, masks and clips want others. One channel if every picture
 is grey, else three. Sizes come from the headers. A sample is looked at first: if it agrees, all
 are decoded straight away, and only a picture that disagrees makes us read every header.
 """
@@ -18,7 +19,7 @@ from depthwise.data.images import Unreadable, is_grey, open_picture, upright_siz
 from depthwise.data.workers import Disagrees, Expected, NoWorkers, decode_apart, decode_one
 from depthwise.host import available_cores
 
-__all__ = ["Decoded", "decode", "target_size"]
+__all__ = ["Allocate", "Decoded", "close_gaps", "decode", "in_chunks", "target_size"]
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -32,13 +33,15 @@ _SAMPLE, _CHUNK = 32, 64
 @dataclass
 class Decoded:
     """pixels uint8 (N', C, H, W) of the readable pictures, `kept` int64 (N',) their positions,
-    `broken` position -> reason, `sizes` the (H, W) that occurred before resizing (a sample may do).
+    `broken` position -> reason, `sizes` the (H, W) that occurred before resizing (a sample may do),
+    `each_size` int64 (N', 2) those of each picture.
     """
 
     pixels: np.ndarray
     kept: np.ndarray
     broken: dict[int, str]
     sizes: set[tuple[int, int]]
+    each_size: np.ndarray
 
 
 def decode(
@@ -47,14 +50,16 @@ def decode(
     allocate: Allocate,
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    largest: int | None = None,
 ) -> Decoded:
     """Decodes pictures 0..n-1, whose bytes `read(i)` gives, into the array `allocate` makes.
 
-    image_size (H, W) and channels (1 or 3) override the rules above. `read` may raise Unreadable.
+    image_size (H, W), channels (1 or 3) and largest (pixels of the longer side) override the rules
+    above. `read` may raise Unreadable.
     """
     with warnings.catch_warnings():  # Pillow warns about what we check ourselves
         warnings.simplefilter("ignore")
-        return _decode(n, read, allocate, image_size, channels)
+        return _decode(n, read, allocate, image_size, channels, largest)
 
 
 def _decode(
@@ -63,59 +68,73 @@ def _decode(
     allocate: Allocate,
     image_size: tuple[int, int] | None,
     channels: int | None,
+    largest: int | None,
 ) -> Decoded:
     sample = _survey(range(0, n, max(1, n // _SAMPLE)), read)
     agreed = len(sample.sizes) == 1 and len(sample.grey) == 1
     if agreed:
         expected = next(iter(sample.sizes)), next(iter(sample.grey))
-        shape = _shape(sample, image_size, channels)
+        shape = _shape(sample, image_size, channels, largest)
         try:
-            return _decode_all(n, read, allocate, shape, expected, sample.sizes)
+            return _decode_all(n, read, allocate, shape, expected, sample)
         except Disagrees:
             pass
     everything = _survey(range(n), read)
-    shape = _shape(everything, image_size, channels)
-    return _decode_all(n, read, allocate, shape, None, everything.sizes)
+    shape = _shape(everything, image_size, channels, largest)
+    return _decode_all(n, read, allocate, shape, None, everything)
 
 
 @dataclass
 class _Survey:
-    heights: list[int]
-    widths: list[int]
-    sizes: set[tuple[int, int]]
+    """The size (H, W) of each position that could be read, and which colours occurred."""
+
+    each: dict[int, tuple[int, int]]
     grey: set[bool]
+
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        return set(self.each.values())
 
 
 def _survey(positions: Sequence[int], read: Read) -> _Survey:
     """Sizes and colour from the headers of these pictures; broken ones do not count."""
 
-    def look(chunk: Sequence[int]) -> list[tuple[tuple[int, int], bool]]:
+    def look(chunk: Sequence[int]) -> list[tuple[int, tuple[int, int], bool]]:
         seen = []
         for i in chunk:
             try:
                 image = open_picture(read(i))
             except Unreadable:
                 continue
-            seen.append((upright_size(image), is_grey(image)))
+            seen.append((i, upright_size(image), is_grey(image)))
         return seen
 
-    found = [pair for chunk in _in_chunks(positions, look) for pair in chunk]
-    sizes = [size for size, _ in found]
-    return _Survey([h for h, _ in sizes], [w for _, w in sizes], set(sizes), {g for _, g in found})
+    found = [triple for chunk in in_chunks(positions, look) for triple in chunk]
+    return _Survey({i: size for i, size, _ in found}, {grey for _, _, grey in found})
 
 
-def _shape(survey: _Survey, image_size: tuple[int, int] | None, channels: int | None) -> Shape:
-    height, width = image_size or target_size(survey.heights, survey.widths)
+def _shape(
+    survey: _Survey,
+    image_size: tuple[int, int] | None,
+    channels: int | None,
+    largest: int | None,
+) -> Shape:
+    sizes = list(survey.each.values())
+    heights, widths = [h for h, _ in sizes], [w for _, w in sizes]
+    height, width = image_size or target_size(heights, widths, largest)
     return channels or (1 if survey.grey == {True} else 3), height, width
 
 
-def target_size(heights: Sequence[int], widths: Sequence[int]) -> tuple[int, int]:
+def target_size(
+    heights: Sequence[int], widths: Sequence[int], largest: int | None = None
+) -> tuple[int, int]:
     """(H, W) for pictures of these sizes: see the rules at the top."""
     if not heights:
         return MULTIPLE, MULTIPLE
     height, width = float(np.median(heights)), float(np.median(widths))
     alike = len(set(heights)) == 1 and len(set(widths)) == 1
-    shrink = min(1.0, (LARGEST_KEPT if alike else LARGEST_MEDIAN) / max(height, width))
+    limit = largest or (LARGEST_KEPT if alike else LARGEST_MEDIAN)
+    shrink = min(1.0, limit / max(height, width))
     if alike:
         return max(1, round(height * shrink)), max(1, round(width * shrink))
     return _to_multiple(height * shrink), _to_multiple(width * shrink)
@@ -131,10 +150,10 @@ def _decode_all(
     allocate: Allocate,
     shape: Shape,
     expected: Expected | None,
-    sizes: set[tuple[int, int]],
+    survey: _Survey,
 ) -> Decoded:
     out = allocate((n, *shape))
-    height, width = max(sizes, default=(0, 0))
+    height, width = max(survey.sizes, default=(0, 0))
     tiny = height * width <= TINY
     broken = (
         _decode_apart(read, out, expected) if tiny and n >= MANY and available_cores() > 1 else None
@@ -142,9 +161,9 @@ def _decode_all(
     if broken is None:
         broken = _decode_here(read, out, expected, 1 if tiny else available_cores())
     kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
-    if broken:
-        _close_gaps(out, kept)
-    return Decoded(out[: len(kept)], kept, broken, sizes)
+    one = expected[0] if expected else (0, 0)
+    each = np.array([survey.each.get(int(i), one) for i in kept], np.int64).reshape(-1, 2)
+    return Decoded(close_gaps(out, kept), kept, broken, survey.sizes, each)
 
 
 def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dict[int, str] | None:
@@ -172,11 +191,11 @@ def _decode_here(
                 broken[i] = str(error)
         return broken
 
-    found = _in_chunks(range(len(out)), work, workers)
+    found = in_chunks(range(len(out)), work, workers)
     return {i: why for chunk in found for i, why in chunk.items()}
 
 
-def _in_chunks(
+def in_chunks(
     positions: Sequence[int], work: Callable[[Sequence[int]], T], workers: int = 0
 ) -> list[T]:
     chunks = [positions[k : k + _CHUNK] for k in range(0, len(positions), _CHUNK)]
@@ -184,7 +203,10 @@ def _in_chunks(
         return list(pool.map(work, chunks))
 
 
-def _close_gaps(out: np.ndarray, kept: np.ndarray) -> None:
-    """Moves the kept rows to the front, in place: kept[k] >= k, so no unread row is lost."""
-    for k in range(0, len(kept), 1024):
-        out[k : k + len(kept[k : k + 1024])] = out[kept[k : k + 1024]]
+def close_gaps(out: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The kept rows (rising positions), moved to the front in place: kept[k] >= k, so that no
+    unread row is lost."""
+    if len(kept) < len(out):
+        for k in range(0, len(kept), 1024):
+            out[k : k + len(kept[k : k + 1024])] = out[kept[k : k + 1024]]
+    return out[: len(kept)]

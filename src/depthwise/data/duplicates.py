@@ -24,7 +24,7 @@ import numpy as np
 
 from depthwise.host import available_cores
 
-__all__ = ["exact_groups", "near_groups", "row_keys"]
+__all__ = ["exact_groups", "near_groups", "row_keys", "unite"]
 
 MAX_DISTANCE = {1: 0.12, 3: 0.20}  # by channels
 GRID_DISTANCE = {1: 0.05, 3: 0.10}
@@ -61,7 +61,7 @@ def near_groups(images_u8: np.ndarray, exact: np.ndarray | None = None) -> np.nd
     points, contrast = _points(images_u8)
     usable = first[contrast[first] >= MIN_CONTRAST]
     pairs = usable[_close_pairs(points[usable], _radius(images_u8.shape))]
-    return _unite(groups, pairs[_same_picture(images_u8, pairs)])
+    return unite(groups, pairs[_same_picture(images_u8, pairs)])
 
 
 def _radius(shape: tuple[int, ...]) -> float:
@@ -173,7 +173,7 @@ def _centred(images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat - mean[:, None], mean
 
 
-def _unite(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def unite(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Joins the groups of each pair (union-find, the smallest position leads)."""
     leader = groups.copy()
 

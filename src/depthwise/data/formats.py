@@ -6,10 +6,17 @@ idx    two zero bytes, a type, a number of axes, perhaps gzipped
 cifar  data_batch_1 and the like, pickled or .bin
 npz    npy arrays, "\\x93NUMPY"
 csv    text with a separator
+
+and, looked for first, pictures with more beside them:
+
+voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a folder of masks
+videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
 """
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +24,22 @@ from depthwise.data.decode import Allocate
 from depthwise.data.images import looks_like_picture
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw
-from depthwise.data.readers import cifar, idx, npz, pictures, table
+from depthwise.data.readers import (
+    boxes_csv,
+    cifar,
+    coco,
+    faces,
+    frame_folders,
+    idx,
+    masks,
+    npz,
+    pictures,
+    strips,
+    table,
+    videos,
+    voc,
+    yolo,
+)
 from depthwise.data.readers.archive import TarTree, ZipTree
 from depthwise.data.readers.folder import FolderTree
 from depthwise.data.readers.tree import Tree, gunzip_head, is_gzip, listed
@@ -57,6 +79,59 @@ def _is_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar"
 
 
+class _Seen(NamedTuple):
+    """A kind of answer beside pictures: its task, how it is recognised and how it is read."""
+
+    task: str
+    is_there: Callable[[Tree], bool]
+    read: Callable[[Tree, Allocate, Options], Raw]
+
+
+_SEEN = {
+    "voc": _Seen("detection", voc.has_annotations, voc.read),
+    "coco": _Seen("detection", coco.has_instances, coco.read),
+    "yolo": _Seen("detection", yolo.has_labels, yolo.read),
+    "boxes": _Seen("detection", boxes_csv.has_boxes, boxes_csv.read),
+    "masks": _Seen("segmentation", masks.has_masks, masks.read),
+    "videos": _Seen("video", videos.has_videos, videos.read),
+    "clips": _Seen("video", strips.has_strips, strips.read),
+    "frames": _Seen("video", frame_folders.has_frames, frame_folders.read),
+    "faces": _Seen("faces", faces.has_pairs, faces.read),
+}
+_EXPECTED = {
+    "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
+    "segmentation": "images/ and masks/ (or labels/) with files of the same names",
+    "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
+}
+
+
+def _seen_in(tree: Tree, task: str | None) -> str | None:
+    """The first kind of answers to this task, or to any, that the tree holds."""
+    if task == "classification":
+        return None
+    kinds = {name: kind for name, kind in _SEEN.items() if task in (None, kind.task)}
+    return next((name for name, kind in kinds.items() if kind.is_there(tree)), None)
+
+
+def _reader_of(tree: Tree, options: Options) -> str:
+    """The format asked for or recognised, where the task asked for has a say."""
+    if options.format or cifar.has_batches(tree):
+        return options.format or "cifar"
+    if seen := _seen_in(tree, options.task):
+        return seen
+    if options.task == "faces":
+        return "faces"
+    if options.task == "video" and frame_folders.may_be_frames(tree):
+        return "frames"
+    found = recognise(tree)
+    if options.task in _EXPECTED and found not in ("npz", "idx"):
+        raise DataError(
+            f"{tree.where} holds nothing for task {options.task!r} that is of a known kind; "
+            f"expected {_EXPECTED[options.task]}."
+        )
+    return found
+
+
 def recognise(tree: Tree) -> str:
     """One of options.FORMATS. Raises DataError if nothing is known in it."""
     names = sorted(tree.sizes, key=lambda name: (name.count("/"), name))
@@ -89,9 +164,11 @@ def recognise(tree: Tree) -> str:
 
 def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) -> Raw:
     """Reads the tree in the format asked for or recognised."""
-    chosen = options.format or recognise(tree)
+    chosen = _reader_of(tree, options)
+    memory: Allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
+    if chosen in _SEEN:
+        return _SEEN[chosen].read(tree, memory, options)
     if chosen == "folder":
-        memory: Allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
         return pictures.read(tree, memory, options.image_size, options.channels)
     if chosen == "idx":
         return idx.read(tree)

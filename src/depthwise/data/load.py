@@ -1,13 +1,15 @@
 """From whatever the user has to a Dataset: recognise, read, check, split.
 
     a name               "digits", "mnist", "fashion-mnist", "cifar10"
-    a folder or archive  class folders of pictures, IDX, CIFAR batches, .npz or .npy, a table
+    a folder or archive  class folders of pictures, IDX, CIFAR batches, .npz or .npy, a table;
+                         pictures with boxes (VOC, COCO, YOLO, CSV) or masks; clips; people
     a file               the same single: .zip, .tar.gz, IDX, .npz, .npy, .csv, .tsv
     arrays               load(X, labels=y), load((X, y)), load({"x_train": ..., "y_train": ...})
 
-Content decides, not the suffix; `format=` overrides. Labels are used where they are found; without
-class folders, a labels file or an array of labels the items are unlabelled. A table's last column
-is its label where nothing else says which: `labelled=False` says that it has none.
+Content decides, not the suffix, and says what the task is; `format=` and `task=` override. Labels
+are used where they are found; without class folders, a labels file or an array of labels the items
+are unlabelled. A table's last column is its label where nothing else says which: `labelled=False`
+says that it has none.
 """
 
 import difflib
@@ -27,8 +29,9 @@ from depthwise.data.options import Options
 from depthwise.data.raw import Raw
 from depthwise.data.readers import arrays, idx, npz
 from depthwise.data.readers.tree import Tree
-from depthwise.data.refit import refit
+from depthwise.data.refit import fit
 from depthwise.data.splits import split
+from depthwise.data.strata import missing_classes, parts_by_people, strata
 from depthwise.data.tables import fill_blanks, with_medians
 from depthwise.errors import DataError, InputError
 from depthwise.host import cache_folder
@@ -49,12 +52,15 @@ def load(
     labels: Any = None,
     columns: Sequence[Column] | None = None,
     labelled: bool | None = None,
+    task: str | None = None,
+    frames: int | None = None,
     cache: bool = True,
 ) -> Dataset:
     """Reads data, checks it, and splits it once into train, validation and test.
 
     source: a name, a path, arrays, (X, y), or a dict of arrays; see the table at the top.
-    format: "folder", "idx", "cifar", "npz" or "csv" where recognising goes wrong.
+    format: "folder", "idx", "cifar", "npz", "csv"; "voc", "coco", "yolo", "boxes" (CSV); "masks";
+        "videos", "frames", "clips" (strips of frames), where recognising goes wrong.
     label: the label column of a table; "fine" or "coarse" for CIFAR-100.
     image_size: (H, W) or one number for both, in pixels; default: see `decode`.
     mode: "L" (grey, C = 1) or "RGB" (C = 3); default: grey if every picture is.
@@ -63,11 +69,15 @@ def load(
     columns: how to encode a table, as a model remembers it (`model.columns_`); default: learnt.
     labelled: True to insist on labels, False to go without them (they still shape the split, where
         there are some), None to see whether there are any.
+    task: "classification", "detection", "segmentation", "video", "faces" or "unlabelled", where
+        recognising goes wrong.
+    frames: of a clip, evenly spaced from its first to its last; default: 16.
     cache: keep what was decoded, so that the next start is instant.
 
     Raises DataError for data that cannot be used and InputError for wrong arguments.
     """
-    options = Options.of(format, label, image_size, mode, columns, labelled)
+    options = Options.of(format, label, image_size, mode, columns, labelled, task, frames)
+    labelled = options.labelled
     _require_fractions(seed, test_fraction, validation_fraction)
     raw, name, where = _read(source, labels, options, cache)
     if labelled and not raw.classes:
@@ -75,14 +85,7 @@ def load(
             f"{where} holds no labels; put pictures into a folder for each class, give labels=y, "
             "or look for strange items instead: --task anomaly (labelled=False)."
         )
-    indices, origin = split(
-        raw.labels,
-        raw.groups,
-        raw.parts,
-        seed=seed,
-        test_fraction=test_fraction,
-        validation_fraction=validation_fraction,
-    )
+    indices, origin = _split(raw, seed, test_fraction, validation_fraction)
     if labelled is not False:
         _require_training_items(raw, indices, where)
     inputs, learnt, blanks = _without_blanks(raw, indices["train"], columns)
@@ -94,13 +97,34 @@ def load(
         raw.classes,
         indices,
         origin,
-        [*raw.problems, *blanks],
+        [*raw.problems, *missing_classes(raw, indices), *blanks],
         where,
         raw.groups,
-        columns=learnt,
-        seed=seed,
+        learnt,
+        seed,
+        raw.task,
+        raw.targets,
+        raw.sizes,
+        raw.palette,
+        raw.pairs,
     )
     return dataset.without_labels() if labelled is False else dataset
+
+
+def _split(
+    raw: Raw, seed: int, test: float, validation: float
+) -> tuple[dict[str, np.ndarray], str]:
+    """Indices of the three parts and where they come from; people are never parted."""
+    parts = raw.parts
+    if parts is None and raw.task == "faces":
+        parts = parts_by_people(raw)
+        if parts is not None:
+            indices, _ = split(raw.labels, None, parts)
+            return indices, "by people: the last fold of pairs for test, the one before to validate"
+    labels, groups = strata(raw)
+    return split(
+        labels, groups, parts, seed=seed, test_fraction=test, validation_fraction=validation
+    )
 
 
 def _without_blanks(
@@ -115,7 +139,10 @@ def _without_blanks(
 
 
 def _require_training_items(raw: Raw, indices: dict[str, np.ndarray], where: str) -> None:
-    """Raises DataError for a class that is asked about but never shown."""
+    """Raises DataError for a class that is asked about but never shown. People may be strangers,
+    and a class of boxes or masks that is missing is only told."""
+    if raw.task == "faces":
+        return
     shown = np.unique(raw.labels[indices["train"]])
     for part in ("validation", "test"):
         unseen = np.setdiff1d(raw.labels[indices[part]], shown)
@@ -190,10 +217,21 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
 def _prepared(raw: Raw, options: Options, where: str) -> Raw:
     """Brought to the size and colours asked for, and checked."""
     checks.require_usable(raw, where, wanted=options.labelled is not False)
-    if raw.kind == "images":
-        raw.inputs = refit(raw.inputs, options.image_size, options.channels)
+    _require_task(raw, options.task, where)
+    if raw.kind != "table":
+        fit(raw, options)
     checks.examine(raw)
     return raw
+
+
+def _require_task(raw: Raw, task: str | None, where: str) -> None:
+    """Raises DataError for data that say another task than the one asked for."""
+    if task == "faces" and raw.task == "classification" and raw.kind == "images" and raw.classes:
+        raw.task = "faces"  # arrays of faces with names
+    if task is not None and raw.task != task:
+        raise DataError(
+            f"{where} holds data for {raw.task}, not for {task}; leave out task={task!r}."
+        )
 
 
 def _read_arrays(source: Any, labels: Any) -> Raw:

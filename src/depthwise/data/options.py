@@ -6,21 +6,26 @@ from difflib import get_close_matches
 from typing import Any
 
 from depthwise.data.columns import Column
+from depthwise.data.dataset import TASKS
 from depthwise.errors import InputError
 
 __all__ = ["FORMATS", "Options"]
 
-FORMATS = ("folder", "idx", "cifar", "npz", "csv")
+FORMATS = (
+    *("folder", "idx", "cifar", "npz", "csv"),
+    *("voc", "coco", "yolo", "boxes", "masks", "videos", "frames", "clips"),
+)
 _ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
 _MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}
-_LARGEST_SIDE = 4096
+_LARGEST_SIDE, _MOST_FRAMES = 4096, 1024
 
 
 @dataclass(frozen=True)
 class Options:
     """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None;
     columns: of a table as a model learnt them, or None to learn them; labelled: True if labels are
-    needed, False if they are not wanted, None to see."""
+    needed, False if they are not wanted, None to see; task: one of dataset.TASKS or None to look;
+    frames: of a clip, or None for 16."""
 
     format: str | None = None
     label: str | None = None
@@ -28,6 +33,8 @@ class Options:
     channels: int | None = None
     columns: tuple[Column, ...] | None = None
     labelled: bool | None = None
+    task: str | None = None
+    frames: int | None = None
 
     @classmethod
     def of(
@@ -38,12 +45,21 @@ class Options:
         mode: str | None,
         columns: Sequence[Column] | None = None,
         labelled: bool | None = None,
+        task: str | None = None,
+        frames: int | None = None,
     ) -> "Options":
         """Raises InputError that names the wrong argument."""
         known = None if columns is None else tuple(columns)
         if labelled not in (None, True, False):
             raise InputError(f"labelled is {labelled!r}; give True, False, or None to see.")
-        return cls(_format(format), label, _size(image_size), _channels(mode), known, labelled)
+        if _task(task) == "unlabelled":
+            if labelled:
+                raise InputError(
+                    "task 'unlabelled' and labelled=True exclude each other; drop one."
+                )
+            task, labelled = None, False
+        size, channels = _size(image_size), _channels(mode)
+        return cls(_format(format), label, size, channels, known, labelled, task, _frames(frames))
 
 
 def _format(value: str | None) -> str | None:
@@ -52,6 +68,22 @@ def _format(value: str | None) -> str | None:
         close = get_close_matches(value, FORMATS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(FORMATS)}."
         raise InputError(f"format is {value!r}; {hint}")
+    return value
+
+
+def _task(value: str | None) -> str | None:
+    if value is not None and value not in TASKS:
+        close = get_close_matches(str(value), TASKS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(TASKS)}."
+        raise InputError(f"task is {value!r}; {hint}")
+    return value
+
+
+def _frames(value: int | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_FRAMES:
+        raise InputError(f"frames is {value!r}; give a whole number from 1 to {_MOST_FRAMES}.")
     return value
 
 

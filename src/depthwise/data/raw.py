@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.data.boxes_table import BoxTable
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Problem
+from depthwise.data.pairs import Pairs
 from depthwise.errors import DataError
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_of", "sort_classes"]
@@ -30,12 +32,15 @@ _PART_WORDS = {
 class Raw:
     """Items as read, before the split.
 
-    inputs: images uint8 (N, C, H, W) or table float32 (N, D), NaN only for a blank cell.
+    inputs: images uint8 (N, C, H, W), clips uint8 (N, T, C, H, W) or table float32 (N, D), NaN
+        only for a blank cell.
     labels: int64 (N,), all 0 and no classes where there are none.
     parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
     item_name: how a message names item i ("cats/7.jpg", "row 12").
     groups: int64 (N,), equal for copies of one another; filled in by the checks.
     columns: what the columns of a table file became, medians still 0; None for all else.
+    task, targets, sizes, palette, pairs: as a Dataset has them.
+    shown: bool (N, K), which classes the boxes or the mask of an image show; filled in by `strata`.
     """
 
     kind: str
@@ -47,6 +52,12 @@ class Raw:
     item_name: Callable[[int], str] = lambda i: f"item {i:,}"
     groups: np.ndarray | None = None
     columns: list[Column] | None = None
+    task: str = "classification"
+    targets: BoxTable | np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    palette: np.ndarray | None = None
+    pairs: Pairs | None = None
+    shown: np.ndarray | None = None
 
 
 def part_of(word: str) -> int | None:

@@ -1,29 +1,60 @@
-"""Pixels that are already an array, brought to another size or number of channels."""
+"""Pixels that are already an array, brought to another size or number of channels, and the boxes or
+masks with them."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
+from depthwise.data.boxes_table import BoxTable
 from depthwise.data.decode import target_size
+from depthwise.data.options import Options
+from depthwise.data.raw import Raw
+from depthwise.data.readers.clips import evenly
 from depthwise.host import available_cores
 
-__all__ = ["refit"]
+__all__ = ["fit", "refit", "resized"]
 
 _LUMA = np.array([299, 587, 114], np.uint32)  # ITU-R BT.601, as Pillow's convert("L")
 _BLOCK = 256
 
 
+def fit(raw: Raw, options: Options) -> None:
+    """Brings images and clips to the size, channels and frames asked for, boxes and masks too.
+    Boxes and masks without a size asked for stay as they are: their readers have fitted them."""
+    if raw.kind == "video" and options.frames not in (None, raw.inputs.shape[1]):
+        raw.inputs = raw.inputs[:, evenly(raw.inputs.shape[1], options.frames)]
+    before = raw.inputs.shape[-2:]
+    size = options.image_size or (None if raw.targets is None else (before[0], before[1]))
+    raw.inputs = refit(raw.inputs, size, options.channels)
+    height, width = raw.inputs.shape[-2:]
+    if (height, width) == before or raw.targets is None:
+        return
+    if isinstance(raw.targets, BoxTable):
+        raw.targets = raw.targets.scaled((height / before[0], width / before[1]))
+    else:
+        rows, columns = _nearest(before[0], height), _nearest(before[1], width)
+        raw.targets = raw.targets[:, rows[:, None], columns]
+
+
+def _nearest(pixels: int, wanted: int) -> np.ndarray:
+    """int64 (wanted,): the pixel in which the centre of each new one lies."""
+    return ((2 * np.arange(wanted) + 1) * pixels) // (2 * wanted)
+
+
 def refit(
     pixels: np.ndarray, image_size: tuple[int, int] | None = None, channels: int | None = None
 ) -> np.ndarray:
-    """uint8 (N, C, H, W) in another size (H, W) or number of channels, C = 1 or 3.
+    """uint8 (N, C, H, W), or clips (N, T, C, H, W), in another size (H, W) or number of channels,
+    C = 1 or 3.
 
     Without image_size, pictures whose longer side is over 224 pixels are shrunk to it.
     """
+    if pixels.ndim == 5:
+        frames = refit(pixels.reshape(-1, *pixels.shape[2:]), image_size, channels)
+        return frames.reshape(*pixels.shape[:2], *frames.shape[1:])
     height, width = image_size or target_size(pixels.shape[2:3], pixels.shape[3:4])
-    if (height, width) != pixels.shape[2:]:
-        pixels = _resize(pixels, height, width)
+    pixels = resized(pixels, height, width)
     if channels == 1 and pixels.shape[1] == 3:
         blocks = [_grey(pixels[k : k + _BLOCK]) for k in range(0, len(pixels), _BLOCK)]
         return np.concatenate(blocks)
@@ -37,7 +68,10 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return ((levels + 500) // 1000).astype(np.uint8)[:, None]
 
 
-def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 (N, C, H, W) to (N, C, height, width), itself if it is that already."""
+    if (height, width) == pixels.shape[2:]:
+        return pixels
     out = np.empty((*pixels.shape[:2], height, width), np.uint8)
 
     def work(start: int) -> None:

@@ -4,12 +4,15 @@ Images (N, H, W), (N, H, W, C) or (N, C, H, W) become uint8 (N, C, H, W) with C 
     whole numbers 0..255     as they are          16-bit numbers 0..65535    divided by 257
     fractions 0..1           times 255, rounded   fractions 0..255           rounded
 Two and four channels carry alpha in the last and are laid on white. Tables (N, D) become float32.
+Five axes are clips (N, T, ...). Labels may be masks (N, H, W) or a BoxTable.
 """
 
 from typing import Any
 
 import numpy as np
 
+from depthwise.data.boxes_table import BoxTable
+from depthwise.data.dataset import IGNORE
 from depthwise.data.raw import Raw, encode_labels
 from depthwise.errors import DataError
 
@@ -20,18 +23,64 @@ _BLOCK_BYTES = 1 << 25
 
 
 def read(inputs: Any, labels: Any, where: str = "the array") -> Raw:
-    """Images (N, H, W[, C]) or (N, C, H, W), or rows (N, D), with labels (N,) or None.
+    """Images (N, H, W[, C]) or (N, C, H, W), clips of such (N, T, ...), or rows (N, D), with labels
+    (N,), masks (N, H, W) of classes and IGNORE, a BoxTable, or None.
 
     Raises DataError for other shapes, values out of range, NaN, and labels of another length.
     """
     array = as_array(inputs, where)
-    kind = "table" if array.ndim == 2 else "images"
-    pixels = as_table(array, where) if kind == "table" else as_images(array, where)
+    kind = {2: "table", 5: "video"}.get(array.ndim, "images")
+    raw = Raw(kind, _pixels(array, where), np.zeros(len(array), np.int64), [])
+    raw.task = "video" if kind == "video" else raw.task
     if labels is None:
-        return Raw(kind, pixels, np.zeros(len(pixels), np.int64), [])
-    codes, classes = encode_labels(as_array(labels, "labels"), "labels")
-    require_lengths(len(pixels), len(codes), where)
-    return Raw(kind, pixels, codes, classes)
+        return raw
+    if isinstance(labels, BoxTable):
+        return _with_boxes(raw, labels, where)
+    labels = as_array(labels, "labels")
+    if labels.ndim == 3 and kind == "images":
+        return _with_masks(raw, labels, where)
+    raw.labels, raw.classes = encode_labels(labels, "labels")
+    require_lengths(len(array), len(raw.labels), where)
+    return raw
+
+
+def _pixels(array: np.ndarray, where: str) -> np.ndarray:
+    if array.ndim == 2:
+        return as_table(array, where)
+    if array.ndim != 5:
+        return as_images(array, where)
+    if 0 in array.shape:
+        raise DataError(
+            f"{where} holds clips without frames or pixels: its shape is {array.shape}."
+        )
+    frames = as_images(array.reshape(-1, *array.shape[2:]), where)
+    return frames.reshape(*array.shape[:2], *frames.shape[1:])
+
+
+def _with_boxes(raw: Raw, boxes: BoxTable, where: str) -> Raw:
+    """Classes are called by their numbers."""
+    require_lengths(len(raw.inputs), len(boxes), where)
+    if not len(boxes.labels) or boxes.labels.min() < 0 or not np.isfinite(boxes.boxes_xyxy).all():
+        raise DataError(f"{where}: boxes must be some, finite, and of classes from 0.")
+    if not (boxes.boxes_xyxy[:, 2:] > boxes.boxes_xyxy[:, :2]).all():
+        raise DataError(f"{where}: a box has no area; give left, top, right, bottom.")
+    raw.task, raw.targets = "detection", boxes
+    raw.classes = [str(k) for k in range(int(boxes.labels.max()) + 1)]
+    return raw
+
+
+def _with_masks(raw: Raw, masks: np.ndarray, where: str) -> Raw:
+    """Classes are called by their numbers."""
+    require_lengths(len(raw.inputs), len(masks), where)
+    height, width = raw.inputs.shape[2:]
+    if masks.shape[1:] != (height, width):
+        raise DataError(f"{where}: masks of {masks.shape[1:]} pixels on images of {height, width}.")
+    if masks.dtype.kind not in "iub" or masks.min() < 0 or masks.max() > IGNORE:
+        raise DataError(f"{where}: masks must hold whole numbers, 0 to {IGNORE}.")
+    classes = masks[masks != IGNORE].max(initial=-1) + 1
+    raw.task, raw.targets = "segmentation", masks.astype(np.uint8)
+    raw.classes = [str(k) for k in range(int(classes))]
+    return raw
 
 
 def require_lengths(items: int, labels: int, where: str) -> None:

@@ -83,7 +83,8 @@ def read_arrays(named: Mapping[str, Any], where: str) -> Raw:
     inputs = [arrays.as_array(named[x], f"{where} {x}") for _, x, _ in pairs]
     labels = [arrays.as_array(named[y], f"{where} {y}") for _, _, y in pairs if y is not None]
     for (_, x, y), xs, ys in zip(pairs, inputs, labels):
-        encode_labels(ys, f"{where} {y}")
+        if ys.ndim != 3:  # else masks
+            encode_labels(ys, f"{where} {y}")
         if xs.ndim:
             arrays.require_lengths(len(xs), len(ys), f"{where} {x}")
     if len({(a.shape[1:], a.dtype) for a in inputs}) > 1:

@@ -11,7 +11,7 @@ outside a class folder and files that are no pictures are left out and reported.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -24,7 +24,8 @@ from depthwise.data.raw import Raw, part_of, sort_classes
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
 
-__all__ = ["PICTURE_SUFFIXES", "picture_names", "read"]
+__all__ = ["PICTURE_SUFFIXES", "odd_sizes", "picture_names", "picture_reader", "read"]
+__all__ += ["Placed", "absent_classes", "placed", "require_most", "without_wrapper"]
 
 _SUFFIXES = "jpg jpeg jpe jfif png gif bmp webp tif tiff ppm pgm pbm pnm"
 PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in re.split(" ", _SUFFIXES))
@@ -32,9 +33,11 @@ MAX_PICTURE_BYTES = 1 << 30
 
 
 @dataclass
-class _Picture:
+class Placed:
+    """A file, its class ("" without labels) and its part, if its folders say them."""
+
     name: str
-    class_name: str  # "" without labels
+    class_name: str
     part: int | None
 
 
@@ -43,28 +46,27 @@ def read(
     allocate: Allocate = lambda shape: np.empty(shape, np.uint8),
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
+    every_class: bool = True,
+    known: Sequence[str] = (),
 ) -> Raw:
     """All pictures in class folders, or side by side where there are none, decoded to one shape
     uint8 (N, C, H, W).
 
-    Raises DataError if there are none, or more than half of them or a whole class are broken.
+    Raises DataError if there are none, or more than half of them or, where `every_class` counts,
+    all of one class are broken. known: files that are no pictures and that are not to be told.
     """
     names = picture_names(tree)
-    pictures, problems = _placed(names)
-    problems = [*tree.problems, *_others(tree, names), *problems]
+    pictures, problems = placed(names)
+    problems = [*tree.problems, *_others(tree, [*names, *known]), *problems]
     if not pictures:
         raise DataError(_nothing_found(tree))
 
-    def read_one(i: int) -> bytes:
-        if tree.sizes[pictures[i].name] > MAX_PICTURE_BYTES:
-            raise Unreadable("larger than 1 GiB")
-        try:
-            return tree.read(pictures[i].name)
-        except DataError as error:
-            raise Unreadable(str(error)) from None
-
+    places = [picture.name for picture in pictures]
+    read_one = picture_reader(tree, places)
     decoded = decode(len(pictures), read_one, allocate, image_size, channels)
-    _require_most(tree, pictures, decoded)
+    require_most(tree, places, decoded)
+    if every_class:
+        _require_every_class(tree, pictures, decoded)
     kept = [pictures[i] for i in decoded.kept]
     broken = [Problem("unreadable picture", pictures[i].name, w) for i, w in decoded.broken.items()]
     return _raw(decoded, kept, [*problems, *broken])
@@ -80,26 +82,26 @@ def _is_picture(tree: Tree, name: str) -> bool:
     return suffix in PICTURE_SUFFIXES or (not suffix and looks_like_picture(tree.head(name)))
 
 
-def _placed(names: list[str]) -> tuple[list[_Picture], list[Problem]]:
+def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[Problem]]:
     """Class and part of each picture, from its folders."""
-    paths = _without_wrapper([name.split("/") for name in names])
+    paths = without_wrapper([name.split("/") for name in names])
     if _is_unlabelled(paths):
-        return [_Picture(n, "", part_of(path[0])) for n, path in zip(names, paths)], []
+        return [Placed(n, "", part_of(path[0])) for n, path in zip(names, paths)], []
     has_parts = _tops_are_parts(paths)
     pictures, outside = [], []
     for name, (*folders, _) in zip(names, paths):
         part = part_of(folders[0]) if has_parts and folders else None
         below = folders[1:] if has_parts else folders
         if below and not (has_parts and part is None):
-            pictures.append(_Picture(name, below[0], part))
+            pictures.append(Placed(name, below[0], part))
         else:
             outside.append(name)
     detail = "outside a class folder, left out"
-    problems = [Problem("stray picture", listed(outside), detail, len(outside))] if outside else []
+    problems = [Problem(f"stray {what}", listed(outside), detail, len(outside))] if outside else []
     return pictures, problems
 
 
-def _without_wrapper(paths: list[list[str]]) -> list[list[str]]:
+def without_wrapper(paths: list[list[str]]) -> list[list[str]]:
     """Drops a top folder that holds everything, as long as folders remain below it."""
     while paths and len({p[0] for p in paths}) == 1 and all(len(p) > 2 for p in paths):
         if part_of(paths[0][0]) is not None:
@@ -134,28 +136,45 @@ def _nothing_found(tree: Tree) -> str:
     return f"{tree.where} {held}; expected one folder of pictures for each class."
 
 
-def _require_most(tree: Tree, pictures: Sequence[_Picture], decoded: Decoded) -> None:
+def picture_reader(tree: Tree, names: Sequence[str]) -> Callable[[int], bytes]:
+    """What `decode` reads the bytes of these files by."""
+
+    def read_one(i: int) -> bytes:
+        if tree.sizes[names[i]] > MAX_PICTURE_BYTES:
+            raise Unreadable("larger than 1 GiB")
+        try:
+            return tree.read(names[i])
+        except DataError as error:
+            raise Unreadable(str(error)) from None
+
+    return read_one
+
+
+def require_most(tree: Tree, names: Sequence[str], decoded: Decoded) -> None:
     """Raises DataError if what is broken is not the exception any more."""
-    broken, n = decoded.broken, len(pictures)
-    if not broken:
-        return
-    first = next(iter(broken))
-    example = f"{pictures[first].name}: {broken[first]}"
+    broken, n = decoded.broken, len(names)
     if len(broken) * 2 > n:
+        first = next(iter(broken))
         raise DataError(
-            f"{tree.where}: {len(broken):,} of {n:,} pictures cannot be read ({example}); "
-            "mend or remove them."
+            f"{tree.where}: {len(broken):,} of {n:,} pictures cannot be read ({names[first]}: "
+            f"{broken[first]}); mend or remove them."
         )
+
+
+def _require_every_class(tree: Tree, pictures: Sequence[Placed], decoded: Decoded) -> None:
+    """Raises DataError if a class has lost all its pictures."""
     before = {p.class_name for p in pictures}
     lost = sorted(before - {pictures[i].class_name for i in decoded.kept})
     if lost:
+        first = next(iter(decoded.broken))
+        example = f"{pictures[first].name}: {decoded.broken[first]}"
         raise DataError(
             f"{tree.where}: no picture of class {listed(lost)} can be read ({example}); mend them "
             "or remove the folder."
         )
 
 
-def _raw(decoded: Decoded, kept: list[_Picture], problems: list[Problem]) -> Raw:
+def _raw(decoded: Decoded, kept: list[Placed], problems: list[Problem]) -> Raw:
     classes = sort_classes([p.class_name for p in kept if p.class_name])
     position = {name: k for k, name in enumerate(classes)}
     labels = np.array([position.get(p.class_name, 0) for p in kept], np.int64)
@@ -163,11 +182,13 @@ def _raw(decoded: Decoded, kept: list[_Picture], problems: list[Problem]) -> Raw
     if any(p.part is not None for p in kept):
         parts = np.array([p.part or 0 for p in kept], np.int8)
     names = [p.name for p in kept]
-    problems = [*problems, *_odd_sizes(decoded), *_absent_classes(kept, classes)]
+    problems = [*problems, *odd_sizes(decoded)]
+    problems += absent_classes([(p.part, p.class_name) for p in kept], classes)
     return Raw("images", decoded.pixels, labels, classes, parts, problems, names.__getitem__)
 
 
-def _odd_sizes(decoded: Decoded) -> list[Problem]:
+def odd_sizes(decoded: Decoded) -> list[Problem]:
+    """That the pictures were not of one size."""
     if len(decoded.sizes) < 2:
         return []
     (low, high), shape = (min(decoded.sizes), max(decoded.sizes)), decoded.pixels.shape[2:]
@@ -177,9 +198,10 @@ def _odd_sizes(decoded: Decoded) -> list[Problem]:
     return [Problem("different sizes", "", detail, len(decoded.sizes))]
 
 
-def _absent_classes(kept: list[_Picture], classes: list[str]) -> list[Problem]:
-    """Classes that a brought test or validation part lacks, or that only it has."""
-    seen = Counter((p.part, p.class_name) for p in kept)
+def absent_classes(kept: Sequence[tuple[int | None, str]], classes: list[str]) -> list[Problem]:
+    """Of items by part and class: classes that a brought test or validation part lacks, or that
+    only it has."""
+    seen = Counter(kept)
     parts = {part for part, _ in seen}
     return [
         Problem(

@@ -1,0 +1,122 @@
+"""A Dataset in a few lines: what it is, where from, how split, its classes, what was noticed.
+
+Names come from files: no line break and no terminal code of theirs is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from depthwise.data.columns import label_of
+
+if TYPE_CHECKING:
+    from depthwise.data.dataset import Dataset, Problem
+
+__all__ = ["summary"]
+
+PARTS = ("train", "validation", "test")
+_CLASSES_LISTED = 20
+_COUNTED = {"detection": " (boxes)", "segmentation": " (images with it)"}
+
+
+def summary(data: Dataset) -> str:
+    """What a person wants to know first."""
+    lines = [f"{data.name}: {_what(data)}"]
+    if data.source and data.source != data.name:
+        lines.append(f"  source  {data.source}")
+    if data.task in _ANSWERS:
+        lines.append(f"  task    {data.task}")
+    sizes = ", ".join(f"{p} {len(data.indices[p]):,}" for p in PARTS)
+    lines.append(f"  split   {sizes}" + (f" ({data.split_origin})" if data.split_origin else ""))
+    if data.classes and (data.task != "faces" or data.n_classes <= _CLASSES_LISTED):
+        lines += ["", *_class_table(data)]
+    if data.problems:
+        lines += ["", "  noticed", *_told(data.problems)]
+    return "\n".join(lines)
+
+
+def _what(data: Dataset) -> str:
+    n, shape = f"{len(data.inputs):,}", data.input_shape
+    if data.kind == "table":
+        return f"{n} rows of {_plural(shape[0], 'feature')}, {_answers(data)}"
+    *frames, c, h, w = shape
+    colour = {1: "grey", 3: "RGB"}.get(c, f"{c} channels")
+    items = f"clips of {frames[0]} frames" if frames else "images"
+    return f"{n} {items} of {h} x {w} pixels, {colour}, {_answers(data)}"
+
+
+def _answers(data: Dataset) -> str:
+    tell = _ANSWERS.get(data.task)
+    if tell:
+        return tell(data)
+    if data.classes:
+        return f"in {data.n_classes} classes"
+    label = label_of(data.columns or [])
+    return f"unlabelled (column {_one_line(label)} left out)" if label else "unlabelled"
+
+
+def _boxes(data: Dataset) -> str:
+    boxes = sum(int(counts.sum()) for counts in data.counts().values())
+    return f"{boxes:,} boxes in {_plural(data.n_classes, 'class', 'classes')}"
+
+
+def _masks(data: Dataset) -> str:
+    return f"with masks of {_plural(data.n_classes, 'class', 'classes')}"
+
+
+def _people(data: Dataset) -> str:
+    pairs = data.pairs
+    told = f", {len(pairs):,} pairs in {_plural(pairs.n_folds, 'fold')}" if pairs else ""
+    return f"of {data.n_classes:,} people{told}"
+
+
+def _in_classes(data: Dataset) -> str:
+    return f"in {_plural(data.n_classes, 'class', 'classes')}"
+
+
+_ANSWERS = {"detection": _boxes, "segmentation": _masks, "faces": _people, "video": _in_classes}
+
+
+def _class_table(data: Dataset) -> list[str]:
+    counts = data.counts()
+    rows: list[tuple[str, ...]] = [("class" + _COUNTED.get(data.task, ""), *PARTS)]
+    rows += [
+        (_one_line(name), *(f"{counts[p][k]:,}" for p in PARTS))
+        for k, name in enumerate(data.classes[:_CLASSES_LISTED])
+    ]
+    lines = ["  " + line for line in _columns(rows)]
+    if data.n_classes > _CLASSES_LISTED:
+        lines.append(f"  ... and {data.n_classes - _CLASSES_LISTED:,} more classes")
+    return lines
+
+
+def _told(problems: list[Problem], most: int = 3) -> Iterable[str]:
+    """A line for each kind of problem, with its first few places."""
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        same = [problem for problem in problems if problem.kind == kind]
+        count = sum(problem.count for problem in same)
+        places = [f"{p.where}: {p.detail}" if p.where else p.detail for p in same[:most]]
+        rest = f" and {len(same) - most:,} more" if len(same) > most else ""
+        times = f" ({count:,})" if count > 1 else ""
+        yield f"  - {kind}{times}: {_printable('; '.join(places))}{rest}"
+
+
+def _columns(rows: list[tuple[str, ...]]) -> Iterable[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for name, *numbers in rows:
+        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:])]
+        yield "  ".join([name.ljust(widths[0]), *cells])
+
+
+def _one_line(text: str, width: int = 40) -> str:
+    clean = _printable(text)
+    return clean if len(clean) <= width else clean[: width - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    return "".join(ch if ch.isprintable() else "?" for ch in text)
+
+
+def _plural(n: int, word: str, words: str = "") -> str:
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {words or word + 's'}"
