@@ -1,0 +1,12 @@
+"""Networks that turn images into feature maps, the same way for every image task.
+
+named.py            backbone(name_or_path, input_shape): the door, and what each name means
+features.py         what a backbone is: maps at several strides, an embedding, freezing
+efficientnet.py     EfficientNet-lite0, our own definition
+weights.py          its weights, from the installed package; torch_file.py reads their file
+convolutions.py     the CNN family, from scratch or from a saved model
+residual.py         a small residual network, from scratch
+huggingface.py      image models of the transformers library
+standing.py         what every estimator that stands on a backbone shares
+learning.py         gradient descent that is gentler with the backbone than with the rest
+"""

@@ -1,0 +1,48 @@
+"""Gradient descent that is gentler with a backbone than with what stands on it.
+
+    rate of the rest        eta(t)
+    rate of the backbone    share * eta(t)
+
+What has been learnt on a million pictures should be adapted, not unlearnt; what is new must be
+learnt. Discriminative rates: Howard and Ruder 2018, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from depthwise.compute import Compute
+from depthwise.updates import GradientUpdate, Recipe
+
+__all__ = ["BackboneUpdate"]
+
+
+class BackboneUpdate(GradientUpdate):
+    """One step of gradient descent; `below`, a part of `network`, learns at `share` of the rate."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        recipe: Recipe,
+        compute: Compute,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        *,
+        below: nn.Module,
+        share: float = 0.1,
+    ):
+        super().__init__(network, loss, recipe, compute, augment)
+        gently = {id(weight) for weight in below.parameters()}
+        groups = [
+            {**group, "params": [p for p in group["params"] if (id(p) in gently) is is_below]}
+            | {"share": share if is_below else 1.0}
+            for group in self.optimizer.param_groups
+            for is_below in (True, False)
+        ]
+        self.optimizer.param_groups[:] = [group for group in groups if group["params"]]
+
+    def rate(self, group: dict[str, Any], progress: float) -> float:
+        return float(group["share"]) * super().rate(group, progress)

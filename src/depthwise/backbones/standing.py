@@ -1,0 +1,113 @@
+"""What every estimator that stands on a backbone shares: the arguments `backbone`, `freeze` and
+`backbone_rate`, weights filled in at the start of a fit, and a saved model that needs neither the
+package nor the folder they came from.
+
+A task says `stand(backbone, n_outputs)`: its network, with the backbone as its attribute of that
+name. The rest is here.
+
+Shapes: B batch, C channels, H W image.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from depthwise.backbones.features import Backbone, checked_shape
+from depthwise.backbones.learning import BackboneUpdate
+from depthwise.backbones.named import backbone, is_pretrained, rebuild
+from depthwise.compute import Compute
+from depthwise.data.augment import augmenter
+from depthwise.errors import InputError
+from depthwise.networks import NetworkEstimator
+from depthwise.updates import GradientUpdate, Recipe
+
+__all__ = ["OnBackbone"]
+
+
+class OnBackbone(NetworkEstimator):
+    """A network on a backbone.
+
+    backbone : a name or folder, see backbones/named.py.
+    freeze : how many of its lowest stages do not learn, 0 .. all of them, or "all".
+    backbone_rate : its learning rate as a share of the rest's, 0.01 .. 1; of what starts from
+        scratch it is 1, whatever is said here.
+    """
+
+    image_only: ClassVar[bool] = True
+    backbone: str
+    freeze: int | str
+    backbone_rate: float
+    embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
+
+    @abc.abstractmethod
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        """The task's whole network; `below` is its attribute `backbone`."""
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        """Raises InputError for inputs that are no images or a backbone that is none."""
+        network = self.stand(self._below(input_shape, pretrained=False), n_outputs)
+        network.backbone.freeze(self.freeze)  # type: ignore[operator, union-attr]
+        return network
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        return self.stand(rebuild(description["backbone"]), int(description["n_classes"]))
+
+    def describe_network(self) -> dict[str, Any]:
+        below: Any = self.network_.backbone
+        return {**super().describe_network(), "backbone": below.description}
+
+    def _backbone_name(self) -> str:
+        return self.backbone
+
+    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
+        """How many times larger images of this shape are made first."""
+        return 1
+
+    def _below(self, input_shape: tuple[int, ...], pretrained: bool) -> Backbone:
+        if len(input_shape) != 3:
+            raise InputError(
+                f"{type(self).__name__} needs images (C, H, W); got inputs of shape {input_shape}."
+            )
+        return backbone(
+            self._backbone_name(),
+            checked_shape(input_shape),
+            pretrained,
+            embedding=self.embedded,
+            enlarge=self._enlarge(input_shape),
+        )
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        if self.is_transfer:
+            below = self._below(self.input_shape_, pretrained=True)
+            below.freeze(self.freeze)
+            network.backbone = below
+        return network
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether the backbone has learnt something before."""
+        return is_pretrained(self._backbone_name())
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        below: Any = self.network_.backbone
+        share = self.backbone_rate if self.is_transfer else 1.0
+        augment = self._augmenter()
+        return BackboneUpdate(
+            self.network_, loss, recipe, compute, augment, below=below, share=share
+        )
+
+    def _augmenter(self) -> Callable[[Tensor], Tensor]:
+        return augmenter(self.augment, self.input_shape_)
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        rate = self.backbone_rate
+        self._require("backbone_rate", 0 < rate <= 1, "above 0 and at most 1, say 0.1")
