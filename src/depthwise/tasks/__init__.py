@@ -1,0 +1,1 @@
+"""Tasks: one estimator a file, its parts in files beside it; they never import each other."""

@@ -1,0 +1,340 @@
+"""Language model: a decoder that learns to foretell the next token, and so to write.
+
+    p(text) = prod_t p(token_t | the tokens before it, at most T of them)
+    bits per byte = -log2 p(text) / bytes of the text;   perplexity = exp(nats a token)
+
+The network is in families/transformer.py, a step of learning in families/transformer_update.py,
+writing in language_generation.py. A text is scored in windows that overlap by half, so that every
+token but the first ones has at least T/2 others before it.
+
+Shapes: B batch, S tokens of a text, T positions of a window, V vocabulary, N windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depthwise.base import Estimator, Watch
+from depthwise.errors import DivergedError, InputError
+from depthwise.families.transformer import Cache, Rung, Transformer
+from depthwise.families.transformer_update import NextTokenUpdate, windows
+from depthwise.inputs import fingerprint_arrays
+from depthwise.stages import Interrupted, Stages
+from depthwise.tasks.language_generation import drawn_tokens, pieces_of_text
+from depthwise.tasks.language_settings import LONGEST_CONTEXT, LanguageSettings
+from depthwise.text import Tokenizer, as_bytes, learn_tokens
+from depthwise.text_files import as_texts
+
+__all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
+
+SCORED_AT_ONCE = 4096  # positions: logits of 4,096 x V numbers at a time
+
+SIZES: dict[str, Rung] = {
+    "xxs": Rung(width=32, layers=1, heads=1, groups=1),
+    "xs": Rung(width=64, layers=2, heads=2, groups=1),
+    "s": Rung(width=128, layers=4, heads=4, groups=2),
+    "m": Rung(width=256, layers=4, heads=4, groups=2),
+    "l": Rung(width=320, layers=6, heads=5, groups=5),
+    "xl": Rung(width=384, layers=8, heads=6, groups=3),
+}
+
+
+class LanguageNetwork(nn.Module):
+    """Tokens (B, T) int -> logits (B, T, V) of the token that follows each."""
+
+    def __init__(self, vocabulary: int, rung: Rung, dropout: float):
+        super().__init__()
+        self.transformer = Transformer(vocabulary, rung, causal=True, dropout=dropout)
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        return self.transformer.logits(self.transformer(tokens, cache=cache))
+
+
+class LanguageModel(LanguageSettings, Estimator):
+    """Decoder-only Transformer, learnt from text.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : a rung of the ladder, "xxs" (32 wide, 1 layer) .. "xl" (384 wide, 8 layers).
+    tokens : "bytes", "characters" or "bpe"; see text.py. Bytes suit a few megabytes of text.
+    vocabulary : pieces of "bpe", 512 .. 32,000; more for more text.
+    context : tokens of a window, 16 .. 2048: what the model can see.
+    dropout : share of what a layer adds that is silenced in training; 0.1 .. 0.3 for texts that are
+        read many times, 0 for more text than time.
+    epochs : passes over the text; "auto" is about 20 million tokens, within 1 .. 20 passes.
+    batch_size : windows a step, 8 .. 64.
+    lr : peak learning rate, 3e-3 .. 2e-2.
+    optimizer : "muon" or "adamw".
+    schedule, weight_decay, clip_norm, average, patience : see `updates.Recipe`.
+    validation_fraction : share of the text, its last part, that chooses the best epoch; 0 .. 0.2.
+    random_state : seed; the same one gives the same network (same machine, same threads).
+    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
+    verbose : show progress on stderr.
+    """
+
+    family: ClassVar[str] = "language"
+    tasks: ClassVar[tuple[str, ...]] = ("language",)
+    sizes: ClassVar[dict[str, Rung]] = SIZES
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    # learnt
+    tokenizer_: Tokenizer
+    context_: int  # tokens of a window; the text's, where it has fewer than `context`
+    network_: LanguageNetwork
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> LanguageNetwork:
+        """Tokens (B, T) -> logits (B, T, n_outputs)."""
+        return LanguageNetwork(n_outputs, self._rung(), float(self.dropout))
+
+    @property
+    def n_outputs(self) -> int:
+        """V, with the token that ends a text."""
+        return self.tokenizer_.size if hasattr(self, "tokenizer_") else 0
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Learn from X: text, a `Path` to a file of it, or a sequence of them; y is not looked at.
+
+        `validation`: texts that choose the best epoch; else `validation_fraction` of X, at its end,
+        is held out for it. `checkpoint`: a file that makes the run resumable by the same call.
+        `seconds_limit` shortens the schedule to end in time; `watch` is told of the progress.
+        Raises InputError for wrong text or settings, DivergedError when the loss explodes.
+        """
+        texts = as_texts(X)
+        self._check_settings()
+        self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
+        text, held_out = self._row(texts), None
+        if validation is not None:
+            held_out = self._row(as_texts(validation, "validation"))
+        elif self.validation_fraction:
+            cut = len(text) - round(self.validation_fraction * len(text))
+            text, held_out = text[:cut], text[cut:]
+        self._take_row(text, reset=True)
+        self.network_ = self._new_network()
+        options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": seconds_limit}
+        with Stages(
+            self, self.network_, self._starts(text), None, watch=watch, **options
+        ) as stages:
+            recipe = self.recipe(len(stages.inputs))
+            validate = None
+            if held_out is not None and len(held_out) > 1:
+                validate = partial(self._validation_scores, held_out)
+            self._learn(stages, text, recipe, validate)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One pass over X at a constant learning rate, from where the network stands now. The first
+        call fixes the tokens."""
+        texts = as_texts(X)
+        self._check_settings()
+        first = not hasattr(self, "network_")
+        if first:
+            self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
+        text = self._row(texts)
+        self._take_row(text, reset=first)
+        if first:
+            self.network_ = self._new_network()
+        with Stages(self, self.network_, self._starts(text), None, more=True) as stages:
+            recipe = self.recipe(len(stages.inputs), epochs=1, schedule="constant", average=0.0)
+            self._learn(stages, text, recipe, None)
+        return self
+
+    def _learn(self, stages: Stages, text: np.ndarray, recipe: Any, validate: Any) -> None:
+        row, context = torch.from_numpy(text), self.context_
+        update = NextTokenUpdate(self.network_, row, context, recipe, stages.compute)
+        try:
+            stages.run("learn", update, recipe, validate=validate)
+        except Interrupted:
+            self.network_.eval()
+        self.history_ = stages.history()
+
+    def _row(self, texts: Sequence[str]) -> np.ndarray:
+        """All texts in one row (S,) int32, `end` before each."""
+        end = np.array([self.tokenizer_.end], dtype=np.int32)
+        return np.concatenate([part for t in texts for part in (end, self.tokenizer_.encode(t))])
+
+    def _take_row(self, text: np.ndarray, reset: bool) -> None:
+        if len(text) < 3:
+            raise InputError(
+                f"there is too little text to learn from: {len(text) - 1} tokens. Give more."
+            )
+        if reset:
+            self.input_dtype_ = "int64"
+            self.context_ = min(int(self.context), len(text) - 1)
+            self.input_shape_ = (self.context_,)
+        self.n_features_in_ = self.context_
+        self.data_fingerprint_ = fingerprint_arrays(text)
+
+    def _starts(self, text: np.ndarray) -> np.ndarray:
+        """Where the windows of an epoch begin at the earliest: (N,) int64."""
+        return np.arange(0, max(1, len(text) - 1), self.context_, dtype=np.int64)
+
+    def _new_network(self) -> LanguageNetwork:
+        with torch.random.fork_rng():
+            torch.manual_seed(self._seed())
+            return self.build(self.input_shape_, self.n_outputs)
+
+    def _validation_scores(self, text: np.ndarray, network: Any) -> tuple[float, ...]:
+        """(minus nats a token,), in windows that do not overlap."""
+        return (-float(self._nats(text, network, overlap=0).mean()),)
+
+    # -- scoring --------------------------------------------------------------------------------
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the bits per byte of text: higher is better, as scikit-learn's searches want it."""
+        return -self.bits_per_byte(X)
+
+    def bits_per_byte(self, X: Any) -> float:
+        """-log2 p(X) / bytes of X: what a compressor by this model would need. Lower is better."""
+        texts = as_texts(X)
+        written = sum(len(as_bytes(text)) for text in texts)
+        if not written:
+            raise InputError("X is empty: bits per byte need at least one byte of text.")
+        return (
+            sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / written / math.log(2)
+        )
+
+    def nats_per_character(self, X: Any) -> float:
+        """-ln p(X) / characters of X. Lower is better."""
+        texts = as_texts(X)
+        characters = sum(map(len, texts))
+        if not characters:
+            raise InputError("X is empty: nats per character need at least one character.")
+        return sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / characters
+
+    def perplexity(self, X: Any) -> float:
+        """exp of the mean -ln p(token): among how many tokens the model is torn. Lower is better;
+        comparable between models of the same tokens only."""
+        nats = np.concatenate([self.token_nats(text) for text in as_texts(X)])
+        if not len(nats):
+            raise InputError("X is empty: perplexity needs at least one token.")
+        return math.exp(float(nats.mean()))
+
+    def token_nats(self, text: str) -> np.ndarray:
+        """-ln p(token | those before it) of each token of a text: (S,) float64.
+
+        Raises DivergedError where the network's answer is not a number.
+        """
+        check_is_fitted(self, "network_")
+        row = self._row(as_texts(text))
+        nats = self._nats(row, self.network_, overlap=self.context_ // 2)
+        if not np.isfinite(nats).all():
+            raise DivergedError(
+                f"the network's answer is not a number. Fit again with a lower lr, now {self.lr:g}."
+            )
+        return nats
+
+    @torch.inference_mode()
+    def _nats(self, text: np.ndarray, network: nn.Module, overlap: int) -> np.ndarray:
+        """(S,) -> (S - 1,): of every token but the first."""
+        context = min(self.context_, len(text) - 1)
+        if context < 1:
+            return np.zeros(0)
+        row = torch.from_numpy(text).to(next(network.parameters()).device)
+        found, known = np.empty(len(text) - 1), 0
+        starts = list(range(0, max(1, len(text) - 1 - overlap), max(1, context - overlap)))
+        at_once = max(1, SCORED_AT_ONCE // context)
+        for i in range(0, len(starts), at_once):
+            begun = torch.tensor(starts[i : i + at_once]).clamp(max=len(text) - 1 - context)
+            wanted = windows(row, begun.to(row.device), context)
+            logits = network(wanted[:, :-1]).flatten(0, 1)
+            nats = functional.cross_entropy(
+                logits.double(), wanted[:, 1:].flatten(), reduction="none"
+            ).view(len(begun), context)
+            for start, values in zip(begun.tolist(), nats.cpu().numpy()):
+                found[known : start + context] = values[known - start :]
+                known = start + context
+        return found
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        stop: str | Sequence[str] = (),
+        max_tokens: int = 500,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """What follows `prompt`, in pieces as they are written: "".join(model.generate("ROMEO:")).
+
+        temperature: 0 takes the likeliest token, 1 what was learnt, 2 nearly anything; top_p: share
+        of the probability that is drawn from, (0, 1]; stop: texts that end it, not written
+        themselves; max_tokens: at most so many; seed: the same one writes the same text.
+        Raises InputError at once for a wrong argument.
+        """
+        check_is_fitted(self, "network_")
+        stops = [stop] if isinstance(stop, str) else list(stop)
+        _check_writing(prompt, temperature, top_p, stops, max_tokens, seed)
+        before = self._row([prompt]).tolist()
+        generator = torch.Generator().manual_seed(seed)
+        tokens = drawn_tokens(
+            self.network_.eval(),
+            before,
+            self.context_,
+            float(temperature),
+            float(top_p),
+            generator,
+        )
+        return pieces_of_text(tokens, self.tokenizer_, stops, max_tokens)
+
+    # -- saving ---------------------------------------------------------------------------------
+
+    def describe_network(self) -> dict[str, Any]:
+        return {**super().describe_network(), "tokens": self.tokenizer_.to_plain()}
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        self.tokenizer_ = Tokenizer.from_plain(description["tokens"])
+        (self.context_,) = map(int, description["input_shape"])
+        if int(description["n_classes"]) != self.tokenizer_.size:
+            raise ValueError(f"{self.tokenizer_.size} tokens, {description['n_classes']} outputs")
+        if not 1 <= self.context_ <= LONGEST_CONTEXT:
+            raise ValueError(f"windows of {self.context_} tokens")
+        return super().rebuild(description)
+
+    def _take(self, X: Any, y: Any = None, *, reset: bool, classes: Any = None) -> Any:
+        """Texts as windows (N, T) int64, the last one filled up with `end`, for the verbs that run
+        the network as it is."""
+        row, context = self._row(as_texts(X)), self.context_
+        count = -(-len(row) // context)
+        filled = np.full(count * context, self.tokenizer_.end, dtype=np.int64)
+        filled[: len(row)] = row
+        return filled.reshape(count, context), None
+
+
+def _check_writing(
+    prompt: Any, temperature: Any, top_p: Any, stop: list[Any], max_tokens: Any, seed: Any
+) -> None:
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt must be text (a str); got {type(prompt).__name__}.")
+    if not (isinstance(temperature, int | float) and 0 <= temperature < math.inf):
+        raise InputError(f"temperature must be 0 or above, say 0.8; got {temperature!r}.")
+    if not (isinstance(top_p, int | float) and 0 < top_p <= 1):
+        raise InputError(f"top_p must be above 0 and at most 1; got {top_p!r}.")
+    if not all(isinstance(text, str) and text for text in stop):
+        raise InputError(f"stop must be texts that are not empty; got {stop!r}.")
+    if not isinstance(max_tokens, int | np.integer) or max_tokens < 0:
+        raise InputError(f"max_tokens must be 0 or more; got {max_tokens!r}.")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")

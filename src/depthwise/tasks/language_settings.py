@@ -1,0 +1,115 @@
+"""The settings of a language model: stored as they are given, checked when they are used."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from depthwise.base import Estimator
+from depthwise.errors import InputError
+from depthwise.families.transformer import Rung
+from depthwise.text import KINDS
+from depthwise.updates import WARM_UP, Recipe
+
+__all__ = ["LONGEST_CONTEXT", "LanguageSettings"]
+
+AUTO_TOKENS = 20_000_000  # that training looks at
+LONGEST_CONTEXT = 65_536
+
+
+class LanguageSettings(Estimator):
+    """The constructor and the recipe of `LanguageModel`."""
+
+    context_: int
+
+    def __init__(
+        self,
+        *,
+        size: str = "s",
+        tokens: str = "bytes",
+        vocabulary: int = 4096,
+        context: int = 256,
+        dropout: float = 0.1,
+        epochs: float | str = "auto",
+        batch_size: int = 16,
+        lr: float = 0.015,
+        optimizer: str = "muon",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.1,
+        clip_norm: float | None = 1.0,
+        average: float = 0.02,
+        patience: int | None = None,
+        validation_fraction: float = 0.05,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.tokens = tokens
+        self.vocabulary = vocabulary
+        self.context = context
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """How `items` windows would be learnt from: the settings, "auto" filled in."""
+        auto = min(20.0, max(1.0, AUTO_TOKENS / (items * self.context_)))
+        settings: dict[str, Any] = {
+            "epochs": auto if self.epochs == "auto" else float(self.epochs),
+            "batch_size": int(self.batch_size),
+            "lr": self.lr,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "weight_decay": self.weight_decay,
+            "clip_norm": self.clip_norm,
+            "average": self.average,
+            "patience": self.patience,
+            "seed": self._seed(),
+        }
+        return Recipe(**{**settings, **changes})
+
+    def _rung(self) -> Rung:
+        if self.size not in self.sizes:
+            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
+        rung: Rung = self.sizes[self.size]
+        return rung
+
+    def _check_settings(self) -> None:
+        self._rung()
+        self._require("tokens", self.tokens in KINDS, "one of " + ", ".join(KINDS))
+        whole = isinstance(self.context, int | np.integer) and 2 <= self.context <= LONGEST_CONTEXT
+        self._require("context", whole, f"a whole number of tokens, 2 to {LONGEST_CONTEXT:,}")
+        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
+        self._require("batch_size", whole, "a whole number of windows, at least 1")
+        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
+        self._require(
+            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
+        )
+        self._require("lr", _positive(self.lr), "above 0, say 0.015")
+        self._require("optimizer", self.optimizer in ("muon", "adamw"), '"muon" or "adamw"')
+        self._require("schedule", self.schedule in WARM_UP, " or ".join(map(repr, WARM_UP)))
+        clip = self.clip_norm is None or _positive(self.clip_norm)
+        self._require("clip_norm", clip, "above 0 or None")
+        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and 0 < float(value) < math.inf
