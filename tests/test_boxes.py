@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from depthwise import boxes
 from depthwise.errors import InputError
 
+lawful = settings(deadline=None, max_examples=60)  # the machine may be busy
 SIDE = 9  # rasters of 9 x 9 pixels
 
 
@@ -44,12 +45,14 @@ def brute_iou(a, b):
     return both / either if either else 0.0
 
 
+@lawful
 @given(whole_boxes(), whole_boxes())
 def test_iou_is_that_of_counted_pixels(a, b):
     counted = np.array([[brute_iou(p, q) for q in b] for p in a]).reshape(len(a), len(b))
     assert np.allclose(boxes.iou_matrix(a, b), counted, atol=1e-12)
 
 
+@lawful
 @given(whole_boxes(), whole_boxes())
 def test_iou_and_giou_are_symmetric_and_bounded(a, b):
     overlap, wide = boxes.iou_matrix(a, b), boxes.giou_matrix(a, b)
@@ -58,6 +61,7 @@ def test_iou_and_giou_are_symmetric_and_bounded(a, b):
     assert ((overlap >= 0) & (overlap <= 1)).all() and ((wide >= -1) & (wide <= overlap)).all()
 
 
+@lawful
 @given(whole_boxes())
 def test_a_box_overlaps_itself_wholly_unless_it_is_nothing(found):
     own = np.diag(boxes.iou_matrix(found, found))
@@ -72,6 +76,7 @@ def test_giou_by_hand():
     assert boxes.giou(a[0], np.array([1.0, 0, 3, 2])) == pytest.approx(1 / 3)
 
 
+@lawful
 @given(whole_boxes())
 def test_forms_come_back_as_they_went(found):
     for there, back in (
@@ -87,6 +92,7 @@ def test_forms_by_hand():
     assert boxes.xyxy_to_xywh(box).tolist() == [[2, 3, 6, 4]]
 
 
+@lawful
 @given(whole_boxes(), st.integers(0, SIDE), st.integers(0, SIDE))
 def test_clipping_leaves_the_pixels_inside(found, height, width):
     clipped = boxes.clip(found, height, width)
@@ -98,6 +104,7 @@ def test_clipping_leaves_the_pixels_inside(found, height, width):
     assert np.allclose(boxes.visible_share(found, height, width), shares)
 
 
+@lawful
 @given(whole_boxes())
 def test_flipped_boxes_cover_the_flipped_pixels_and_twice_is_never(found):
     mirrored = boxes.flip(found, SIDE)
@@ -116,8 +123,8 @@ def brute_nms(found, scores, labels, threshold):
     return kept
 
 
+@lawful
 @given(scored(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-@settings(max_examples=200)
 def test_suppression_keeps_what_brute_force_keeps(case, threshold):
     found, scores, labels = case
     kept = boxes.nms(found, scores, labels, threshold)
@@ -126,6 +133,7 @@ def test_suppression_keeps_what_brute_force_keeps(case, threshold):
     assert one_class.tolist() == brute_nms(found, scores, 0 * labels, threshold)
 
 
+@lawful
 @given(scored(), st.floats(0, 1))
 def test_suppression_is_idempotent(case, threshold):
     found, scores, labels = case

@@ -1,9 +1,10 @@
 """What the split has to share out evenly, and what it must not part.
 
-classification, video   the classes; copies of one another stay together
-detection, segmentation each image counts for the rarest of the classes that it shows
-faces                   people: whoever is asked about has never been seen, so that a person is
-                        in one part only
+classification, video     the classes; copies of one another stay together
+detection, segmentation   each image counts for the rarest of the classes that it shows, or, where
+                          fewer than three do, with the largest lot
+faces                     people: whoever is asked about has never been seen, so that a person is in
+                          one part only
 """
 
 import numpy as np
@@ -26,7 +27,9 @@ def strata(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
     shown = classes_shown(raw)
     rarity = np.where(shown, shown.sum(axis=0), len(shown) + 1)
     rarest = rarity.argmin(axis=1) if shown.shape[1] else np.zeros(len(shown), np.int64)
-    return np.where(shown.any(axis=1), rarest, shown.shape[1]), raw.groups
+    lots = np.where(shown.any(axis=1), rarest, shown.shape[1])
+    sizes = np.bincount(lots)
+    return np.where(sizes[lots] < len(PARTS), sizes.argmax(), lots), raw.groups
 
 
 def classes_shown(raw: Raw) -> np.ndarray:
