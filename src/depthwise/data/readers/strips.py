@@ -4,7 +4,8 @@
     clips/fi001.jpg
 
 How tall a frame is nothing says, so it is looked for: a strip resembles itself most when moved by
-one frame. Of all heights f that divide the strip, with x its rows, the smallest counts whose
+one frame. Of all heights f that divide the strip and are 0.4 to 2.5 times its width, with x its
+rows, the smallest counts whose
 
     mean |x[r + f] - x[r]|
 
@@ -13,6 +14,7 @@ is within a tenth of the least. Clips of one source video stay together in a spl
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -38,7 +40,8 @@ from depthwise.errors import DataError
 __all__ = ["frame_height", "has_strips", "read"]
 
 _CLIP, _LABEL, _SPLIT, _SOURCE = "clip", ("label", "class"), ("split", "part"), ("source", "group")
-_TALL, _LOOKED_AT, _MOST_FRAMES = 3.0, 16, 256
+_TALL, _LOOKED_AT, _MOST_FRAMES = 3.0, 16, 1024
+_FLATTEST, _STEEPEST = 0.4, 2.5  # height of a frame by its width
 _NEAR, _LEVEL = 1.1, 0.5  # as good as the best: a tenth worse, or half a grey level
 Shape = tuple[int, int, int]
 Row = dict[str, str]
@@ -90,8 +93,10 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
 
 def frame_height(strips: Sequence[np.ndarray], tall: int) -> int:
     """The height of a frame in grey strips (tall, W), by the rule at the top; `tall` itself where
-    nothing repeats."""
+    nothing fits."""
+    width = strips[0].shape[1]
     heights = [tall // t for t in range(_MOST_FRAMES, 1, -1) if tall % t == 0]
+    heights = [f for f in heights if _FLATTEST * width <= f <= _STEEPEST * width]
     if not heights:
         return tall
     moved = [float(np.mean([np.abs(x[f:] - x[:-f]).mean() for x in strips])) for f in heights]
@@ -109,11 +114,12 @@ def _heights(read_one: Callable[[int], bytes], n: int, where: str) -> tuple[int,
             strips.append(to_pixels(image, (1, height, width))[0].astype(np.float32))
         except Unreadable:
             continue
-    heights = {len(strip) for strip in strips}
-    if len(heights) != 1:
-        raise DataError(f"{where}: the strips are of several heights or none can be read.")
-    tall = heights.pop()
-    return tall, frame_height(strips, tall)
+    shapes = Counter(strip.shape for strip in strips).most_common(1)
+    if not shapes:
+        raise DataError(f"{where}: none of the first strips can be read; mend or remove them.")
+    shape = shapes[0][0]
+    same = [strip for strip in strips if strip.shape == shape]
+    return shape[0], frame_height(same, shape[0])
 
 
 def _table(tree: Tree) -> str | None:

@@ -31,7 +31,8 @@ __all__ = ["VIDEO_SUFFIXES", "demuxer", "has_videos", "read"]
 _SUFFIXES = "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv 3gp ts"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 MAX_VIDEO_BYTES, MAX_FRAMES = 4 << 30, 100_000
-_LIE = 0.1  # share of frames by which a header may be wrong unnoticed
+_TICKS = 1_000_000  # in which containers count a second
+_LIE = 0.25  # share of frames by which a header may be wrong unnoticed
 Shape = tuple[int, int, int]
 
 
@@ -97,7 +98,7 @@ class _Video:
         with self._open() as container:
             stream = _stream(container)
             self.size = stream.codec_context.height, stream.codec_context.width
-            self._promised = int(stream.frames)
+            self._promised = _promised(container, stream)
         if not 0 < self.size[0] * self.size[1] <= MAX_PIXELS:
             raise Unreadable(f"frames of {self.size[0]} x {self.size[1]} pixels")
 
@@ -138,6 +139,13 @@ class _Video:
                 if k > MAX_FRAMES:
                     raise Unreadable(f"more than {MAX_FRAMES:,} frames")
         return found, k
+
+
+def _promised(container: Any, stream: Any) -> int:
+    """How many frames the header says there are, itself or by its length and rate; 0 if it does
+    not."""
+    length, rate = container.duration or 0, stream.average_rate or 0
+    return int(stream.frames) or round(length / _TICKS * rate)
 
 
 def _stream(container: Any) -> Any:
