@@ -21,7 +21,7 @@ def test_this_machine_has_plausible_figures(here):
 
 
 def test_a_wide_convolution_reaches_more_than_a_narrow_one(here):
-    grid = here.calibration["threads"]["1"]["conv native first"]
+    grid = here.calibration["tables"]["fp32"]["1"]["operators"]["conv native first"]
     assert grid["gflops"][-1][-1] > 2 * grid["gflops"][0][0]
 
 

@@ -3,8 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from depthwise.errors import InputError
@@ -146,33 +144,6 @@ def test_devices_come_in_the_order_everybody_knows():
     names = ("stm32l4r5", "stm32h7a3", "raspberry-pi-zero-2-w", "raspberry-pi-5", "pixel-8")
     times = [predict_latency(counts, catalog()[name]).value for name in names]
     assert times == sorted(times, reverse=True)
-
-
-GRID = {"widths": [4, 16, 64], "rows": [1, 100], "gflops": [[1.0, 2.0], [3.0, 8.0], [5.0, 9.0]]}
-
-
-def test_a_grid_gives_back_its_points_and_its_edges():
-    for i, width in enumerate(GRID["widths"]):
-        for j, rows in enumerate(GRID["rows"]):
-            assert predict._on_grid(GRID, width, rows) == pytest.approx(GRID["gflops"][i][j])
-    assert predict._on_grid(GRID, 1000, 1e6) == pytest.approx(9.0)
-    assert predict._on_grid(GRID, 1, 0.5) == pytest.approx(1.0)
-
-
-def test_halfway_in_logarithms_is_the_geometric_mean():
-    assert predict._on_grid(GRID, 8, 1) == pytest.approx((1.0 * 3.0) ** 0.5)
-    assert predict._on_grid(GRID, 16, 10) == pytest.approx((3.0 * 8.0) ** 0.5)
-
-
-@given(st.floats(1, 1e4), st.floats(0.1, 1e6))
-def test_no_point_lies_outside_the_grids_range(width, rows):
-    assert 1.0 - 1e-9 <= predict._on_grid(GRID, width, rows) <= 9.0 + 1e-9
-
-
-def test_bytes_beyond_the_curve_take_time_in_proportion():
-    curve = {"bytes": [10, 1000], "seconds": [1.0, 5.0]}
-    assert predict._on_curve(curve, 3000) == pytest.approx(15.0)
-    assert predict._on_curve(curve, 1) == pytest.approx(1.0)
 
 
 def small_networks():

@@ -4,7 +4,10 @@ The cache is a JSON file under the user's cache folder (DEPTHWISE_CACHE override
 processor, cores and PyTorch's version, so that a changed machine is measured anew. Where other
 processes held the cores, only one thread is measured, and that again after an hour.
 
-Peaks are of square matrix products, bandwidth is that of copying (read and write both counted).
+Peaks are of square matrix products (in 8 bits the best operator that ONNX Runtime ran), bandwidth
+is that of copying (read and write both counted). The first use measures 32-bit floats; `calibrate`
+measures bfloat16 and 8-bit integers too, and all of it again.
+
 Price and power of an unknown machine cannot be measured: DEPTHWISE_PRICE_USD and DEPTHWISE_WATTS
 (under load, all cores) give them, or a TOML file with `base = "this-machine"`. Without them the
 price is unknown and the power is assumed, 5 W a busy core, right within a factor of about two.
@@ -16,8 +19,8 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,14 @@ import torch
 from depthwise.compute import free_cores
 from depthwise.errors import InputError
 from depthwise.host import available_cores, cache_folder
-from depthwise.measuring import predict
-from depthwise.measuring.calibration import calibrate, chain_factor, quickest
+from depthwise.measuring import calibration, calibration_int8, calibration_networks, corrections
+from depthwise.measuring.calibration import own_clock, quickest
 from depthwise.measuring.devices import Device, catalog
 from depthwise.measuring.speed import cores_are_busy, using_threads
 
-VERSION = 4  # of what is measured; a change makes old caches void
+VERSION = 5  # of what is measured; a change makes old caches void
 WATTS_A_CORE = 5.0
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 BUSY_SECONDS = 3600  # a measurement on a busy machine is trusted that long
 
 
@@ -45,6 +49,19 @@ def this_machine(refresh: bool = False) -> Device:
     if stored is None:
         stored = _measure(cores)
         _store(path, stored)
+    return _with_wishes(Device.from_dict(stored, str(path)))
+
+
+def calibrate(rounds: int = 2) -> Device:
+    """This machine measured again in every precision that runs here, and remembered. rounds: how
+    often each point is measured, the best counts; 1 to 5, a few seconds each."""
+    if rounds < 1:
+        raise InputError(f"rounds must be at least 1; got {rounds}.")
+    cores = available_cores()
+    precisions = ["fp32", "bf16", *(["int8"] if calibration_int8.available() is None else [])]
+    stored = _measure(cores, precisions, rounds)
+    path = _cache_path(_processor(), cores)
+    _store(path, stored)
     return _with_wishes(Device.from_dict(stored, str(path)))
 
 
@@ -73,15 +90,15 @@ def this_gpu() -> Device:
     )
 
 
-def _measure(cores: int) -> dict[str, Any]:
+def _measure(cores: int, precisions: Sequence[str] = ("fp32",), rounds: int = 1) -> dict[str, Any]:
     """Everything that is measured, as Device.to_dict has it."""
     busy = cores > 1 and (free_cores() < cores or cores_are_busy(cores))
     threads = [1] if busy or cores == 1 else [1, cores]
     with torch.inference_mode():
         peaks = {n: (_gflops(torch.float32, n), _gflops(torch.bfloat16, n)) for n in threads}
         bandwidth = max(_copy_gb_s(n) for n in threads)
-    grids = calibrate(threads)
-    small = grids["1"]["elementwise"]["seconds"][0]
+    tables = {p: {str(n): _table(p, n, rounds) for n in threads} for p in precisions}
+    first = tables["fp32"]["1"]
     here = ["A", "measured here"]
     assumed = ["C", f"assumed, {WATTS_A_CORE:g} W a core, right within a factor of two"]
     device = Device(
@@ -91,25 +108,52 @@ def _measure(cores: int) -> dict[str, Any]:
         clock_ghz=_clock_ghz(),
         peak_gflops=max(fp32 for fp32, _ in peaks.values()),
         peak_gflops_bf16=max(bf16 for _, bf16 in peaks.values()),
+        peak_gops_int8=_best_operator(tables.get("int8", {})),
         memory_mb=round(psutil.virtual_memory().total / 1e6),
         bandwidth_gb_s=bandwidth,
+        cache_kb=_cache_kb(),
         busy_watts=WATTS_A_CORE * cores,
-        overhead_us=1e6 * small,
-        spread=1.4,
+        overhead_us=1e6 * first["operators"]["elementwise"]["seconds"][0],
+        spread=first["spread"],
         sources={
-            "peak_gflops": here,
-            "peak_gflops_bf16": here,
-            "bandwidth_gb_s": here,
-            "memory_mb": here,
-            "overhead_us": here,
+            **dict.fromkeys(
+                ("peak_gflops", "peak_gflops_bf16", "bandwidth_gb_s", "memory_mb"), here
+            ),
+            **dict.fromkeys(("peak_gops_int8", "overhead_us", "cache_kb"), here),
             "busy_watts": assumed,
         },
-        calibration={"threads": grids, "busy": busy},
+        calibration={"tables": tables, "busy": busy},
     )
-    for n in threads:
-        predicted = partial(predict.seconds_of_run, device=device, threads=n)
-        grids[str(n)]["chain"] = chain_factor(predicted, n)
     return device.to_dict()
+
+
+def _table(precision: str, threads: int, rounds: int) -> dict[str, Any]:
+    """Operators alone, and what networks say of them; each measured `rounds` times in turn, so
+    that a disturbance does not fall on one of them only."""
+    alone: dict[str, Any] = {}
+    runs: dict[tuple[str, int], corrections.Measured] = {}
+    for _ in range(rounds):
+        found = (
+            calibration_int8.operators_int8(threads)
+            if precision == "int8"
+            else calibration.operators(threads, precision)
+        )
+        alone = calibration.merged(alone, found) if alone else found
+        for run in calibration_networks.measured(precision, threads):
+            known = runs.get((run.name, run.batch), run)
+            runs[run.name, run.batch] = min(run, known, key=lambda r: r.seconds)
+    return corrections.fit([*runs.values()], {"operators": alone}, precision, threads)
+
+
+def _best_operator(tables: dict[str, Any]) -> float | None:
+    """GOP/s of the quickest point of any grid."""
+    reached = [
+        max(map(max, grid["gflops"]))
+        for table in tables.values()
+        for grid in table["operators"].values()
+        if isinstance(grid, dict) and "gflops" in grid
+    ]
+    return max(reached, default=None)
 
 
 def _with_wishes(device: Device) -> Device:
@@ -140,14 +184,14 @@ def _number(variable: str) -> float | None:
 def _gflops(dtype: torch.dtype, threads: int, side: int = 640) -> float:
     a, b = torch.ones(side, side, dtype=dtype), torch.ones(side, side, dtype=dtype)
     with using_threads(threads):
-        return 2e-9 * side**3 / quickest(lambda: a @ b, bursts=6)
+        return 2e-9 * side**3 / quickest(lambda: a @ b, bursts=6, clock=own_clock())
 
 
 def _copy_gb_s(threads: int, megabytes: int = 64) -> float:
     source = torch.ones(megabytes * 250_000)
     target = torch.empty_like(source)
     with using_threads(threads):
-        return 2e-9 * source.nbytes / quickest(lambda: target.copy_(source))
+        return 2e-9 * source.nbytes / quickest(lambda: target.copy_(source), clock=own_clock())
 
 
 def _cuda_gflops(dtype: torch.dtype, side: int = 8192) -> float:
@@ -184,6 +228,15 @@ def _clock_ghz() -> float | None:
     except (OSError, NotImplementedError, AttributeError):
         return None
     return frequency.current / 1e3 if frequency and frequency.current else None
+
+
+def _cache_kb() -> float | None:
+    """The largest cache of the first core, as Linux tells it."""
+    try:
+        sizes = [p.read_text("ascii").strip() for p in CACHES.glob("index*/size")]
+        return max((float(size.removesuffix("K")) for size in sizes), default=None)
+    except (OSError, ValueError):
+        return None
 
 
 def _cache_path(processor: str, cores: int) -> Path:

@@ -1,31 +1,25 @@
 """Latency, throughput and memory of a network on a device, predicted from its counts.
 
-Each operator takes the time of the higher of two ceilings (Williams, Waterman, Patterson 2009,
-"Roofline"), and some to start:
+A described device takes the sum of its operators' rooflines (roofline.py). A device that was
+measured (`calibration`) has tables, by precision and threads: what each kind of operator reached at
+its width and number of rows (operators.py), corrected by what networks took (corrections.py); the
+quicker number of threads is taken, as the measurement does.
 
-    seconds = max(flops / (efficiency * peak), bytes / bandwidth) + overhead
-
-and operators run one after another. A device that was measured (`calibration`) has, in place of
-one efficiency, what each kind of operator reached at its width and number of rows, with the
-overhead inside, for one thread and for all; the faster is taken, as the measurement does.
-
-The interval is the device's `spread`, a factor either way.
+The interval: of a described device its `spread`, a factor either way; of a measured one the factor
+that nine in ten of the networks left out were predicted within.
 """
 
-import math
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depthwise.measuring import roofline
+from depthwise.measuring import corrections, roofline
 from depthwise.measuring.counting import Counts, Operation
 from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.operators import scratch_bytes
 from depthwise.measuring.roofline import SCALES, Bound
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
-IN_CACHE_BYTES = 4e6  # weights beyond this are not all in a core's own cache
 
 
 @dataclass(frozen=True)
@@ -73,14 +67,14 @@ def predict_latency(
     own; threads: of a measured machine, None: the quicker. Raises InputError: a precision that
     the device has no figure for."""
     seconds, threads = _quickest(counts, device, batch, precision, threads)
-    value = 1e3 * seconds
+    value, spread = 1e3 * seconds, _spread(device, precision, threads)
     return Metric(
         value,
         "ms",
         "predicted",
-        low=value / device.spread,
-        high=value * device.spread,
-        source=_source(device),
+        low=value / spread,
+        high=value * spread,
+        source=_source(device, precision),
         details={
             "p50": value,
             "p95": None,
@@ -98,16 +92,18 @@ def predict_throughput(counts: Counts, device: Device, precision: str | None = N
     room = [b for b in BATCHES if _peak_bytes(counts, b, precision) <= 1e6 * device.memory_mb]
     rates = {b: b / seconds_of_run(counts, device, None, b, precision) for b in room or [1]}
     batch = max(rates, key=lambda b: rates[b])
+    threads = _quickest(counts, device, batch, precision)[1]
+    spread = _spread(device, precision, threads)
     return Metric(
         rates[batch],
         "items/s",
         "predicted",
-        low=rates[batch] / device.spread,
-        high=rates[batch] * device.spread,
-        source=_source(device),
+        low=rates[batch] / spread,
+        high=rates[batch] * spread,
+        source=_source(device, precision),
         details={
             "batch": batch,
-            "threads": _quickest(counts, device, batch, precision)[1],
+            "threads": threads,
             "rates": {str(b): rate for b, rate in rates.items()},
         },
     )
@@ -146,25 +142,41 @@ def _quickest(
     counts: Counts, device: Device, batch: int, precision: str | None, threads: int | None = None
 ) -> tuple[float, int]:
     """Time of a run, and the threads it is reached with."""
-    chosen, times = precision or device.precision, batch / counts.batch
-    tables = device.calibration.get("threads", {})
-    if tables and chosen == "fp32":
+    chosen = precision or device.precision
+    tables = _tables(device, chosen)
+    if tables:
         wanted = [str(threads)] if str(threads) in tables else list(tables)
-        seconds = {int(n): _calibrated_run(counts, times, tables[n], int(n)) for n in wanted}
+        seconds = {
+            int(n): corrections.run_seconds(counts, batch, tables[n], chosen, int(n))
+            for n in wanted
+        }
         best = min(seconds, key=lambda n: seconds[n])
         return seconds[best], best
+    times = batch / counts.batch
     shares = (roofline.share(op, times, device, chosen) for op in counts.operations)
     return sum(share.seconds for share in shares), device.cores
+
+
+def _tables(device: Device, precision: str) -> dict[str, Any]:
+    """What was measured in that precision on this machine, by threads; else nothing."""
+    found: dict[str, Any] = device.calibration.get("tables", {}).get(precision, {})
+    return found
+
+
+def _spread(device: Device, precision: str | None, threads: int) -> float:
+    """The factor either way within which predictions are right."""
+    table = _tables(device, precision or device.precision).get(str(threads), {})
+    return float(table.get("spread", device.spread))
 
 
 def _by_operation(
     counts: Counts, device: Device, times: float, precision: str, threads: int
 ) -> list[float]:
     """Seconds of each operator, by the road that _quickest took."""
-    table = device.calibration.get("threads", {}).get(str(threads))
-    if table is not None and precision == "fp32":
-        footprint = counts.weight_bytes
-        return [_calibrated(op, times, table, threads, footprint) for op in counts.operations]
+    table = _tables(device, precision).get(str(threads))
+    if table is not None:
+        batch = times * counts.batch
+        return corrections.by_operator(counts, batch, table, precision, threads)
     return [roofline.share(op, times, device, precision).seconds for op in counts.operations]
 
 
@@ -189,123 +201,18 @@ def _layer_cost(
     )
 
 
-def _calibrated_run(counts: Counts, times: float, table: dict[str, Any], threads: int) -> float:
-    footprint = counts.weight_bytes
-    parts = (_calibrated(op, times, table, threads, footprint) for op in counts.operations)
-    return sum(parts) * float(table.get("chain", 1.0))
-
-
-def _calibrated(
-    op: Operation,
-    times: float,
-    table: dict[str, Any],
-    threads: int,
-    footprint: float,
-) -> float:
-    """Seconds of one operator on a measured machine; footprint: bytes of all weights."""
-    moved = times * (op.read_bytes + op.written_bytes) + op.weight_bytes
-    if op.kind == "view":
-        return float(table["view_seconds"])
-    if op.product is None:
-        return _on_curve(table[op.kind if op.kind in table else "elementwise"], moved)
-    grid = table[_road(op, times, threads)]
-    product = op.product
-    width = product.groups if op.kind == "depthwise" else _width(op)
-    seconds = 1e-9 * times * op.flops / _on_grid(grid, width, times * product.rows)
-    if op.kind == "linear" and footprint > IN_CACHE_BYTES:
-        seconds = max(seconds, _fetch_seconds(op, grid, footprint))
-    return max(seconds, _least_seconds(op, grid))
-
-
-def _fetch_seconds(op: Operation, grid: dict[str, Any], footprint: float) -> float:
-    """Time to fetch the weights from where all of them fit: as fast as the one-row product of one
-    matrix of that size, which is bound by fetching 4 bytes for 2 operations."""
-    bytes_a_second = 2e9 * _on_grid(grid, math.sqrt(footprint / 4), 1)
-    return op.weight_bytes / bytes_a_second
-
-
-def _width(op: Operation) -> float:
-    assert op.product is not None
-    return math.sqrt(op.product.inner * op.product.columns) / op.product.kernel
-
-
-def _least_seconds(op: Operation, grid: dict[str, Any]) -> float:
-    """What even the smallest operator of the grid takes: a call's overhead."""
-    area = 9 if op.kind in ("conv", "depthwise") else 1
-    width, rows = grid["widths"][0], grid["rows"][0]
-    channels = width if op.kind == "depthwise" else width**2
-    return float(2e-9 * rows * channels * area / grid["gflops"][0][0])
-
-
-def _road(op: Operation, times: float, threads: int) -> str:
-    """The grid that describes how PyTorch will compute this product."""
-    layout = "last" if op.channels_last else "first"
-    if op.kind == "linear":
-        return "linear"
-    if op.kind == "depthwise":
-        return f"depthwise {layout}"
-    road = "library" if uses_library(op, times, threads) else "native"
-    return f"conv {road} {layout}" if op.kind == "conv" else f"pointwise {road}"
-
-
-def uses_library(op: Operation, times: float, threads: int) -> bool:
-    """ATen's rule (`use_mkldnn` in Convolution.cpp) for a 32-bit convolution of one item taken
-    `times` times; strides of 1x1 convolutions are not known here and taken as 1."""
-    assert op.product is not None
-    many = times > 1
-    if op.product.kernel == 1 and threads == 1 and times < 16:
-        return False
-    large = times * op.read_bytes / 4 > 20480
-    return op.product.groups > 1 or op.product.kernel > 3 or many or large
-
-
-def _on_grid(grid: dict[str, Any], width: float, rows: float) -> float:
-    """GFLOP/s at (width, rows), linear in the logarithms, the grid's edge beyond its ends."""
-    along_rows = [
-        _interpolate(grid["rows"], [math.log(v) for v in row], rows) for row in grid["gflops"]
-    ]
-    return math.exp(_interpolate(grid["widths"], along_rows, width))
-
-
-def _on_curve(curve: dict[str, Any], moved: float) -> float:
-    """Seconds to move that many bytes; beyond the last point in proportion to it."""
-    sizes, seconds = curve["bytes"], curve["seconds"]
-    if moved > sizes[-1]:
-        return float(seconds[-1] * moved / sizes[-1])
-    return math.exp(_interpolate(sizes, [math.log(s) for s in seconds], moved))
-
-
-def _interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
-    """y at x, linear between the points in log x."""
-    if x <= xs[0]:
-        return ys[0]
-    if x >= xs[-1]:
-        return ys[-1]
-    i = bisect_right(xs, x)
-    share = math.log(x / xs[i - 1]) / math.log(xs[i] / xs[i - 1])
-    return ys[i - 1] + share * (ys[i] - ys[i - 1])
-
-
 def _peak_bytes(counts: Counts, batch: int, precision: str | None, scratch: bool = False) -> float:
     times = batch / counts.batch
     live = [
-        times * op.live_bytes + (_scratch(op, times) if scratch else 0) for op in counts.operations
+        times * op.live_bytes + (scratch_bytes(op, batch, times) if scratch else 0)
+        for op in counts.operations
     ]
     scale = SCALES[precision or "fp32"]
     return scale * (counts.weight_bytes + max([times * counts.sample_bytes, *live]))
 
 
-def _scratch(op: Operation, times: float) -> float:
-    """Bytes a convolution takes besides its tensors: the unfolded windows (native), or the
-    library's own copy of images and weights."""
-    if op.product is None or op.kind not in ("conv", "depthwise"):
-        return 0.0
-    if uses_library(op, times, 1):
-        return op.weight_bytes + (0 if op.channels_last else times * op.written_bytes)
-    return 4.0 * times * op.product.rows * op.product.inner
-
-
-def _source(device: Device) -> str:
-    if device.calibration:
-        return "operators measured on this machine"
-    return f"roofline, {device.gflops_reached(device.precision):,.3g} GFLOP/s reached"
+def _source(device: Device, precision: str | None) -> str:
+    chosen = precision or device.precision
+    if _tables(device, chosen):
+        return "operators measured on this machine, corrected by networks measured on it"
+    return f"roofline, {device.gflops_reached(chosen):,.3g} GFLOP/s reached"
