@@ -57,7 +57,8 @@ def test_gains_that_made_the_times_explain_them_again():
         predicted = run_seconds(run.counts, run.batch, found, "fp32", 1)
         assert predicted == pytest.approx(run.seconds, rel=0.05)
     assert found["gains"]["single"]["conv"] == pytest.approx(1.4, abs=0.05)
-    assert found["gains"]["batched"]["pointwise"] == pytest.approx(1.5, abs=0.1)
+    # beside a depthwise product there is little of it, so that the pull to 1 is felt
+    assert 1.25 < found["gains"]["batched"]["pointwise"] < 1.5
     assert found["spread"] < 1.1
 
 
