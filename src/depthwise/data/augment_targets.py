@@ -1,7 +1,7 @@
 """Augmentation that takes boxes and masks along: a whole batch in one gather, like `augment`.
 
 Each image of a batch is shown through a window of its own. With the window's left edge l and top t
-in pixels of the image, its scale s (2 shows all things twice as large) and x, y the window's pixels,
+in pixels of the image, its scale s (2 shows all twice as large) and x, y the window's pixels,
 
     image x = l + x / s,   image y = t + y / s,         or, mirrored,   x -> W - x   first
 

@@ -77,9 +77,9 @@ def _with_masks(raw: Raw, masks: np.ndarray, where: str) -> Raw:
         raise DataError(f"{where}: masks of {masks.shape[1:]} pixels on images of {height, width}.")
     if masks.dtype.kind not in "iub" or masks.min() < 0 or masks.max() > IGNORE:
         raise DataError(f"{where}: masks must hold whole numbers, 0 to {IGNORE}.")
-    classes = masks[masks != IGNORE].max(initial=-1) + 1
     raw.task, raw.targets = "segmentation", masks.astype(np.uint8)
-    raw.classes = [str(k) for k in range(int(classes))]
+    highest = masks[masks != IGNORE].astype(np.int64).max(initial=-1)
+    raw.classes = [str(k) for k in range(int(highest) + 1)]
     return raw
 
 
