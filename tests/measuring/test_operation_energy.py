@@ -23,7 +23,7 @@ BOARD = Device(
 )
 
 
-def layer(macs=0, moved=0, weights=0, live=0, seconds=0.0):
+def layer(macs=0, moved=0, weights=0, live=0, seconds=1e-6):
     return LayerCost("a", "conv", macs, moved, 0, weights, live, seconds, "compute")
 
 
@@ -50,6 +50,11 @@ def test_weights_and_live_tensors_together_must_fit_the_cache():
     together = layer_energies(apart, BOARD, "fp32")
     alone = layer_energies(apart[:1], BOARD, "fp32")
     assert together[0].bytes_mj > 10 * alone[0].bytes_mj
+
+
+def test_a_layer_that_is_fused_into_another_moves_nothing_of_its_own():
+    (spent,) = layer_energies([layer(moved=80_000, seconds=0.0)], BOARD, "fp32")
+    assert spent.mj == 0
 
 
 def test_a_microcontroller_has_no_memory_but_its_own():

@@ -30,7 +30,12 @@ from depthwise.catalog import FAMILIES, find_family
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
-from depthwise.choosing.evidence import candidate_records, dataset_record, mistakes
+from depthwise.choosing.evidence import (
+    candidate_records,
+    dataset_record,
+    layers_record,
+    mistakes,
+)
 from depthwise.choosing.feasibility import Feasible, advice, feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.journal import Journal
@@ -188,6 +193,7 @@ class _Run:
         if self.task == "classification":
             record["mistakes"] = mistakes(winner, self.data)
         record["pictures"] = pictures(winner, self.data.test.X)
+        record["layers"] = layers_record(winner, self.data, self.device, cards[name])
         winner.save(self.out / "best")
         self._write(record)
         return Choice(record, winner, self.out)
@@ -252,6 +258,7 @@ class _Run:
             "test": None,
             "mistakes": [],
             "pictures": None,
+            "layers": None,
         }
 
     def _write(self, record: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from depthwise.choosing.feasibility import Feasible
@@ -15,9 +16,11 @@ from depthwise.choosing.pareto import pareto_front
 from depthwise.choosing.trials import Trained, named
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
+from depthwise.measuring.breakdown import breakdown
+from depthwise.measuring.devices import Device
 from depthwise.measuring.scorecard import Scorecard
 
-__all__ = ["candidate_records", "dataset_record", "mistakes"]
+__all__ = ["candidate_records", "dataset_record", "layers_record", "mistakes"]
 
 
 def dataset_record(data: Dataset) -> dict[str, Any]:
@@ -31,6 +34,13 @@ def dataset_record(data: Dataset) -> dict[str, Any]:
         "split_origin": data.split_origin,
         "problems": [vars(problem) for problem in data.problems],
     }
+
+
+def layers_record(winner: Any, data: Dataset, device: Device, card: Scorecard) -> dict[str, Any]:
+    """Where the winner's time, memory and energy go, for one item of the validation part."""
+    place = data.indices["validation"][:1]
+    sample = torch.from_numpy(np.asarray(data.inputs[place], winner.input_dtype_))
+    return breakdown(winner.network_, sample, device, card)
 
 
 def candidate_records(

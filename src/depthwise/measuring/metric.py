@@ -75,7 +75,7 @@ class Metric:
         if not self.known:
             return f"unknown ({self.unit})"
         interval = ""
-        if self.low is not None and self.high is not None:
+        if self.low is not None and self.high is not None and self.low != self.high:
             dash = " to " if self.low < 0 else "-"
             interval = f" ({readable(self.low)}{dash}{readable(self.high)})"
         return f"{readable(self.value)} {self.unit}{interval}, {self.how}"

@@ -126,4 +126,5 @@ def _own_factor(device: Device, precision: str) -> float | None:
 
 
 def _moved(cost: LayerCost) -> int:
-    return cost.read_bytes + cost.written_bytes + cost.weight_bytes
+    """Bytes; none of a layer that takes no time: a fused runtime does it inside the one before."""
+    return (cost.read_bytes + cost.written_bytes + cost.weight_bytes) * (cost.seconds > 0)

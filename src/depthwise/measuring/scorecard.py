@@ -31,7 +31,7 @@ from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, quality
 
-__all__ = ["METRICS", "Scorecard", "accuracy", "costs", "measure", "quality"]
+__all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
@@ -238,6 +238,11 @@ def _placed(network: nn.Module, where: str) -> nn.Module:
     if where == "cpu" and (first is None or first.device.type == "cpu"):
         return network
     return copy.deepcopy(network).to(where)
+
+
+def example(input_shape: tuple[int, ...], input_dtype: str) -> Tensor:
+    """(1, *input_shape), made: for what does not depend on what is in an item."""
+    return _samples(input_shape, input_dtype, None)[:1]
 
 
 def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> Tensor:

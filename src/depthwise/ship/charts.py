@@ -1,8 +1,4 @@
-"""The report's charts, as SVG text that inherits the page's font and colours.
-
-matplotlib draws with stand-in colours (INK, FAINT, ...), which become CSS variables, so that one
-drawing is legible on a light and on a dark page. Letters stay letters; element ids carry the
-chart's name and no date is written, so that the same record gives the same bytes.
+"""The report's charts, as SVG text that inherits the page's font and colours (canvas.py).
 
 Accuracy is drawn on a scale of the error's logarithm, labelled in per cent right: from 99.0 to
 99.5 is as far as from 98 to 99, which is what the difference is worth; an AUROC likewise, and a
@@ -11,22 +7,30 @@ log-likelihood as it is.
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from depthwise.ship.canvas import (
+    ACCENT,
+    FAINT,
+    INK,
+    LIMIT,
+    PAPER,
+    WIDTH,
+    as_svg,
+    inside,
+    new_axes,
+    overlap,
+    place,
+    shortened,
+)
 from depthwise.ship.figures import accuracy_of, plain, score_of, unit_of
 
 __all__ = ["confusion", "learning_curves", "trade_off"]
 
-INK, FAINT, ACCENT, LIMIT, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES = {INK: "ink", FAINT: "faint", ACCENT: "accent", LIMIT: "limit", PAPER: "paper"}
-WIDTH, HEIGHT = 4.9, 3.3  # inches
 TICKS = (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99)
 MARKERS = "osD^vP*X"
 COUNTS_SHOWN = 15  # classes up to which the confusion matrix prints its counts
@@ -43,7 +47,7 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
     if not points:
         return ""
     scale = SCALES.get(unit_of(record), SCALES["nats"])
-    axes = _axes(axis, score_of(unit_of(record)).label)
+    axes = new_axes(axis, score_of(unit_of(record)).label)
     families = sorted({p["family"] for p in points})
     for point in points:
         marker = MARKERS[families.index(point["family"]) % len(MARKERS)]
@@ -58,7 +62,7 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
             xytext=(-4, 4), textcoords="offset points", color=LIMIT, ha="right", va="bottom",
         )  # fmt: skip
     _label(axes, points, scale, barrier=limit)
-    return _svg(axes.figure, f"front-{axis.split(',', maxsplit=1)[0]}")
+    return as_svg(axes.figure, f"front-{axis.split(',', maxsplit=1)[0]}")
 
 
 def learning_curves(record: Record) -> str:
@@ -69,7 +73,7 @@ def learning_curves(record: Record) -> str:
     if not curves or unit_of(record) != "fraction":
         return ""
     scale = SCALES["fraction"]
-    axes = _axes("training time, s", "validation accuracy, %")
+    axes = new_axes("training time, s", "validation accuracy, %")
     ends = []
     for name, curve in sorted(curves.items(), key=lambda item: item[0] == record.get("winner")):
         won = name == record.get("winner")
@@ -83,7 +87,7 @@ def learning_curves(record: Record) -> str:
     axes.margins(x=0.12)
     scale.fit(axes, [score for curve in curves.values() for _, score in curve])
     _label(axes, ends, scale)
-    return _svg(axes.figure, "learning")
+    return as_svg(axes.figure, "learning")
 
 
 def _curve(candidate: Record) -> list[tuple[float, float]]:
@@ -99,12 +103,12 @@ def confusion(matrix: list[list[int]], classes: list[str]) -> str:
     if n == 0 or counts.shape != (n, n):
         return ""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes = _axes("said", "truth", size=(WIDTH, WIDTH * 0.94))
+    axes = new_axes("said", "truth", size=(WIDTH, WIDTH * 0.94))
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.imshow(_tint(shares), interpolation="nearest", aspect="equal")
     every = max(1, math.ceil(n / 20))
-    names = [_short(plain(str(name))) for name in classes][::every]
+    names = [shortened(plain(str(name))) for name in classes][::every]
     long = max(map(len, names), default=0) > 2
     axes.set_xticks(range(0, n, every), names, rotation=90 if long else 0)
     axes.set_yticks(range(0, n, every), names)
@@ -112,7 +116,7 @@ def confusion(matrix: list[list[int]], classes: list[str]) -> str:
         for i, j in np.argwhere(counts > 0):
             colour = PAPER if shares[i, j] > 0.55 else INK
             axes.text(j, i, f"{counts[i, j]:.0f}", color=colour, ha="center", va="center")
-    return _svg(axes.figure, "confusion")
+    return as_svg(axes.figure, "confusion")
 
 
 # -- points ------------------------------------------------------------------------------------
@@ -173,16 +177,16 @@ def _label(
     """Names beside points, the best first, each at the first of a few places that is free: not on
     a point, another name, or the line at x = `barrier`."""
     spots = {p["name"]: (p["x"], scale.place(p["accuracy"])) for p in points}
-    taken = [_place(axes, spot, -4, -4, width=8.0) for spot in spots.values()]
+    taken = [place(axes, spot, -4, -4, width=8.0) for spot in spots.values()]
     if barrier:
-        x = _place(axes, (barrier, 0.0), -1, 0, width=2.0)
+        x = place(axes, (barrier, 0.0), -1, 0, width=2.0)
         taken.append((x[0], -1e9, x[2], 1e9))
     for point in sorted(points, key=lambda p: (not p["won"], -p["accuracy"])):
         width = 5.2 * len(point["name"])
         options = [(7, 5), (7, -11), (-7 - width, 5), (-7 - width, -11), (7, 14), (7, -20)]
         for dx, dy in options:
-            box = _place(axes, spots[point["name"]], dx, dy, width)
-            if _inside(axes, box) and not any(_overlap(box, other) for other in taken):
+            box = place(axes, spots[point["name"]], dx, dy, width)
+            if inside(axes, box) and not any(overlap(box, other) for other in taken):
                 break
         else:
             continue
@@ -192,28 +196,6 @@ def _label(
             textcoords="offset points", color=ACCENT if point["won"] else INK,
             fontweight="bold" if point["won"] else "normal", zorder=5,
         )  # fmt: skip
-
-
-Box = tuple[float, float, float, float]
-
-
-def _place(axes: Any, spot: tuple[float, float], dx: float, dy: float, width: float) -> Box:
-    """(left, bottom, right, top) in points of a label `dx`, `dy` from its point."""
-    x, y = axes.transData.transform(spot)
-    scale = 72 / axes.figure.dpi
-    left, bottom = x * scale + dx, y * scale + dy
-    return left, bottom, left + width, bottom + 8.0
-
-
-def _inside(axes: Any, box: Box) -> bool:
-    frame = axes.get_window_extent().extents * 72 / axes.figure.dpi
-    return bool(
-        box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] + 8 and box[3] <= frame[3]
-    )
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 # -- scales ------------------------------------------------------------------------------------
@@ -281,59 +263,9 @@ def _scale_cost(axes: Any, values: list[float]) -> None:
 # -- drawing -----------------------------------------------------------------------------------
 
 
-def _axes(x: str, y: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> Any:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    figure.patch.set_visible(False)
-    axes.patch.set_visible(False)
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[:].set_color(FAINT)
-    axes.tick_params(which="both", colors=INK, length=3, color=FAINT)
-    axes.grid(True, color=FAINT, linewidth=0.5, alpha=0.35)
-    return axes
-
-
 def _tint(shares: np.ndarray) -> np.ndarray:
     """(K, K) shares -> one blue, ever more opaque: it darkens white paper and lightens black."""
     image = np.empty((*shares.shape, 4), np.uint8)
     image[..., :3] = (0x2F, 0x7F, 0xC1)
     image[..., 3] = np.rint(255 * np.where(shares > 0, 0.06 + 0.94 * shares, 0))
     return image
-
-
-def _short(name: str, most: int = 14) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def _svg(figure: Any, name: str) -> str:
-    import matplotlib
-
-    settings: Any = {"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9.5}
-    buffer = io.StringIO()
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # letters stay letters: the page's font draws those that matplotlib's has no glyph for
-        warnings.filterwarnings("ignore", message="Glyph")
-        for text in figure.findobj(matplotlib.text.Text):
-            text.set_fontsize(9.5)
-            text.set_parse_math(False)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _for_page(buffer.getvalue(), name)
-
-
-def _for_page(svg: str, name: str) -> str:
-    """The <svg> element alone, sized by the page, with ids of its own and the page's colours."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    return svg

@@ -8,11 +8,9 @@ goes through the template's escaping.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from depthwise.checkpoint import write_atomically
 from depthwise.measuring.metric import readable
 from depthwise.ship import charts
 from depthwise.ship.figures import (
@@ -33,8 +31,9 @@ from depthwise.ship.figures import (
     verdict,
     winner_of,
 )
+from depthwise.ship.pages import layers_context, render, write_page
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["device_figures", "highlights", "render_report", "support", "write_report"]
 
 ONLY_LIMITED = ("parameters", "macs", "price")  # columns shown where there is a limit on them
 MOST_PROBLEMS, MOST_MISTAKES, MOST_CLASSES = 50, 60, 200
@@ -66,44 +65,26 @@ def write_report(record: dict[str, Any], path: Path) -> Path:
 
     Raises InputError naming the path where it cannot be written.
     """
-    page = render_report(record)
-    write_atomically(Path(path), lambda scratch: scratch.write_text(page, encoding="utf-8"))
-    return Path(path)
+    return write_page(render_report(record), path)
 
 
 def render_report(record: Record) -> str:
     """The page as text."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_file),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = lambda value: plain(str(value))
-    page = environment.get_template("report.html").render(_context(record))
-    # a file name may hold bytes that are no text: they must not stop the report from being written
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def _file(name: str) -> str:
-    return resources.files("depthwise.ship").joinpath(name).read_text("utf-8")
+    return render("report.html", _context(record))
 
 
 def _context(record: Record) -> dict[str, Any]:
     winner = winner_of(record)
     return {
-        "css": _file("report.css"),
         "record": record,
         "verdict": promise(record, winner) if winner else verdict(record),
-        "highlights": _highlights(record, winner) if winner else [],
+        "highlights": highlights(record, winner) if winner else [],
         "rows": rows(record),
         "limits": limits(record),
         "columns": _columns(record),
         "measure": score_of(unit_of(record)),
         "charts": _charts(record, winner),
+        "layers": layers_context(record.get("layers")),
         "confused": _most_confused(record, winner),
         "mistakes": (record.get("mistakes") or [])[:MOST_MISTAKES],
         "recalls": _recalls(record, winner),
@@ -113,8 +94,10 @@ def _context(record: Record) -> dict[str, Any]:
         "tiny": max([0, *(record["dataset"].get("input_shape") or [])[-2:]]) < 96,
         "shape": " × ".join(map(str, record["dataset"].get("input_shape") or [])),
         "class_names": record["dataset"]["classes"][:MOST_CLASSES],
-        "device": _device(record.get("device") or {}),
-        "support": _support(winner),
+        "device": device_figures(record.get("device") or {}),
+        "device_name": (record.get("device") or {}).get("name", "a device"),
+        "support": support(winner),
+        "runs": winner["name"] if winner else "",
         "winner": winner,
     }
 
@@ -122,7 +105,7 @@ def _context(record: Record) -> dict[str, Any]:
 # -- the figures of the winner -----------------------------------------------------------------
 
 
-def _highlights(record: Record, winner: Record) -> list[dict[str, str]]:
+def highlights(record: Record, winner: Record) -> list[dict[str, str]]:
     """The six metrics of the network to ship: name, value, unit, and one line on each."""
     card = winner.get("scorecard") or {}
     cost = (card.get("hardware_cost") or {}).get("details") or {}
@@ -145,8 +128,8 @@ def _highlights(record: Record, winner: Record) -> list[dict[str, str]]:
 
 def _score_note(metric: Record | None) -> str:
     items, interval = ((metric or {}).get("details") or {}).get("items"), score(metric).interval
-    parts = [f"95 % interval {interval}" if interval else "", f"on {items:,} test items"]
-    return " ".join(part for part in parts[: 2 if items else 1] if part)
+    parts = [f"95 % interval {interval}"] if interval else []
+    return " ".join([*parts, f"on {items:,} test items"] if items else parts)
 
 
 def _latency_note(metric: Record | None) -> str:
@@ -220,7 +203,7 @@ def _columns(record: Record) -> list[dict[str, str]]:
     ]
 
 
-def _support(winner: Record | None) -> dict[str, Any]:
+def support(winner: Record | None) -> dict[str, Any]:
     """The support matrix: a row a runtime and precision, a column a batch size."""
     metric = ((winner or {}).get("scorecard") or {}).get("flexibility") or {}
     cells = (metric.get("details") or {}).get("cells") or []
@@ -231,7 +214,7 @@ def _support(winner: Record | None) -> dict[str, Any]:
     return {"batches": batches, "rows": matrix}
 
 
-def _device(device: Record) -> list[tuple[str, str, str]]:
+def device_figures(device: Record) -> list[tuple[str, str, str]]:
     """(what, value with unit, where it is from) of each known figure."""
     listed = []
     for key, (name, unit) in DEVICE_FIGURES.items():
