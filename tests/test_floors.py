@@ -33,6 +33,7 @@ FLOORS: list[tuple[str, float]] = [
     ("tracing", 2.6),
     ("quantising", 2.7),
     ("runtimes", 2.8),
+    ("running", 3),
     ("checkpoint", 3),
     ("inputs", 3),
     ("updates", 3),

@@ -5,6 +5,7 @@ A family is a class whose constructor's arguments are its whole configuration, w
 ends in an underscore:
 
     network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
+    runtime_      dict: what runs it, if not torch (running.py)
     shrunk_       list: the edits that made it smaller than its family builds it (reshaping.py)
     input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
@@ -38,6 +39,7 @@ from depthwise.errors import InputError
 from depthwise.inputs import as_images, as_tensor, check_labels
 from depthwise.modelfile import write_model
 from depthwise.reshaping import Edit, edits_of
+from depthwise.running import Running
 from depthwise.training import Event
 
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts"]
@@ -68,6 +70,7 @@ class Estimator(BaseEstimator, abc.ABC):
     history_: dict[str, Any]
     columns_: list[Column] | None = None
     split_: SplitMarks | None = None
+    running_: Running | None = None
 
     @abc.abstractmethod
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
@@ -91,6 +94,13 @@ class Estimator(BaseEstimator, abc.ABC):
     def n_outputs(self) -> int:
         """Outputs of the network: classes, targets, or 0."""
         return 0
+
+    @property
+    def runtime_(self) -> dict[str, Any] | None:
+        """{"name", "precision", "threads"} of the runtime that it predicts by (running.py), None
+        for torch; learning more forgets it."""
+        running = self.running_
+        return running.choice if running and running.network is self.network_ else None
 
     @property
     def shrunk_(self) -> list[Edit]:
@@ -118,6 +128,13 @@ class Estimator(BaseEstimator, abc.ABC):
                 for i in range(0, len(inputs), PREDICT_BATCH)
             ]
         return torch.cat(parts)
+
+    def _by_runtime(self, inputs: np.ndarray) -> Tensor | None:
+        """The network's answers (N, K) by the runtime it was saved or found to be quickest by."""
+        if self.runtime_ is None or self.running_ is None:
+            return None
+        answers = self.running_.answers(inputs, PREDICT_BATCH)
+        return None if answers is None else torch.from_numpy(answers)
 
     # -- saving ---------------------------------------------------------------------------------
 
@@ -166,6 +183,7 @@ class Estimator(BaseEstimator, abc.ABC):
         else:
             inputs, targets = self._take_rows(X, y, reset)
         if reset:
+            self.running_ = None
             self.input_shape_ = tuple(inputs.shape[1:])
             self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
         return inputs, None if targets is None else self._encode(targets, reset, classes)

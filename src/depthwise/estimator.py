@@ -67,6 +67,7 @@ class Supervised(Estimator):
 
     def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:
         """`partial_fit`'s arguments; the first call fixes shape and classes."""
+        self.running_ = None
         first = not hasattr(self, "network_")
         if first and classes is not None:
             self.classes_ = np.unique(classes)
@@ -88,7 +89,9 @@ class Supervised(Estimator):
         raise AssertionError("a classifier or a regressor says how it is scored")
 
     def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
-        """The network's answers (N, K) or (N, T)."""
+        """The network's answers (N, K) or (N, T); the model's own by its runtime."""
+        if network is None and (answers := self._by_runtime(inputs)) is not None:
+            return answers
         return self._rows(inputs, lambda n, x: n(x), network)
 
 

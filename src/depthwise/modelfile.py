@@ -1,6 +1,7 @@
-"""A saved model: a folder of two files, and loading it runs no code.
+"""A saved model: a folder of two files or three, and loading it runs no code.
 
     model.safetensors   every tensor of the network
+    model.onnx          of a model that runs by another runtime than torch: the graph it reads
     model.json          format, family, settings, classes, fingerprints, versions, and of a table
                         what each of its columns became
 
@@ -30,11 +31,12 @@ from depthwise.data.columns import Column, from_plain, to_plain, width
 from depthwise.data.dataset import SplitMarks
 from depthwise.errors import ModelFileError
 from depthwise.reshaping import edits_of, reshape
+from depthwise.running import WITHOUT_GRAPH, Running, read_choice
 
 __all__ = ["FORMAT", "read_model", "versions", "write_model"]
 
 FORMAT = 1
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+WEIGHTS, DESCRIPTION, GRAPH = "model.safetensors", "model.json", "model.onnx"
 CLASS_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "str", "O": "str"}
 
 
@@ -53,6 +55,7 @@ def write_model(model: Any, folder: Path) -> Path:
         "settings": _plain(model.get_params(deep=False)),
         "network": model.describe_network(),
         "shrunk": edits_of(model.network_),
+        "runtime": _write_runtime(model, folder),
         "input_shape": list(model.input_shape_),
         "input_dtype": model.input_dtype_,
         "n_features_in": int(model.n_features_in_),
@@ -81,7 +84,9 @@ def read_model(folder: str | Path, families: Mapping[str, type]) -> Any:
     description = _read_description(folder / DESCRIPTION)
     tensors = _read_weights(folder / WEIGHTS, description.get("weights_sha256"))
     try:
-        return _rebuild(description, tensors, families)
+        model = _rebuild(description, tensors, families)
+        model.running_ = _read_runtime(description.get("runtime"), model.network_, folder)
+        return model
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         if isinstance(error, ModelFileError):
             raise
@@ -119,6 +124,32 @@ def _rebuild(
     model.columns_ = _columns(description, model.input_shape_)
     model.split_ = _split(description)
     return model
+
+
+def _write_runtime(model: Any, folder: Path) -> dict[str, Any] | None:
+    if model.runtime_ is None:
+        return None
+    graph = model.running_.graph
+    if graph is not None:
+        write_atomically(folder / GRAPH, lambda scratch: scratch.write_bytes(graph))
+    return {**model.runtime_, "graph_sha256": graph and _sha256(folder / GRAPH)}
+
+
+def _read_runtime(about: Any, network: nn.Module, folder: Path) -> Running | None:
+    if about is None:
+        return None
+    choice, wanted, graph = read_choice(about), about["graph_sha256"], None
+    if (wanted is None) != (choice["name"] in WITHOUT_GRAPH):
+        raise ValueError(f"a runtime {choice['name']!r} whose graph is {wanted!r}")
+    if wanted is not None:
+        path = folder / GRAPH
+        if not path.is_file() or _sha256(path) != wanted:
+            raise ModelFileError(
+                f"{path} is not the file that was saved (it is missing, or its SHA-256 differs "
+                "from model.json). Restore it from a copy, or fit again."
+            )
+        graph = path.read_bytes()
+    return Running(network, choice, graph)
 
 
 def _columns(description: dict[str, Any], input_shape: tuple[int, ...]) -> list[Column] | None:

@@ -11,15 +11,17 @@ LiteRT is not among them: its converter from torch brings a tensor library of it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from depthwise.runtimes.compiled import Compiled
 from depthwise.runtimes.eager import Eager
 from depthwise.runtimes.executorch_runtime import ExecuTorch
 from depthwise.runtimes.exported import Exported
-from depthwise.runtimes.onnx_runtime import OnnxRuntime
-from depthwise.runtimes.openvino_runtime import OpenVino
+from depthwise.runtimes.onnx_runtime import OnnxRuntime, run_onnx
+from depthwise.runtimes.openvino_runtime import OpenVino, run_openvino
 from depthwise.runtimes.program import PRECISIONS, Program, Runtime
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Program", "Runtime"]
+__all__ = ["PRECISIONS", "READERS", "RUNTIMES", "Program", "Runtime"]
 
 _ALL: list[Runtime] = [
     Eager(),
@@ -31,3 +33,8 @@ _ALL: list[Runtime] = [
     ExecuTorch(),
 ]
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ALL}
+# what runs a graph that was made before: (file, precision, threads)
+READERS: dict[str, Callable[[bytes, str, int], Program]] = {
+    "onnxruntime": run_onnx,
+    "openvino": run_openvino,
+}

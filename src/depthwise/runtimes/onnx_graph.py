@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,17 +24,28 @@ from depthwise.quantised import Arithmetic, Pixels, is_int8
 from depthwise.runtimes.exported import LARGEST_BATCH
 from depthwise.runtimes.whole_numbers import compute_in_whole_numbers
 
-__all__ = ["INPUT", "OUTPUT", "missing", "to_onnx"]
+__all__ = ["INPUT", "OUTPUT", "missing", "sharing_graphs", "to_onnx"]
 
 INPUT, OUTPUT = "inputs", "answers"
 OPSET = 18
 PLAIN = Arithmetic()
+_SHARED: ContextVar[dict[Any, Any] | None] = ContextVar("graphs", default=None)
 
 
 def missing(*packages: str) -> str | None:
     """What to install, of packages that are not there."""
     absent = [name for name in packages if find_spec(name) is None]
     return f'needs {", ".join(absent)}: pip install "depthwise[export]"' if absent else None
+
+
+@contextmanager
+def sharing_graphs() -> Iterator[None]:
+    """Inside, the file of a network is made once for all runtimes that read it."""
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
 
 
 def to_onnx(
@@ -44,6 +56,22 @@ def to_onnx(
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """The file. example: (B, ...) raw inputs; metadata: texts that go with it."""
+    shared = _SHARED.get()
+    if shared is None or metadata:
+        return _made(network, example, dynamic, metadata or {})
+    key = (network, example.shape[1:], example.dtype, None if dynamic else len(example))
+    if key not in shared:
+        try:
+            shared[key] = _made(network, example, dynamic, {})
+        except Exception as error:  # it would fail again
+            shared[key] = error
+    if isinstance(shared[key], Exception):
+        raise shared[key]
+    graph: bytes = shared[key]
+    return graph
+
+
+def _made(network: nn.Module, example: Tensor, dynamic: bool, metadata: Mapping[str, str]) -> bytes:
     import onnx
 
     wanted = _with_operators(network) if is_int8(network) else network
@@ -66,7 +94,7 @@ def to_onnx(
     _forget_where_it_was_made(model)
     if wanted is not network:
         model = compute_in_whole_numbers(model)
-    for key, text in (metadata or {}).items():
+    for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(model)
     written: bytes = model.SerializeToString()

@@ -9,7 +9,7 @@ rewritings, none of which changes an answer:
     bias of a convolution of bytes                   int32 in steps of s_x s_o, which is what it is
                                                      added to; rounds by half a step, 1e-5 of a
                                                      step of the answer
-    Gemm and Conv without a bias                     left alone
+    D of weights and of a bias                       with a zero point, 0, that some ask for
 
 s_x is the scale of the bytes that go in, s_o that of the weights of output o (quantised.py).
 """
@@ -32,12 +32,16 @@ def compute_in_whole_numbers(model: Any) -> Any:
     for node in list(graph.nodes):
         if node.op_type == "Relu":
             graph.leave_out_relu(node)
+    graph.remove_unused()
     for node in list(graph.nodes):
         if node.op_type in MOVES_BYTES:
             graph.move_before_rounding(node)
     for node in list(graph.nodes):
         if node.op_type in ("Conv", "Gemm"):
             graph.make_bias_whole(node)
+    for node in graph.nodes:
+        if node.op_type == D and len(node.input) == 2:
+            graph.write_zero_point(node)
     graph.remove_unused()
     return model
 
@@ -86,14 +90,11 @@ class _Graph:
         answer, middle = node.output[0], f"{node.output[0]}_bytes"
         node.input[0], node.output[0] = rounding.input[0], middle
         rounding.input[0], rounding.output[0] = middle, answer
-        moved = [rounding]
         self.nodes.remove(rounding)
-        place = list(self.nodes).index(node) + 1
-        for rounding in moved:
-            self.nodes.insert(place, rounding)
+        self.nodes.insert(list(self.nodes).index(node) + 1, rounding)
 
     def make_bias_whole(self, node: Any) -> None:
-        from onnx import helper, numpy_helper
+        from onnx import helper
 
         if len(node.input) < 3 or node.input[2] not in self.initial:
             return
@@ -109,12 +110,24 @@ class _Graph:
         most = np.iinfo(np.int32).max
         whole = np.clip(np.round(bias / step), -most, most).astype(np.int32)
         for suffix, array in (("int32", whole), ("scale", step)):
-            tensor = numpy_helper.from_array(array, f"{name}_{suffix}")
-            self.initial[tensor.name] = tensor
-            self.graph.initializer.append(tensor)
+            self.add(f"{name}_{suffix}", array)
         rounding = helper.make_node(D, [f"{name}_int32", f"{name}_scale"], [name], name, axis=0)
         self.nodes.insert(list(self.nodes).index(node), rounding)
         node.input[2] = name
+
+    def write_zero_point(self, rounding: Any) -> None:
+        values, scales = (self.numbers(name) for name in rounding.input)
+        if values is None or scales is None:
+            return
+        name = f"{rounding.output[0]}_zero_point"
+        self.add(name, np.zeros(scales.shape, values.dtype))
+        rounding.input.append(name)
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        from onnx import numpy_helper
+
+        self.initial[name] = numpy_helper.from_array(array, name)
+        self.graph.initializer.append(self.initial[name])
 
     def redirect(self, old: str, new: str) -> None:
         """Whoever took `old` takes `new`; the graph's own answers stay what they are called."""

@@ -1,0 +1,197 @@
+"""The quickest runtime for a network on this machine, found by running it.
+
+Every runtime, precision and number of threads that can be had is prepared, its answers are compared
+with those of eager fp32, and the ones that agree take turns in short bursts. A shared machine's
+clock lies upwards, so each is judged by the median of its quietest burst; one that is far behind
+leaves after the first round.
+
+fp32 must agree to 1e-3 in class probabilities (or in numbers, in units of their spread); bf16 and
+int8 round, so 99% of the samples must keep their class, or numbers agree to 0.1 of their spread.
+
+Shapes: B batch, N samples, K classes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.compute import free_cores
+from depthwise.quantised import is_int8
+from depthwise.runtimes import RUNTIMES
+from depthwise.runtimes.onnx_graph import sharing_graphs
+from depthwise.runtimes.program import Program, in_precision
+
+__all__ = ["CANDIDATES", "Contender", "agrees", "race", "rank"]
+
+CANDIDATES = (
+    ("eager", "fp32"),
+    ("channels-last", "fp32"),
+    ("channels-last", "bf16"),
+    ("onnxruntime", "fp32"),
+    ("onnxruntime", "int8"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+    ("eager", "int8"),
+)
+BURSTS = 20
+FAR_BEHIND = 3.0
+SAME_CLASS, SAME_NUMBER, NEAR_NUMBER = 0.99, 1e-3, 0.1
+
+
+@dataclass
+class Contender:
+    """One way to run the network: why it is out, or how long a batch takes."""
+
+    name: str
+    precision: str
+    threads: int
+    reason: str = ""
+    program: Program | None = field(default=None, repr=False)
+    seconds: float = float("inf")
+
+    def told(self, batch: int) -> dict[str, Any]:
+        about: dict[str, Any] = {"name": self.name, "precision": self.precision}
+        about["threads"] = self.threads
+        if self.reason:
+            return {**about, "out": self.reason}
+        return {**about, "batch": batch, "latency_ms": 1e3 * self.seconds}
+
+
+def rank(
+    network: nn.Module,
+    samples: Tensor,
+    *,
+    batch: int = 1,
+    seconds: float = 2.0,
+    logits: bool = True,
+    candidates: Iterable[tuple[str, str]] = CANDIDATES,
+    threads: Sequence[int] | None = None,
+) -> list[Contender]:
+    """Contenders, the quickest first, those that are out last. samples (N, ...): real inputs,
+    which int8 takes its ranges from; seconds: for all the timing together."""
+    wanted = [c for c in candidates if not is_int8(network) or c[1] == "int8"]
+    contenders = _prepared(network, samples, wanted, threads or sorted({1, free_cores()}))
+    network.eval()
+    with torch.inference_mode():
+        expected = network(samples).float().numpy()
+    rows = samples.numpy()
+    for contender in contenders:
+        _compare(contender, rows, expected, logits)
+    able = [c for c in contenders if c.program is not None]
+    items = np.ascontiguousarray(np.resize(rows, (batch, *rows.shape[1:])))
+    times = race([_on(c.program, items) for c in able if c.program is not None], seconds)
+    for contender, took in zip(able, times, strict=True):
+        contender.seconds = took
+    return sorted(contenders, key=lambda contender: contender.seconds)
+
+
+def _on(program: Program, items: np.ndarray) -> Callable[[], object]:
+    return lambda: program(items)
+
+
+def _prepared(
+    network: nn.Module,
+    samples: Tensor,
+    wanted: list[tuple[str, str]],
+    threads: Sequence[int],
+) -> list[Contender]:
+    """Of each way with each number of threads a contender; a precision is made once."""
+    networks: dict[str, Any] = {}
+    contenders = []
+    with sharing_graphs():
+        for name, precision in wanted:
+            remedy = RUNTIMES[name].available()
+            for n in threads:
+                contender = Contender(name, precision, n, remedy or "")
+                contenders.append(contender)
+                if remedy is None:
+                    _prepare(contender, network, samples, networks)
+    return contenders
+
+
+def _prepare(
+    contender: Contender, network: nn.Module, samples: Tensor, networks: dict[str, Any]
+) -> None:
+    precision = contender.precision
+    try:
+        if precision == "int8" and precision not in networks:
+            networks[precision] = in_precision(network, precision, samples)
+        contender.program = RUNTIMES[contender.name].prepare(
+            networks.get(precision, network),
+            samples,
+            precision=precision,
+            threads=contender.threads,
+        )
+    except Exception as error:  # other people's compilers fail in any way
+        contender.reason = one_line(error)
+
+
+def _compare(contender: Contender, rows: np.ndarray, expected: np.ndarray, logits: bool) -> None:
+    """Out, with the reason, unless its answers are the network's."""
+    if contender.program is None:
+        return
+    try:
+        given = contender.program(rows)
+        contender.reason = agrees(contender.precision, given, expected, logits)
+    except Exception as error:
+        contender.reason = one_line(error)
+    if contender.reason:
+        contender.program = None
+
+
+def agrees(precision: str, given: np.ndarray, expected: np.ndarray, logits: bool) -> str:
+    """Why answers (N, K) are not the expected ones; "" where they are."""
+    if given.shape != expected.shape or not np.isfinite(given).all():
+        return f"its answers are {given.shape} or not finite"
+    exact = precision == "fp32"
+    if logits:
+        apart = float(np.abs(_softmax(given) - _softmax(expected)).max())
+        same = float((given.argmax(1) == expected.argmax(1)).mean())
+        fine = apart <= SAME_NUMBER if exact else same >= SAME_CLASS
+        return "" if fine else f"differs: by {apart:.1e}, {same:.1%} same class"
+    spread = max(float(expected.std()), 1e-12)
+    apart = float(np.abs(given - expected).max()) / spread
+    return "" if apart <= (SAME_NUMBER if exact else NEAR_NUMBER) else f"differs by {apart:.1e}"
+
+
+def race(runs: Sequence[Callable[[], object]], seconds: float) -> list[float]:
+    """Seconds a run of each: the median of its quietest burst; they take turns."""
+    best = [float("inf")] * len(runs)
+    running = list(range(len(runs)))
+    for burst in range(BURSTS):
+        for i in running:
+            best[i] = min(best[i], _burst(runs[i], seconds / BURSTS / max(1, len(running))))
+        if burst in (0, 3):
+            running = [i for i in running if best[i] <= FAR_BEHIND * min(best)]
+    return best
+
+
+def _burst(run: Callable[[], object], seconds: float) -> float:
+    run()  # threads wake up and caches fill outside the timing
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,154 @@
+"""Every runtime gives the network's own answers; the quickest is found by running them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from depthwise.layers import Standardise
+from depthwise.quantising import quantise_network
+from depthwise.runtimes import RUNTIMES, compiled
+from depthwise.runtimes.onnx_graph import sharing_graphs
+from depthwise.runtimes.picking import agrees, race, rank
+
+NEEDED = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+
+
+def small_cnn() -> nn.Sequential:
+    """Two convolutions, a pool, two linear layers, of 6 x 7 pixels."""
+    torch.manual_seed(0)
+    standardise = Standardise(1, image=True)
+    standardise.set_statistics(torch.tensor([120.0]), torch.tensor([70.0]))
+    layers = [standardise, nn.Conv2d(1, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(5 * 3 * 3, 7), nn.ReLU(), nn.Linear(7, 3)]
+    return nn.Sequential(*layers).eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Sequential:
+    return small_cnn()
+
+
+@pytest.fixture(scope="module")
+def samples() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (20, 1, 6, 7), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def whole(network: nn.Sequential, samples: torch.Tensor) -> nn.Sequential:
+    """The network in 8-bit numbers."""
+    return quantise_network(network, samples)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_made_once() -> Iterator[None]:
+    with sharing_graphs():
+        yield
+
+
+@pytest.mark.parametrize(
+    "name", ["eager", "channels-last", "torch.export", "onnxruntime", "openvino"]
+)
+def test_a_runtime_answers_as_eager_does_at_any_batch(
+    name: str, network: nn.Sequential, whole: nn.Sequential, samples: torch.Tensor
+) -> None:
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package)
+    with torch.inference_mode():
+        expected = network(samples).numpy()
+        rounded = whole(samples).numpy()
+    step = float(whole[5].outgoing.scale)  # what one tie rounded the other way may do
+    for precision, truth, within in (("fp32", expected, 1e-5), ("int8", rounded, 3 * step)):
+        wanted = whole if precision == "int8" else network
+        program = RUNTIMES[name].prepare(wanted, samples, precision=precision)
+        for batch in (1, 7, 20):
+            given = program(samples[:batch].numpy())
+            np.testing.assert_allclose(given, truth[:batch], atol=within)
+
+
+def test_int8_graph_is_computed_in_bytes_from_the_pixels_on(
+    whole: nn.Sequential, samples: torch.Tensor, tmp_path: Path
+) -> None:
+    """Referee: what ONNX Runtime's own optimiser makes of the file."""
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    graph = RUNTIMES["onnxruntime"].prepare(whole, samples, precision="int8").graph
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert kinds["QLinearConv"] == 1 and kinds["QGemm"] == 2
+    assert not kinds.keys() & {"Conv", "Gemm", "Relu", "QuantizeLinear", "DequantizeLinear"}
+    made = onnx.load_from_string(graph)
+    assert made.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert b"/" not in b"".join(node.SerializeToString() for node in made.graph.node)  # no paths
+
+
+def test_relu_stays_where_bytes_may_stand_for_numbers_below_zero() -> None:
+    onnx = pytest.importorskip("onnx")
+    from depthwise.runtimes.whole_numbers import compute_in_whole_numbers
+
+    for zero_point, kept in ((0, []), (3, ["Relu"])):
+        nodes = [
+            onnx.helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"]),
+            onnx.helper.make_node("Relu", ["x"], ["r"]),
+            onnx.helper.make_node("Neg", ["r"], ["y"]),
+        ]
+        graph = onnx.helper.make_graph(
+            nodes,
+            "g",
+            [onnx.helper.make_tensor_value_info("q", onnx.TensorProto.UINT8, [2])],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2])],
+            [
+                onnx.numpy_helper.from_array(np.float32(0.5), "s"),
+                onnx.numpy_helper.from_array(np.uint8(zero_point), "z"),
+            ],
+        )
+        model = compute_in_whole_numbers(onnx.helper.make_model(graph))
+        assert [node.op_type for node in model.graph.node if node.op_type == "Relu"] == kept
+
+
+def test_without_a_compiler_torch_compile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    assert "install g++" in (RUNTIMES["torch.compile"].available() or "")
+
+
+# -- picking -------------------------------------------------------------------------------------
+
+
+def test_race_knows_the_quicker_one() -> None:
+    times = race([lambda: time.sleep(0.004), lambda: time.sleep(0.001)], seconds=0.3)
+    assert 0.001 <= times[1] < times[0] and times[0] >= 0.004
+
+
+def test_agreement_is_of_probabilities_and_of_classes() -> None:
+    logits = np.array([[0.0, 1.0], [2.0, 0.0]])
+    assert agrees("fp32", logits, logits, True) == ""
+    assert agrees("fp32", logits + 5, logits, True) == ""  # softmax is the same
+    assert "differs" in agrees("fp32", logits * 1.1, logits, True)
+    assert agrees("int8", logits * 1.1, logits, True) == ""
+    assert "50.0% same" in agrees("int8", logits[:, ::-1] * [[1], [-1]], logits, True)
+    assert "differs" in agrees("int8", logits * 1.3, logits, False)
+    assert "finite" in agrees("int8", logits * np.nan, logits, True)
+
+
+def test_every_contender_is_timed_or_says_why_not(
+    network: nn.Sequential, samples: torch.Tensor
+) -> None:
+    ways = [("eager", "fp32"), ("channels-last", "fp32"), ("executorch", "fp32"), ("eager", "int9")]
+    ranked = rank(network, samples, seconds=0.05, candidates=ways, threads=[1])
+    assert [c.name for c in ranked if not c.reason] == [
+        c.name for c in sorted(ranked[:2], key=lambda c: c.seconds)
+    ]
+    out = {(c.name, c.precision): c.told(1)["out"] for c in ranked if c.reason}
+    assert "depthwise[mobile]" in out["executorch", "fp32"]
+    assert "precision must be" in out["eager", "int9"]
