@@ -183,7 +183,7 @@ def test_narrow_layers_are_rebuilt_from_the_edit() -> None:
 )
 def test_widths_that_do_not_fit_are_refused(layers: object) -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
-    with pytest.raises(ValueError, match="wide|layer"):
+    with pytest.raises(ValueError, match=r"wide|layer"):
         resize(network, {"kind": "widths", "layers": layers})
 
 

@@ -39,6 +39,7 @@ __all__ = ["add_exits", "best_thresholds", "cuts", "exit_curve"]
 SHARES = (0.3, 0.65)  # of the products that should lie before an exit
 CELLS = 4  # a side, that maps are averaged over
 GRID = 40  # thresholds an exit
+HEAD_ITEMS = 20_000  # that heads alone learn from
 BATCH = 512
 
 
@@ -194,6 +195,8 @@ def _learn_heads(
     """Every head, from what it reads of each item, the trunk as it stands."""
     network: Any = model.network_
     compute = compute_of(model)
+    chosen = np.random.default_rng(0).permutation(len(inputs))[:HEAD_ITEMS]
+    inputs, targets = inputs[chosen], targets[chosen]
     with compute.active():
         features = _features(network, inputs)
     for head, rows in zip(network.exits.heads, features):

@@ -19,6 +19,7 @@ from depthwise.data.augment import augmenter
 from depthwise.estimator import Watch
 from depthwise.inputs import as_tensor
 from depthwise.networks import NetworkEstimator
+from depthwise.quantised import learning
 from depthwise.shrinking.distilling import Taught, taught_targets
 from depthwise.training import train
 from depthwise.updates import GradientUpdate
@@ -68,23 +69,27 @@ def fine_tune(
         len(inputs), **{"epochs": epochs, "lr": lr or model.lr / 3, "patience": None, **recipe}
     )
     network = compute.place(model.network_)
+    model.running_ = None  # what a runtime was given is not what the network will be
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     augment = augmenter(model.augment, model.input_shape_)
     x, y = as_tensor(inputs), torch.from_numpy(targets)
-    about = (network, model._loss(), how, compute, augment)
-    if teacher is None:
-        update = GradientUpdate(*about)
-    else:
+    taught: dict[str, Any] = {}
+    if teacher is not None:
         teacher = compute.place(teacher)
         moving = model.augment is not None and len(model.input_shape_) == 3
-        y = y if moving else taught_targets(teacher, x, y)
-        about_teacher: dict[str, Any] = {"temperature": temperature, "share": share}
-        update = Taught(*about, teacher=teacher if moving else None, **about_teacher)
+        with compute.active():
+            y = y if moving else taught_targets(teacher, x, y)
+        taught = {"teacher": teacher if moving else None, "share": share}
+        taught["temperature"] = temperature
     validate = partial(model._validation_scores, *held_out) if held_out else None
     options: dict[str, Any] = {"seconds_limit": seconds_limit, "watch": watch}
     try:
-        history = train(network, update, x, y, how, compute=compute, validate=validate, **options)
+        with learning(network):
+            about = (network, model._loss(), how, compute, augment)
+            update = Taught(*about, **taught) if taught else GradientUpdate(*about)
+            options |= {"compute": compute, "validate": validate}
+            history = train(network, update, x, y, how, **options)
     finally:
         Compute().place(network)
         if teacher is not None:

@@ -1,0 +1,358 @@
+"""The search: from what costs no training to what costs the most, as far as the limits ask.
+
+1  the model as it is, in every way of storing and running it: weights in 8 or 4 bits, whole
+   numbers, other runtimes; early exits where time or energy is limited. What keeps the limits
+   and loses no accuracy to speak of ends the search
+2  what structure would keep them, found without training, since a cost does not depend on what
+   a network has learnt: the largest share of the channels, the least rank, the largest rung of
+   the ladder
+3  each of these trained in its part of the minutes: pruned in rounds with fine-tuning, taught by
+   the original; a smaller rung taught from new; low-rank, fine-tuned. Then rounded, and measured
+4  of all that keep the limits the best on validation, of equals the quicker
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from depthwise.choosing.budget import Miss
+from depthwise.errors import InputError
+from depthwise.networks import NetworkClassifier
+from depthwise.runtimes.onnx_graph import sharing_graphs
+from depthwise.shrinking.channels import channels_of
+from depthwise.shrinking.exits import add_exits
+from depthwise.shrinking.finetuning import compute_of, fine_tune
+from depthwise.shrinking.limits import FLOAT, Figures, Limits, Way
+from depthwise.shrinking.pruning import lowest, prune, pruned_network
+from depthwise.shrinking.storing import low_rank
+from depthwise.shrinking.trying import Tried, Trying
+
+__all__ = ["Search"]
+
+ENOUGH = 0.001  # accuracy that may be lost for the search to end without training
+SHARES = (0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.28, 0.22, 0.17, 0.13, 0.1, 0.07, 0.05, 0.03, 0.02)
+ENERGIES = (0.99, 0.95, 0.9, 0.8, 0.6)
+ROUNDS = 3
+WAYS = 3  # of storing and running that structures are planned for, until one has a plan
+MOST_EPOCHS = 12.0  # that fine-tuning after pruning may take
+PARTS = {"prune": 0.55, "distil": 0.3, "low-rank": 0.15}  # of the minutes
+ROOM = 0.97  # of a limit that a structure may take: trained, it may come out a little dearer
+
+
+@dataclass
+class Plan:
+    """A structure that would keep the limits: which kind, and how far."""
+
+    kind: str
+    amount: Any
+
+
+@dataclass
+class Search:
+    """One search for `model`, which stays as it is."""
+
+    model: NetworkClassifier
+    trying: Trying
+    seconds: float
+    seed: int
+    plans: list[Plan] = field(default_factory=list)
+    way: Way = FLOAT  # in which what is being planned or trained will be finished
+    untrained: dict[str, Miss] = field(default_factory=dict)  # structures, their worst misses
+
+    @property
+    def limits(self) -> Limits:
+        return self.trying.limits
+
+    def run(self) -> Tried | None:
+        """The winner, or None where nothing keeps the limits (`nearest` says who comes nearest)."""
+        with sharing_graphs():
+            for way in self.trying.costing.ways(self.limits):
+                self._as_it_is(way)
+        if self._good_enough() is None:
+            self._with_exits()
+        if self._good_enough() is None:
+            self._shrink()
+        return self.best()
+
+    def _as_it_is(self, way: Way) -> None:
+        name = "original" if way == FLOAT else f"original {way}"
+        try:
+            self.trying.finish(name, self.model, way, [] if way == FLOAT else [str(way)])
+        except InputError as error:
+            self.trying.tell(f"{name}: {error}")
+
+    def best(self) -> Tried | None:
+        fitting = [tried for tried in self.trying.done.values() if tried.fits]
+        return min(fitting, key=lambda t: (-t.accuracy, t.figures.latency_ms)) if fitting else None
+
+    def nearest(self) -> tuple[str, Miss]:
+        """Of all that was measured, trained or not, who comes nearest, and its worst miss."""
+        worst = {name: t.misses[0] for name, t in self.trying.done.items()} | self.untrained
+        name = min(worst, key=lambda known: worst[known].ratio)
+        return name, worst[name]
+
+    def _good_enough(self) -> Tried | None:
+        best = self.best()
+        lost = self.trying.original.accuracy - best.accuracy if best else math.inf
+        return best if lost <= ENOUGH else None
+
+    # -- without training -------------------------------------------------------------------------
+
+    def _with_exits(self) -> None:
+        missed = {miss.limit for miss in self.trying.original.misses}
+        if not missed <= {"latency_ms", "energy_mj"} or not self.trying.costing.device.is_here:
+            return  # exits save time alone
+        parts, family = self.trying.parts, type(self.model)
+
+        def make() -> Any:
+            made, record = add_exits(self.model, parts.inputs, parts.targets, parts.held_out)
+            made.history_ = {**made.history_, "exits": record}
+            return made
+
+        try:
+            model, seconds = self.trying.keep("exits", family, make)
+        except InputError as error:
+            self.trying.tell(f"exits: {error}")
+            return
+        self.trying.finish("with exits", model, FLOAT, ["exits"], seconds)
+
+    # -- structures -------------------------------------------------------------------------------
+
+    def _shrink(self) -> None:
+        """Plan, then train as long as there is time."""
+        for way in self._best_ways():
+            self.way = way
+            self.plans = self._plans(way)
+            if self.plans:
+                self._train_all(way)
+                return
+
+    def _train_all(self, way: Way) -> None:
+        pace = self._pace()
+        whole = sum(PARTS[plan.kind] for plan in self.plans)
+        for plan in self.plans:
+            self._train(plan, way, self.seconds * PARTS[plan.kind] / whole, pace)
+
+    def _best_ways(self) -> list[Way]:
+        """The ways in which the original comes nearest to its limits, but for exits."""
+        tried = [t for t in self.trying.done.values() if "exits" not in t.how]
+        return [t.way for t in sorted(tried, key=lambda t: self.limits.worst(t.figures))][:WAYS]
+
+    def _plans(self, way: Way) -> list[Plan]:
+        """The weakest structure of each kind that would keep the limits."""
+        makers: dict[str, tuple[list[Any], Any]] = {
+            "prune": (list(SHARES), self._narrowed),
+            "distil": (self._rungs(), self._rung),
+            "low-rank": (list(ENERGIES), lambda energy: low_rank(self.model, energy)),
+        }
+        plans = []
+        for kind, (amounts, make) in makers.items():
+            found = self._weakest(kind, amounts, make, way)
+            if found is not None:
+                plans.append(Plan(kind, found))
+                self.trying.tell(f"{kind} {found}: would keep the limits in {way}")
+        return plans
+
+    def _weakest(self, kind: str, amounts: list[Any], make: Any, way: Way) -> Any:
+        """The first of `amounts`, each cheaper than the last, that keeps the limits: by halves."""
+        low, high, found = 0, len(amounts) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            if self._would_fit(f"{kind} {amounts[middle]}", amounts[middle], make, way):
+                found, high = amounts[middle], middle - 1
+            else:
+                low = middle + 1
+        return found
+
+    def _would_fit(self, name: str, amount: Any, make: Any, way: Way) -> bool:
+        """Whether such a structure keeps the limits, with a little room."""
+
+        def do() -> dict[str, float] | None:
+            try:
+                model = make(amount)
+            except InputError:
+                return None
+            costing = self.trying.costing
+            counts = costing.counts(model)
+            finished = costing.finish(model, way)
+            program = costing.program(finished, way)
+            return asdict(costing.figures(finished, way, counts, program))
+
+        name = f"{name}, {way}"
+        known = self.trying.journal.recall(f"cost/{name}", do)
+        if known is None:
+            return False
+        figures = Figures(**known)
+        if misses := self.limits.misses(figures):
+            self.untrained[name] = misses[0]
+        return self.limits.worst(figures) <= ROOM
+
+    def _cost_kind(self) -> str:
+        """What pruning should save, by the limit that is hardest to keep."""
+        name = "original" if self.way == FLOAT else f"original {self.way}"
+        worst = self.trying.done[name].misses
+        return "macs" if worst and worst[0].limit in ("latency_ms", "energy_mj") else "weights"
+
+    def _narrowed(self, share: float) -> Any:
+        """A network of that share, pruned by the length of its weights: only its cost counts."""
+        narrowed = copy.copy(self.model)
+        network = self.model.network_
+        found = channels_of(network, self.trying.costing.one())
+        numbers = found.numbers if self._cost_kind() == "weights" else found.products
+        scores = np.random.default_rng(self.seed).random(len(found.channels))
+        narrowed.network_ = pruned_network(
+            network, found, lowest(found, scores, share, numbers)
+        ).eval()
+        return narrowed
+
+    def _rungs(self) -> list[str]:
+        """Rungs of the family's ladder with fewer weights than the model, the largest first."""
+        sizes = list(type(self.model).sizes)
+        now = self.trying.original.parameters
+        return [size for size in reversed(sizes) if self._weights(size) < 0.9 * now]
+
+    def _weights(self, size: str) -> int:
+        with torch.device("meta"):
+            network = self._fresh(size).build(self.model.input_shape_, self.model.n_outputs)
+        return sum(p.numel() for p in network.parameters())
+
+    def _fresh(self, size: str) -> NetworkClassifier:
+        """An untrained model of that rung, otherwise set as the original."""
+        own = {"width": None, "blocks": None, "separable": None, "hidden": None}
+        names = self.model.get_params()
+        changes = {name: value for name, value in own.items() if name in names}
+        pupil = clone(self.model).set_params(size=size, **changes)
+        return pupil.set_params(random_state=self.seed)
+
+    def _rung(self, size: str) -> NetworkClassifier:
+        """The same, with random weights, ready to learn."""
+        pupil = self._fresh(size)
+        learnt = ("input_shape_", "input_dtype_", "n_features_in_", "classes_", "history_")
+        for name in (*learnt, "columns_", "split_", "data_fingerprint_"):
+            setattr(pupil, name, getattr(self.model, name, None))
+        pupil.network_ = pupil._new_network(self.trying.parts.inputs, self.trying.parts.targets)
+        pupil.network_.eval()
+        return pupil
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def _pace(self) -> float:
+        """Seconds that an epoch of the original takes, with itself for a teacher."""
+
+        def do() -> float:
+            trial = copy.deepcopy(self.model)
+            parts, batch = self.trying.parts, self.model.recipe(len(self.trying.parts.inputs))
+            steps = min(10, max(2, len(parts.inputs) // batch.batch_size))
+            some = slice(0, steps * batch.batch_size)
+            teacher = copy.deepcopy(self.model.network_)
+            for _ in range(2):  # the first steps of a process are slow
+                begun = time.monotonic()
+                fine_tune(trial, parts.inputs[some], parts.targets[some], epochs=1, teacher=teacher)
+                seconds = time.monotonic() - begun
+            return seconds * len(parts.inputs) / len(parts.inputs[some])
+
+        return float(self.trying.journal.recall("pace", do))
+
+    def _train(self, plan: Plan, way: Way, seconds: float, pace: float) -> None:
+        """Train a plan in its time, finish it, and once more a little smaller if it misses."""
+        epochs = min(MOST_EPOCHS, 0.85 * seconds / pace)
+        name = f"{plan.kind} {plan.amount}"
+        if epochs < 0.02:
+            self.trying.tell(f"{name}: no time to train it")
+            return
+        makers: dict[str, Callable[..., Any]] = {
+            "prune": self._pruned,
+            "distil": self._distilled,
+            "low-rank": self._factored,
+        }
+        limit = 2 * seconds + 5
+
+        def made() -> Any:
+            return makers[plan.kind](plan.amount, epochs, limit)
+
+        model, spent = self.trying.keep(f"{name} parent", type(self.model), made)
+        how = [f"{plan.kind} {plan.amount}", str(way)]
+        tried = self.trying.finish(f"{name}, {way}", model, way, how, spent, _score(model))
+        over = self.limits.worst(tried.figures)
+        if plan.kind == "prune" and over > 1:
+            self._tighten(plan, way, model, over, epochs)
+
+    def _tighten(self, plan: Plan, way: Way, model: Any, over: float, epochs: float) -> None:
+        """A little more pruned, from where it stands."""
+        share, parts = max(0.3, 0.95 / over), self.trying.parts
+        name = f"prune {plan.amount} x {share:.3f}"
+
+        def made() -> Any:
+            return prune(
+                model,
+                parts.inputs,
+                parts.targets,
+                share=share,
+                cost=self._cost_kind(),
+                rounds=1,
+                final_epochs=epochs / 3,
+                teacher=copy.deepcopy(self.model.network_),
+                seed=self.seed,
+                held_out=parts.held_out,
+            )
+
+        smaller, spent = self.trying.keep(f"{name} parent", type(self.model), made)
+        how = [f"prune {plan.amount}", name, str(way)]
+        self.trying.finish(f"{name}, {way}", smaller, way, how, spent, _score(smaller))
+
+    def _pruned(self, share: float, epochs: float, limit: float) -> Any:
+        parts = self.trying.parts
+        rounds = ROUNDS if epochs > 1 else 1
+        each = epochs / (3 * rounds) if rounds > 1 else epochs
+        return prune(
+            self.model,
+            parts.inputs,
+            parts.targets,
+            share=share,
+            cost=self._cost_kind(),
+            rounds=rounds,
+            epochs=each,
+            final_epochs=epochs - (rounds - 1) * each,
+            teacher=copy.deepcopy(self.model.network_),
+            seed=self.seed,
+            tell=self.trying.tell,
+            held_out=parts.held_out,
+            seconds_limit=limit,
+        )
+
+    def _distilled(self, size: str, epochs: float, limit: float) -> Any:
+        pupil = self._rung(size)
+        return self._tuned(pupil, epochs, limit, lr=self.model.lr)
+
+    def _factored(self, energy: float, epochs: float, limit: float) -> Any:
+        return self._tuned(low_rank(self.model, energy), epochs, limit, lr=self.model.lr / 3)
+
+    def _tuned(self, model: Any, epochs: float, limit: float, lr: float) -> Any:
+        parts = self.trying.parts
+        fine_tune(
+            model,
+            parts.inputs,
+            parts.targets,
+            epochs=epochs,
+            lr=lr,
+            teacher=copy.deepcopy(self.model.network_),
+            held_out=parts.held_out,
+            compute=compute_of(self.model),
+            seconds_limit=limit,
+        )
+        return model
+
+
+def _score(model: Any) -> float | None:
+    """On the validation part, of the network that training ended with: its best epoch's."""
+    scores = [epoch["score"] for epoch in model.history_["epochs"] if "score" in epoch]
+    return max(scores, default=None)

@@ -1,0 +1,263 @@
+"""shrink: give it a trained model, data and limits, get a model that keeps them, and the evidence.
+
+How it searches is in search.py. Everything is chosen on the validation part; the test part is
+scored once, at the end, for the winner and the original side by side. With `out`, the folder holds
+`best/` (the winner, which every verb takes), `shrink.json` (all that was tried) and, until it is
+done, `work/`, from which the same call goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthwise.checkpoint import write_atomically
+from depthwise.choosing.budget import Miss
+from depthwise.choosing.feasibility import advice
+from depthwise.choosing.journal import Journal
+from depthwise.data.dataset import Dataset
+from depthwise.data.load import load
+from depthwise.errors import InputError, NothingFitsError
+from depthwise.inputs import fingerprint_arrays
+from depthwise.measuring.devices import Device, find
+from depthwise.modelfile import versions
+from depthwise.networks import NetworkClassifier
+from depthwise.scores import wilson_interval
+from depthwise.shrinking.limits import Costing, Limits
+from depthwise.shrinking.search import Search
+from depthwise.shrinking.trying import Parts, Tried, Trying
+
+__all__ = ["Shrunk", "shrink"]
+
+SAMPLES = 512  # training items that ranges and times are taken with
+ROUNDED = {"int8", "weights-int8", "weights-int4", "exits"}
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Shrunk:
+    """The outcome. `record` is what shrink.json holds."""
+
+    model: Any
+    record: dict[str, Any]
+    out: Path | None
+
+    def __str__(self) -> str:
+        return "\n".join(table(self.record))
+
+
+def shrink(
+    model: Any,
+    data: Any,
+    *,
+    max_size_mb: float | None = None,
+    max_latency_ms: float | None = None,
+    max_energy_mj: float | None = None,
+    max_memory_mb: float | None = None,
+    max_accuracy_drop: float | None = None,
+    device: str | Path | Device = "this",
+    minutes: float = 10.0,
+    seed: int = 0,
+    out: str | Path | None = None,
+    watch: Tell | None = None,
+) -> Shrunk:
+    """The most accurate model made of `model` that keeps every limit on `device`.
+
+    model: a fitted CNN or DNN classifier. data: a Dataset, or anything `load_data` takes, of the
+    kind it was fitted on. Limits in the units of their names, of one item; max_accuracy_drop as a
+    share, say 0.002. minutes: of training, all together. out: a folder for the results.
+
+    Raises InputError for wrong arguments, NothingFitsError (after writing the record) where nothing
+    keeps the limits; it names who comes nearest and which limit to relax.
+    """
+    sizes = (max_size_mb, max_latency_ms, max_energy_mj, max_memory_mb, max_accuracy_drop)
+    limits, target = Limits(*sizes), find(device)
+    if not minutes > 0:
+        raise InputError(f"minutes must be above 0; got {minutes!r}.")
+    if not isinstance(model, NetworkClassifier) or not hasattr(model, "network_"):
+        raise InputError(
+            "shrink takes a fitted classifier that learns by gradient descent, a CNN or a DNN; "
+            f"got {type(model).__name__}."
+        )
+    if {edit["kind"] for edit in model.shrunk_} & ROUNDED:
+        raise InputError(
+            "this model has been shrunk to its final form already. Shrink the one it was made of."
+        )
+    dataset = data if isinstance(data, Dataset) else load(data, seed=seed)
+    about = (model, dataset, limits, target, minutes, seed, watch or (lambda text: None))
+    if out is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            done = _shrink(*about, Path(scratch))
+            return Shrunk(done.model, done.record, None)
+    return _shrink(*about, Path(out))
+
+
+def _shrink(
+    model: NetworkClassifier,
+    data: Dataset,
+    limits: Limits,
+    device: Device,
+    minutes: float,
+    seed: int,
+    tell: Tell,
+    out: Path,
+) -> Shrunk:
+    begun = time.monotonic()
+    request = {
+        "model": fingerprint_arrays(*(t.numpy() for t in model.network_.state_dict().values())),
+        "data": data.fingerprint,
+        "limits": asdict(limits),
+        "device": device.name,
+        "minutes": minutes,
+        "seed": seed,
+    }
+    if (before := _finished(out, request, type(model))) is not None:
+        return before
+    journal = Journal(out / "work", request)
+    parts = _parts(model, data)
+    costing = Costing(device, parts.inputs[:SAMPLES])
+    trying = Trying(parts, limits, costing, journal, out / "work", tell)
+    search = Search(copy.deepcopy(model), trying, 60 * minutes, seed)
+    winner = search.run()
+    record = _record(request, trying, winner, time.monotonic() - begun)
+    if winner is None:
+        name, worst = search.nearest()
+        text = "Nothing keeps the limits. " + _advice(name, worst)
+        record["nearest_miss"] = {"name": name, **worst.to_dict(), "advice": text}
+        _write(out, record)
+        raise NothingFitsError(text)
+    best = trying.model(winner.name, type(model))
+    if device.is_here and winner.way.runtime != "eager":
+        best = costing.attached(best, winner.way)
+    record["test"] = {
+        "original": _test_score(model, data, model),
+        "winner": _test_score(best, data, model),
+    }
+    best.save(out / "best")
+    _write(out, record)
+    shutil.rmtree(out / "work", ignore_errors=True)
+    return Shrunk(best, record, out)
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def _parts(model: NetworkClassifier, data: Dataset) -> Parts:
+    """Training and validation items as the model takes them."""
+    if not data.classes or not len(data.indices["validation"]):
+        raise InputError(
+            f"{data.name} has no {'validation part' if data.classes else 'labels'}: shrink needs "
+            "labelled items to learn from and others to choose by."
+        )
+    train, held = data.train, data.validation
+    inputs, _ = model._take(train.X, None, reset=False)
+    held_inputs, _ = model._take(held.X, None, reset=False)
+    return Parts(inputs, _targets(model, data, train.y), held_inputs, _targets(model, data, held.y))
+
+
+def _targets(model: NetworkClassifier, data: Dataset, y: np.ndarray) -> np.ndarray:
+    """The model's class indices of the Dataset's."""
+    places = {str(name): k for k, name in enumerate(model.classes_.tolist())}
+    missing = [name for name in data.classes if str(name) not in places]
+    if missing:
+        raise InputError(
+            f"{data.name} has the class {missing[0]!r}, which this model was not fitted on. Give "
+            "the data that it was fitted on."
+        )
+    return np.array([places[str(name)] for name in data.classes], dtype=np.int64)[y]
+
+
+def _test_score(model: Any, data: Dataset, original: NetworkClassifier) -> dict[str, Any]:
+    """Accuracy on the test part, with its interval."""
+    X, y = data.test
+    truth = original.classes_[_targets(original, data, y)]
+    right = int((model.predict(X) == truth).sum())
+    low, high = wilson_interval(right, len(y))
+    return {"accuracy": right / max(1, len(y)), "low": low, "high": high, "items": len(y)}
+
+
+# -- the record -----------------------------------------------------------------------------------
+
+
+def _record(
+    request: dict[str, Any], trying: Trying, winner: Tried | None, seconds: float
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "depthwise": versions()["depthwise"],
+        "versions": versions(),
+        "request": request,
+        "seconds": seconds,
+        "tried": [tried.to_dict() for tried in trying.done.values()],
+        "winner": None if winner is None else winner.name,
+        "nearest_miss": None,
+        "test": None,
+    }
+
+
+def _advice(name: str, worst: Miss) -> str:
+    if worst.limit != "accuracy_drop":
+        return advice(name, worst)
+    need = f"{worst.value * 1.05:.2g}"
+    return (
+        f"{name} comes nearest: it loses {100 * worst.value:.2g} points of accuracy, over "
+        f"the limit of {100 * worst.allowed:.2g}. Relax it: --max-accuracy-drop {need}, or give "
+        "more --minutes"
+    )
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """What was tried, a line each, and what the winner does on the test part."""
+    wide = max(len(tried["name"]) for tried in record["tried"])
+    lines = [f"  {'':<{wide}}  right on validation      size MB   latency ms"]
+    for tried in record["tried"]:
+        mark = "*" if tried["name"] == record["winner"] else " " if not tried["misses"] else "x"
+        interval = f"({100 * tried['low']:.2f}-{100 * tried['high']:.2f})"
+        figures = tried["figures"]
+        lines.append(
+            f"{mark} {tried['name']:<{wide}}  {100 * tried['accuracy']:6.2f}% {interval:<15} "
+            f"{figures['size_mb']:9.4f}   {figures['latency_ms']:9.4f}"
+        )
+    if record["test"]:
+        told = {name: 100 * score["accuracy"] for name, score in record["test"].items()}
+        lines.append(f"test: {told['winner']:.2f}%, of the original {told['original']:.2f}%")
+    return lines
+
+
+def _write(out: Path, record: dict[str, Any]) -> None:
+    text = json.dumps(record, indent=1, allow_nan=False)
+    write_atomically(out / "shrink.json", lambda scratch: scratch.write_text(text))
+
+
+def _finished(out: Path, request: dict[str, Any], family: Any) -> Shrunk | None:
+    """What `out` already holds, if it is this and found a winner; another's is never replaced."""
+    from depthwise.modelfile import read_model
+
+    try:
+        record = json.loads((out / "shrink.json").read_text(encoding="utf-8"))
+        same = record["request"] == json.loads(json.dumps(request))
+        if record["winner"] and not same:
+            raise InputError(
+                f"--out {out} holds another result (other model, data, limits or seed). Give "
+                "another folder, or delete that one."
+            )
+        if record["winner"] and record["test"]:
+            return Shrunk(read_model(out / "best", {family.family: family}), record, out)
+    except FileNotFoundError:
+        if out.is_dir() and any(out.iterdir()) and not (out / "work" / "journal.json").exists():
+            raise InputError(
+                f"--out {out} is not empty and not depthwise's. Give another."
+            ) from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+    return None
