@@ -2,10 +2,16 @@
 
     metric.py       Metric: value, unit, interval, and measured | predicted | counted
     devices.py      Device, the catalogue devices.toml, find(name_or_path)
-    machine.py      this machine as a Device, with calibration.py's measurements
+    machine.py      this machine as a Device: calibration.py times its operators,
+                    calibration_int8.py those of 8 bits, calibration_networks.py small networks;
+                    measured_tables.py says what is kept of it
     counting.py     operations, bytes and live memory of one forward pass
+    schedule.py     the least memory, in the best order of execution
     speed.py        latency, throughput and peak memory, timed here
-    predict.py      the same from counts and a Device's figures
+    predict.py      the same from counts and a Device's figures: roofline.py for a described device,
+                    operators.py and corrections.py for a measured one
+    fitting.py      a described Device corrected by networks that were run on it
+    reference_networks.py   MLPerf Tiny's four networks
     energy.py       mJ an item       cost.py  price and what is taken of it
     flexibility.py  which runtimes, precisions and batches really run
     quality.py      how well a Model does its task on held-out items
@@ -23,13 +29,17 @@ HOMES = {
     "Device": "devices",
     "Metric": "metric",
     "Scorecard": "scorecard",
+    "by_layer": "predict",
+    "calibrate": "machine",
     "catalog": "devices",
     "costs": "scorecard",
     "count": "counting",
     "find": "devices",
+    "fitted": "fitting",
     "latency": "speed",
     "measure": "scorecard",
     "peak_memory": "speed",
+    "plan": "schedule",
     "predict_latency": "predict",
     "predict_memory": "predict",
     "predict_throughput": "predict",

@@ -58,7 +58,7 @@ def by_operator(
     counts: Counts, batch: float, table: Table, precision: str, threads: int
 ) -> list[float]:
     """Seconds of each operator of a run of `batch` items, corrected by the table's gains."""
-    gains = table.get("gains", {}).get(regime(batch), NEUTRAL)
+    gains = {**NEUTRAL, **table.get("gains", {}).get(regime(batch), {})}
     run = operators.Run(batch, counts.batch, precision, threads, counts.weight_bytes)
     spent = []
     for op in counts.operations:

@@ -11,9 +11,10 @@ measured, what each kind of operator really reaches (calibration.py), else it is
 """
 
 import difflib
+import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.errors import InputError
+from depthwise.measuring import measured_tables
 
 THIS = ("this", "this-machine", "this machine")
 KINDS = (
@@ -101,6 +103,13 @@ class Device:
     def confidence(self, figure: str) -> str:
         """ "A" measured, "B" vendor or press, "C" derived or assumed."""
         return self.sources.get(figure, ["C"])[0]
+
+    def to_toml(self) -> str:
+        """A file that `read` makes the same device of, wherever it is read; figures that are not
+        known are left out."""
+        return "\n".join(
+            _toml_lines({k: v for k, v in self.to_dict().items() if v not in (None, {})})
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -202,8 +211,8 @@ def _checked(key: str, value: Any, where: str) -> Any:
         return _checked_sources(value, where)
     if key == "relative":
         return _checked_relative(value, where)
-    if key in TABLES:
-        return dict(value)
+    if key == "calibration":
+        return measured_tables.checked(value, where)
     if key in TEXTS:
         return _checked_text(key, value, where)
     return _checked_number(key, value, where)
@@ -256,3 +265,27 @@ def _checked_sources(value: Any, where: str) -> dict[str, list[str]]:
                 f'{where}: sources.{key} must be ["A", "where from"] (or B, C); got {entry!r}.'
             )
     return {key: list(entry) for key, entry in value.items()}
+
+
+def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Plain values first, then each table under its header."""
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            inner = (*path, _toml_key(key))
+            yield f"\n[{'.'.join(inner)}]"
+            yield from _toml_lines(value, inner)
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() else json.dumps(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, float):
+        return f"{value:.5g}" if value != int(value) else repr(value)
+    return json.dumps(value)

@@ -18,8 +18,10 @@ from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.operators import scratch_bytes
 from depthwise.measuring.roofline import SCALES, Bound
+from depthwise.measuring.schedule import plan
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
+ITEM_BYTES = {"fp32": None, "bf16": 2, "int8": 1}  # of one activation
 
 
 @dataclass(frozen=True)
@@ -112,18 +114,28 @@ def predict_throughput(counts: Counts, device: Device, precision: str | None = N
 def predict_memory(
     counts: Counts, device: Device, batch: int = 1, precision: str | None = None
 ) -> Metric:
-    """Peak bytes of a run of `batch` items: weights, sample, activations, and on a measured
-    machine the scratch space that its convolutions are known to take."""
-    value = float(_peak_bytes(counts, batch, precision, scratch=bool(device.calibration)))
+    """Peak bytes of a run of `batch` items: weights, sample and activations; in a fused runtime
+    those of the best order of execution (schedule.py), on a measured machine also the scratch
+    space that its convolutions are known to take. details: weight_bytes, batch, exact: whether
+    the order is surely the best (None: as executed)."""
+    planned = device.runtime == "fused" and bool(counts.storages)
+    exact, source = None, "weights and live tensors counted"
+    if planned:
+        best = plan(counts, ITEM_BYTES[precision or "fp32"])
+        live = best.peak_bytes * batch / counts.batch
+        value = SCALES[precision or "fp32"] * counts.weight_bytes + live
+        exact, source = best.exact, "weights, and live tensors in the best order of execution"
+    else:
+        value = float(_peak_bytes(counts, batch, precision, scratch=bool(device.calibration)))
+        source += ", convolutions' scratch space added" if device.calibration else ""
     return Metric(
         value,
         "bytes",
         "predicted",
         low=value / 1.25,
         high=value * 1.25,
-        source="weights and live tensors counted"
-        + (", convolutions' scratch space added" if device.calibration else ""),
-        details={"weight_bytes": counts.weight_bytes, "batch": batch},
+        source=source,
+        details={"weight_bytes": counts.weight_bytes, "batch": batch, "exact": exact},
     )
 
 

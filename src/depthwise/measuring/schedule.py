@@ -18,13 +18,14 @@ few a block. Past LIMIT states the search goes on from the best few at each dept
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from depthwise.measuring.counting import Counts, Operation
 
-LIMIT = 20_000  # states of the exact search
-BEAM = 64  # states kept a depth beyond it
+LIMIT = 5_000  # states of the exact search
+BEAM = 32  # states kept a depth beyond it
+START = 1  # what is alive before: the sample, storage 0
 IN_PLACE = ("elementwise", "norm")
 
 
@@ -70,6 +71,9 @@ def _planned(graph: "Graph", order: Sequence[int], exact: bool) -> Plan:
     return Plan(max([graph.bytes_of(1), *live]), indices, tuple(live), exact)
 
 
+Followed = tuple[int, int, int, tuple[int, ...]]  # peak, bytes alive now, alive, order
+
+
 class Graph:
     """Nodes in order of execution, storages by bit, and who still needs what."""
 
@@ -83,29 +87,19 @@ class Graph:
         ]
 
     def bytes_of(self, storages: int) -> int:
-        return sum(size for s, size in enumerate(self.sizes) if storages >> s & 1)
-
-    def alive(self, done: int) -> int:
-        """Storages that exist when `done` are, and are needed still."""
-        everything, kept = (1 << len(self.nodes)) - 1, 0
-        for s, users in enumerate(self.users):
-            born = users & done or s == 0
-            needed = users & (everything ^ done) or self.results >> s & 1
-            kept |= (1 if born and needed else 0) << s
-        return kept
+        return sum(self.sizes[s] for s in _members(storages))
 
     def step(self, done: int, alive: int, i: int) -> tuple[int, int, int]:
-        """(done, alive, bytes alive meanwhile) with node i run."""
-        node = self.nodes[i]
-        after = done | 1 << i
-        remaining = self.alive(after)
+        """(done, alive, bytes alive meanwhile) with node i run. Only what it touches can die."""
+        node, after = self.nodes[i], done | 1 << i
+        touched = node.reads | node.writes
+        dying = sum(1 << s for s in _members(touched & ~self.results) if not self.users[s] & ~after)
         during = self.bytes_of(alive | node.writes)
-        fresh = node.writes & ~alive
-        if node.in_place and fresh:
-            dying = _members(node.reads & ~remaining)
-            room = max((self.sizes[s] for s in dying), default=0)
-            during -= self.bytes_of(fresh) if room >= self.bytes_of(fresh) else 0
-        return after, remaining, during
+        fresh = self.bytes_of(node.writes & ~alive)
+        room = max((self.sizes[s] for s in _members(node.reads & dying)), default=0)
+        if node.in_place and room >= fresh:
+            during -= fresh
+        return after, (alive | node.writes) & ~dying, during
 
     def ready(self, done: int) -> list[int]:
         return [
@@ -114,7 +108,7 @@ class Graph:
 
     def profile(self, order: Iterable[int]) -> list[int]:
         """Bytes alive during each operator of an order."""
-        done, alive, live = 0, self.alive(0), []
+        done, alive, live = 0, START, []
         for i in order:
             done, alive, during = self.step(done, alive, i)
             live.append(during)
@@ -123,10 +117,10 @@ class Graph:
     def best_order(self, limit: int) -> Sequence[int] | None:
         """The order with the least peak; None where that takes more than `limit` states."""
         everything = (1 << len(self.nodes)) - 1
-        queue: list[tuple[int, int, int, tuple[int, ...]]] = [(0, 0, 0, ())]
+        queue: list[tuple[int, int, int, int, tuple[int, ...]]] = [(0, 0, 0, START, ())]
         seen: set[int] = set()
         while queue:
-            peak, _, done, order = heapq.heappop(queue)
+            peak, _, done, alive, order = heapq.heappop(queue)
             if done == everything:
                 return order
             if done in seen:
@@ -134,28 +128,26 @@ class Graph:
             seen.add(done)
             if len(seen) > limit:
                 return None
-            alive = self.alive(done)
             for i in self.ready(done):
-                after, _, during = self.step(done, alive, i)
+                after, left, during = self.step(done, alive, i)
                 if after not in seen:
-                    state = (max(peak, during), -after.bit_count(), after, (*order, i))
+                    worst = max(peak, during)
+                    state = (worst, -after.bit_count(), after, left, (*order, i))
                     heapq.heappush(queue, state)
         raise AssertionError("a graph of operators that ran has an order")
 
     def good_order(self, width: int) -> Sequence[int]:
         """An order with a low peak: the best `width` states of each depth are followed."""
-        front: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
+        front: dict[int, Followed] = {0: (0, 0, START, ())}
         for _ in self.nodes:
-            grown: dict[int, tuple[int, tuple[int, ...]]] = {}
-            for done, (peak, order) in front.items():
-                alive = self.alive(done)
+            grown: dict[int, Followed] = {}
+            for done, (peak, _, alive, order) in front.items():
                 for i in self.ready(done):
-                    after, _, during = self.step(done, alive, i)
-                    candidate = (max(peak, during), (*order, i))
-                    grown[after] = min(grown.get(after, candidate), candidate)
-            best = sorted(grown, key=lambda done: (grown[done][0], self.bytes_of(self.alive(done))))
-            front = {done: grown[done] for done in best[:width]}
-        return next(iter(front.values()))[1]
+                    after, left, during = self.step(done, alive, i)
+                    state = (max(peak, during), self.bytes_of(left), left, (*order, i))
+                    grown[after] = min(grown.get(after, state), state)
+            front = dict(sorted(grown.items(), key=lambda item: item[1])[:width])
+        return next(iter(front.values()))[3]
 
 
 def _sizes(counts: Counts, item_bytes: int | None) -> list[int]:
@@ -193,5 +185,8 @@ def _bits(members: Iterable[int]) -> int:
     return found
 
 
-def _members(bits: int) -> Iterable[int]:
-    return (i for i in range(bits.bit_length()) if bits >> i & 1)
+def _members(bits: int) -> Iterator[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
