@@ -1,6 +1,7 @@
 """What Dataset, BoxTable and the cache make of boxes, masks, clips and faces."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -67,6 +68,18 @@ def test_the_cache_keeps_and_restores_everything(tmp_path, task, monkeypatch):
     assert same(plain, first) and same(first, second) and second.task == task
     assert isinstance(second.inputs, np.memmap)
     assert isinstance(second.targets, np.memmap) == (task == "segmentation")
+
+
+@every_task
+@pytest.mark.parametrize("wrapper", ["", "set/"])
+def test_a_zip_reads_like_its_folder(tmp_path, task, wrapper):
+    root = SETS[task](tmp_path / "d")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"{wrapper}{path.relative_to(root)}")
+    plain, packed = load(root, cache=False), load(tmp_path / "d.zip", cache=False)
+    assert (packed.task, packed.fingerprint) == (plain.task, plain.fingerprint)
 
 
 def test_damaged_masks_in_the_cache_are_made_again(tmp_path, private_cache):

@@ -37,8 +37,8 @@ Line = tuple[tuple[str, int], tuple[str, int]]
 def has_pairs(tree: Tree) -> bool:
     """Whether a list of pairs lies beside folders of pictures."""
     name = _list_of(tree)
-    lines = tree.head(name).split(b"\n")[:2] if name else []
-    return len(lines) == 2 and bool(_PAIR.match(lines[1])) and bool(pictures.picture_names(tree))
+    lines = tree.head(name).split(b"\n")[:5] if name else []
+    return any(map(_PAIR.match, lines)) and bool(pictures.picture_names(tree))
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:

@@ -9,6 +9,7 @@ clips.
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -31,6 +32,9 @@ Shape = tuple[int, int, int]
 
 def has_frames(tree: Tree) -> bool:
     """Whether all pictures are numbered frames, in folders below class folders, and look alike."""
+    places = {name.rpartition("/")[0] for name in tree.sizes}
+    if not any(re.search(r"/.*\d", place) for place in places):
+        return False
     folders = _folders(tree)
     return (
         may_be_frames(tree)
@@ -50,11 +54,13 @@ def may_be_frames(tree: Tree) -> bool:
 
 def _looks_like_film(tree: Tree, beginnings: Sequence[Sequence[str]]) -> bool:
     """Whether the two pictures of each beginning are more alike than those of two beginnings."""
-    step = max(1, len(beginnings) // _LOOKED_AT)
-    try:
-        small = np.stack([[_thumbnail(tree, n) for n in two] for two in beginnings[::step]])
-    except Unreadable:
+    seen = []
+    for two in beginnings[:: max(1, len(beginnings) // _LOOKED_AT)]:
+        with suppress(Unreadable):
+            seen.append([_thumbnail(tree, name) for name in two])
+    if len(seen) < 2:
         return False
+    small = np.stack(seen)
     within = np.abs(small[:, 0] - small[:, 1]).mean()
     return bool(within < 0.5 * np.abs(small[1:, 0] - small[:-1, 0]).mean())
 

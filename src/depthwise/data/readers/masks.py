@@ -47,6 +47,9 @@ Key = tuple[str, ...]
 
 def has_masks(tree: Tree) -> bool:
     """Whether there are a folder of masks and pictures of the same names."""
+    folders = {name.rpartition("/")[0].lower() for name in tree.sizes}
+    if not any(map(_is_of_masks, {part for folder in folders for part in folder.split("/")})):
+        return False
     pictures, masks = _sorted_out(picture_names(tree))
     return bool(masks) and len(set(pictures) & set(masks)) >= _ENOUGH * len(masks)
 
@@ -99,11 +102,15 @@ def _sorted_out(names: Sequence[str]) -> tuple[dict[Key, str], dict[Key, str]]:
         lower = [folder.lower() for folder in folders]
         if any(folder in _INSTANCES for folder in lower):
             continue
-        is_mask = any(folder in _MASKS or folder.endswith("annot") for folder in lower)
+        is_mask = any(map(_is_of_masks, lower))
         rest = [f.removesuffix("annot") for f in lower if f not in (*_IMAGES, *_MASKS)]
         last = _ENDINGS.sub("", stem(name)) if is_mask else stem(name)
         (masks if is_mask else pictures)[(*rest, last)] = name
     return pictures, masks
+
+
+def _is_of_masks(folder: str) -> bool:
+    return folder in _MASKS or folder.endswith("annot")
 
 
 def _lonely(pictures: dict[Key, str], masks: dict[Key, str]) -> list[Problem]:

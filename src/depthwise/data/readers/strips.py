@@ -16,6 +16,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -52,9 +53,12 @@ def has_strips(tree: Tree) -> bool:
     table = _table(tree)
     if table is None:
         return False
-    strips = _strips(tree, _rows(tree, table))
-    sizes = [upright_size(open_picture(tree.read(name))) for name in [*strips.values()][:4]]
-    return bool(sizes) and all(height >= _TALL * width for height, width in sizes)
+    names = list(_strips(tree, _rows(tree, table)).values())
+    read_one, sizes = picture_reader(tree, names), []
+    for i in range(min(_LOOKED_AT, len(names))):
+        with suppress(Unreadable):
+            sizes.append(upright_size(open_picture(read_one(i))))
+    return sum(height >= _TALL * width for height, width in sizes) > len(sizes) / 2
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:

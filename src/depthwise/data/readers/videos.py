@@ -11,7 +11,6 @@ a header that promises another number of frames than the file holds is told.
 import io
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -151,7 +150,10 @@ def _promised(container: Any, stream: Any) -> int:
 def _stream(container: Any) -> Any:
     if not container.streams.video:
         raise Unreadable("no pictures in it, sound only")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise Unreadable("its frames are coded in a way that is not known here")
+    return stream
 
 
 def _pixels(frame: Any, shape: Shape) -> np.ndarray:
@@ -198,7 +200,7 @@ def _bytes(tree: Tree, name: str) -> bytes:
 
 
 def _video_names(tree: Tree) -> list[str]:
-    return [n for n in tree.sizes if PurePosixPath(n).suffix.lower() in VIDEO_SUFFIXES]
+    return [n for n in tree.sizes if f".{n.rpartition('.')[2].lower()}" in VIDEO_SUFFIXES]
 
 
 def _decoder() -> Any:

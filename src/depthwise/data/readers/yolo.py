@@ -35,6 +35,8 @@ _LARGEST_SHARE = 2.0  # a box may reach over the edge, but these are pixels
 
 def has_labels(tree: Tree) -> bool:
     """Whether text files with lines as above lie where the pictures' labels belong."""
+    if not any(name.lower().endswith(".txt") for name in tree.sizes):
+        return False
     files = [n for n in _label_files(picture_names(tree), tree).values() if tree.sizes[n]]
     firsts = [tree.head(name).split(b"\n")[0] for name in files[:_LOOKED_AT]]
     return bool(firsts) and all(_LINE.match(first) for first in firsts)
