@@ -2,13 +2,14 @@
 
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_pictures import make_folder, noise_u8
-from made_seen import make_voc, some_items
+from made_seen import MAKERS, make_voc, some_items
 from test_clips_readers import film, make_strips
 from test_faces_reader import ROWS, make_people
 from test_masks_reader import make_masks
@@ -194,6 +195,25 @@ def test_a_class_missing_from_the_training_part_is_told_and_not_fatal(tmp_path):
         (folder / f"{part}.txt").write_text("\n".join(names.split()))
     told = [str(p) for p in load(tmp_path, cache=False).problems]
     assert "class missing from a part: dog: none in train" in told
+
+
+@pytest.mark.parametrize(("form", "name"), [("yolo", "data.yaml"), ("coco", "instances.json")])
+def test_the_file_of_annotations_stands_for_its_folder(tmp_path, form, name):
+    root = MAKERS[form](tmp_path, some_items(8))
+    assert same(
+        load(root / name, cache=False), replace_source(load(root, cache=False), root / name)
+    )
+
+
+def replace_source(data, path):
+    return replace(data, source=str(path), name=path.name.split(".")[0])
+
+
+def test_data_for_another_task_are_refused_by_who_asks(tmp_path):
+    data = load(make_masks(tmp_path), cache=False)
+    data.require_task("segmentation", "unlabelled")
+    with pytest.raises(InputError, match="is data for segmentation; this is for classification or"):
+        data.require_task("classification", "unlabelled")
 
 
 # -- arrays ---------------------------------------------------------------------------------------

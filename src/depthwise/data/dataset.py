@@ -25,6 +25,7 @@ from depthwise.data.boxes_table import BoxTable
 from depthwise.data.columns import Column
 from depthwise.data.pairs import Pairs
 from depthwise.data.summary import PARTS, summary
+from depthwise.errors import InputError
 
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
@@ -141,6 +142,14 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """(C, H, W) of an image, (T, C, H, W) of a clip, or (D,) of a row."""
         return tuple(self.inputs.shape[1:])
+
+    def require_task(self, *tasks: str) -> None:
+        """Raises InputError unless the task is one of these."""
+        if self.task not in tasks:
+            raise InputError(
+                f"{self.name} is data for {self.task}; this is for {' or '.join(tasks)}: give "
+                "other data, or load them with task= or labelled=False."
+            )
 
     @property
     def n_classes(self) -> int:

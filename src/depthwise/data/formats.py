@@ -47,11 +47,14 @@ from depthwise.errors import DataError
 
 __all__ = ["open_tree", "read_tree", "recognise"]
 
+_POINTING = (".yaml", ".yml", ".json")  # annotations of the pictures beside them
 _LOOKED_AT = 64  # files whose first bytes are read to recognise a folder
 
 
 def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
     """A folder, an archive, or a file with its companions (and `extra` ones) as a Tree."""
+    if path.suffix.lower() in _POINTING:
+        path = path.parent
     if path.is_dir():
         tree: Tree = FolderTree(path)
         return _only_archive(tree, path) or tree
@@ -115,12 +118,12 @@ def _seen_in(tree: Tree, task: str | None) -> str | None:
 
 def _reader_of(tree: Tree, options: Options) -> str:
     """The format asked for or recognised, where the task asked for has a say."""
+    if options.task == "faces" and options.format in (None, "folder"):
+        return "faces"
     if options.format or cifar.has_batches(tree):
         return options.format or "cifar"
     if seen := _seen_in(tree, options.task):
         return seen
-    if options.task == "faces":
-        return "faces"
     if options.task == "video" and frame_folders.may_be_frames(tree):
         return "frames"
     found = recognise(tree)
