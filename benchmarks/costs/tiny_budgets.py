@@ -20,6 +20,10 @@ loss -sum_k q_k log p_k, where z is the mean of the logits that the teacher (wid
 `benchmarks/cnn_cifar10.py --best`) gives an image and its mirror image. What a and the network
 should be was chosen on every tenth training image; the test part is scored once, at the end of
 `image`. One image is one forward pass: no mirror images are averaged at the test.
+
+Anomaly detection: an autoencoder 784-128-64-8-64-128-784 learns one digit of MNIST, the other nine
+are the anomalies, ten such runs (benchmarks/families/autoencoder_anomaly.py says how). Its settings
+were chosen on the last 6,000 training images, with 4 and 8 as the normal digits.
 """
 
 from __future__ import annotations
@@ -36,6 +40,9 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "families"))
+
+from autoencoder_anomaly import means, run
 
 from common import OUT, SHARED, both_parts
 from depthwise import CNN, load
@@ -49,6 +56,19 @@ IMAGE = Budget(parameters=78_000, macs=12_500_000)
 ANOMALY = Budget(parameters=270_000, macs=264_192)
 CIFAR10 = SHARED / "cifar10" / "cifar10-jpeg.zip"
 TEACHER = OUT / "cnn_cifar10_best"
+AUTOENCODER: dict[str, Any] = {
+    "hidden": (128, 64),
+    "code_size": 8,
+    "activation": "tanh",
+    "epochs": 40,
+    "threads": 1,
+}
+# MLPerf Tiny's reference networks: what they count, and what a submission must reach (quality
+# targets of the benchmark, `../shared/PEERS.md` 1d)
+THEIRS = {
+    "image classification": ("ResNet-8", 78_666, 12_501_632, "85% right wanted"),
+    "anomaly detection": ("dense autoencoder", 269_992, 264_192, "AUC 0.85 wanted, ToyADMOS"),
+}
 BEST: dict[str, Any] = {"width": 12, "epochs": 36, "lr": 0.015, "weight_decay": 0.02}
 
 
@@ -152,6 +172,43 @@ def _logits(network: torch.nn.Module, X: np.ndarray) -> np.ndarray:
     return torch.cat(parts).float().numpy()
 
 
+# -- anomaly detection -----------------------------------------------------------------------------
+
+
+def anomaly(options: argparse.Namespace) -> None:
+    """One digit is normal, the other nine are anomalies; every digit in turn, or `--digits`."""
+    name, settings = "tiny_anomaly", {**AUTOENCODER, "random_state": options.seed}
+    settings |= dict(map(setting, options.setting))
+    kept = run(name, "one", options.digits, settings, lambda model: within(model, ANOMALY))
+    print(json.dumps({"benchmark": "tiny_budgets anomaly", "means": means(kept)}), flush=True)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Ours beside theirs, from what the other parts have kept."""
+    rows = [("task", "network", "weights", "products", "score")]
+    for task, (network, weights, macs, score) in THEIRS.items():
+        rows.append((task, f"MLPerf Tiny: {network}", f"{weights:,}", f"{macs:,}", score))
+        rows += [(task, *row) for row in _ours(task)]
+    print("\n".join("| " + " | ".join(row) + " |" for row in rows))
+
+
+def _ours(task: str) -> list[tuple[str, str, str, str]]:
+    if task == "image classification":
+        kept = json.loads((OUT / "tiny_image.json").read_text())
+        score = f"{kept['right_percent']}% right ({kept['interval'][0]}-{kept['interval'][1]})"
+        return [("depthwise CNN", f"{kept['parameters']:,}", f"{kept['macs']:,}", score)]
+    kept = json.loads((OUT / "tiny_anomaly.json").read_text())
+    mean, one = means(kept), next(iter(kept.values()))
+    counts = (f"{one['parameters']:,}", f"{one['macs']:,}")
+    over = f"mean of {len(kept)} digits, MNIST"
+    return [
+        ("depthwise DeepAutoencoder", *counts, f"AUC {mean['auroc']:.4f}, {over}"),
+        ("PCA, as many units", "", "", f"AUC {mean['auroc_pca']:.4f}, the same"),
+        ("PCA, three times as many", "", "", f"AUC {mean['auroc_pca_thrice']:.4f}, the same"),
+        ("IsolationForest", "", "", f"AUC {mean['auroc_forest']:.4f}, the same"),
+    ]
+
+
 # -- what both parts share -------------------------------------------------------------------------
 
 
@@ -199,17 +256,21 @@ def setting(text: str) -> tuple[str, Any]:
         return name, tuple(value.split(",")) if "," in value else value
 
 
+PARTS = {"choose": choose, "image": image, "anomaly": anomaly, "table": table}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["choose", "image"])
+    parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--setting", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--teacher", type=float, default=0.7, help="share a of its answers")
     parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--digits", type=int, nargs="*", default=list(range(10)))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    {"choose": choose, "image": image}[options.part](options)
+    PARTS[options.part](options)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,12 @@ def test_arithmetic_is_the_tables_figure_times_the_devices_factor():
     assert spent.arithmetic_mj == pytest.approx(1e3 * 1e6 * 1.15e-9)
 
 
+def test_a_kind_of_layer_that_reaches_half_spends_twice():
+    slow = replace(BOARD, relative={"conv": 0.5})
+    (spent,) = layer_energies([layer(macs=10**6)], slow, "fp32")
+    assert spent.arithmetic_mj == pytest.approx(2 * 1e3 * 1e6 * 4.6e-9)
+
+
 def test_bytes_cost_an_eighth_of_an_access_of_64_bits():
     (near,) = layer_energies([layer(moved=80_000, live=80_000)], BOARD, "fp32")
     assert near.bytes_mj == pytest.approx(1e3 * 10_000 * 100e-12)  # 10,000 accesses of 100 pJ

@@ -8,9 +8,9 @@
 
 Inside one device the power of different networks differs little (MLPerf Tiny: 121.5 to 135 mW over
 four networks on one chip), so that power and a *measured* time give the better figure: 2% off in
-the middle of 16 published ones, operations and bytes 17%. Where the time is predicted too, the two
-ways err by as much, in different directions, and the value is their geometric mean
-(benchmarks/costs/energy_ways.py). The interval always spans both, each with its own doubt: of the
+the middle of 16 published ones, operations and bytes 11%. Where the time is predicted too (7%), the
+value is the geometric mean of both ways (9%, and the smallest largest error: 20%;
+benchmarks/costs/energy_ways.py). The interval always spans both, each with its own doubt: of the
 time, and a factor for what is known of the power. Where the power is unknown, operations and bytes
 are all there is.
 

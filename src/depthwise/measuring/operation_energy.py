@@ -1,8 +1,10 @@
 """Energy from what a network does: its products, the bytes it moves, and the time it takes.
 
-    E = k sum_l M_l e_mac(p)  +  sum_l B_l e_byte  +  P_idle T
+    E = k sum_l M_l e_mac(p) / r_l  +  sum_l B_l e_byte  +  P_idle T
 
     M_l, B_l   multiply-accumulates and bytes of layer l; T the seconds of the run
+    r_l        what its kind of layer reaches of what a convolution does (Device.relative): the
+               instructions that a product takes are as many more
     e_mac      a product and its sum in 45 nm at 0.9 V, pJ: int8 0.2 + 0.1 (summed in 32 bits),
                bf16 1.1 + 0.9 (as fp16, summed in fp32), fp32 3.7 + 0.9
     e_byte     an eighth of an access of 64 bits: 100 pJ to 1 MB of SRAM, where the network fits
@@ -73,7 +75,7 @@ def layer_energies(
     return [
         LayerEnergy(
             layer=cost.layer,
-            arithmetic_mj=1e3 * mac_j * cost.macs,
+            arithmetic_mj=1e3 * mac_j * cost.macs / device.relative.get(cost.kind, 1.0),
             bytes_mj=1e3 * byte_j * _moved(cost),
             idle_mj=1e3 * idle_watts * cost.seconds,
         )
