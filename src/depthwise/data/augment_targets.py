@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depthwise import boxes
+from depthwise.boxes import clip, flip, visible_share
 from depthwise.data.dataset import IGNORE
 
 __all__ = [
@@ -133,10 +133,10 @@ def move_boxes(
     are, int64 (M',). size: (H, W)."""
     height, width = size
     left, top, scale, mirror = (each[item] for each in windows)
-    turned = torch.where(mirror[:, None], boxes.flip(boxes_xyxy, width), boxes_xyxy)
+    turned = torch.where(mirror[:, None], flip(boxes_xyxy, width), boxes_xyxy)
     moved = (turned - torch.stack([left, top, left, top], 1)) * scale[:, None]
-    kept = (boxes.visible_share(moved, height, width) >= max(min_visible, 1e-6)).nonzero()[:, 0]
-    return boxes.clip(moved[kept], height, width), kept
+    kept = (visible_share(moved, height, width) >= max(min_visible, 1e-6)).nonzero()[:, 0]
+    return clip(moved[kept], height, width), kept
 
 
 def _places(windows: Windows, height: int, width: int) -> tuple[Tensor, Tensor]:
