@@ -1,11 +1,11 @@
 import json
-import time
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from depthwise.measuring import breakdown as measured
 from depthwise.measuring.breakdown import breakdown, layer_seconds
 from depthwise.measuring.devices import catalog
 from depthwise.measuring.metric import Metric
@@ -14,25 +14,45 @@ from depthwise.measuring.scorecard import Scorecard, costs
 BOARD = catalog()["raspberry-pi-5"]
 
 
-class Slow(nn.Module):
-    """Sleeps before and after the module inside it."""
+class Clock:
+    """Seconds that pass only when somebody says so."""
 
-    def __init__(self, inside: nn.Module | None, seconds: float):
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Slow(nn.Module):
+    """Takes some seconds of the clock before the module inside it."""
+
+    def __init__(self, inside: nn.Module | None, clock: Clock, seconds: float):
         super().__init__()
-        self.inside, self.seconds = inside or nn.Identity(), seconds
+        self.inside, self.clock, self.seconds = inside or nn.Identity(), clock, seconds
 
     def forward(self, x):
-        time.sleep(self.seconds)
+        self.clock.now += self.seconds
         return self.inside(x)
 
 
-def test_a_module_is_charged_for_itself_and_not_for_what_is_inside_it():
-    network = Slow(Slow(None, 0.004), 0.012)
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(measured, "time", made)
+    return made
+
+
+def test_a_module_is_charged_for_itself_and_not_for_what_is_inside_it(clock):
+    network = Slow(Slow(None, clock, 0.004), clock, 0.012)
     spent = layer_seconds(network, torch.zeros(1, 3), threads=1)
-    assert set(spent) == {"", "inside", "inside.inside"}
-    assert 0.004 <= spent["inside"] < 0.010
-    assert 0.012 <= spent[""] < 0.018
-    assert spent["inside.inside"] < 0.002
+    assert spent == pytest.approx({"": 0.012, "inside": 0.004, "inside.inside": 0.0})
+
+
+def test_timing_ends_in_time_whatever_a_pass_takes(clock):
+    network = Slow(None, clock, 3.0)  # longer than all passes may take together
+    layer_seconds(network, torch.zeros(1, 3), threads=1)
+    assert clock.now == pytest.approx(3.0)
 
 
 def test_hooks_are_gone_and_the_network_is_as_it_was():
@@ -80,15 +100,23 @@ def test_an_unknown_energy_is_no_number_and_layers_still_have_their_parts():
     json.dumps(made, allow_nan=False)
 
 
-def test_this_machines_layers_are_timed():
+class SlowLinear(nn.Linear):
+    def forward(self, x):
+        self.clock.now += 1e-3 * self.in_features
+        return super().forward(x)
+
+
+def test_this_machines_layers_are_timed_and_scaled_to_the_latency(clock):
     here = replace(BOARD, id="this-machine")
-    network = Slow(nn.Linear(7, 2), 0.003)
+    network = nn.Sequential(SlowLinear(6, 2), SlowLinear(2, 3))
+    network[0].clock = network[1].clock = clock
     card = Scorecard(
         here.name,
-        latency=Metric(3.5, "ms", "measured", details={"threads": 1}),
+        latency=Metric(4.0, "ms", "measured", details={"threads": 1}),
         energy=Metric(2.0, "mJ", "predicted"),
     )
-    made = breakdown(network, torch.zeros(1, 7), here, card)
+    made = breakdown(network, torch.zeros(1, 6), here, card)
     assert made["how"] == "measured" and made["threads"] == 1
     assert made["ceilings"]["gflops"] == pytest.approx(BOARD.peak_gflops / BOARD.cores)
-    assert sum(layer["seconds"] for layer in made["layers"]) == pytest.approx(3.5e-3)
+    seconds = [layer["seconds"] for layer in made["layers"]]
+    assert seconds == pytest.approx([3e-3, 1e-3])  # 6 to 2, of 4 ms

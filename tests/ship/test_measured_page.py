@@ -179,6 +179,11 @@ def test_the_report_shows_the_winners_layers_where_they_were_kept():
     assert shown.badly_nested == [] and record == before
 
 
+def test_a_runtimes_time_is_said_to_be_divided_as_torch_divides_it():
+    text = render_measured("a", card(), made_breakdown() | {"runtime": "onnxruntime"}, DEVICE)
+    assert "The whole time is onnxruntime's, its shares PyTorch's." in Page(text).text
+
+
 def test_a_models_page_is_one_call(tmp_path):
     device = catalog()["raspberry-pi-5"]
     model = SimpleNamespace(

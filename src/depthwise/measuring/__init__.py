@@ -12,7 +12,10 @@
                     operators.py and corrections.py for a measured one
     fitting.py      a described Device corrected by networks that were run on it
     reference_networks.py   MLPerf Tiny's four networks
-    energy.py       mJ an item       cost.py  price and what is taken of it
+    energy.py       mJ an item: energy_counters.py reads it, operation_energy.py predicts it from
+                    operations and bytes
+    cost.py         price, what is taken of it, and what a million items cost
+    breakdown.py    where time, memory and energy go, layer by layer
     flexibility.py  which runtimes, precisions and batches really run
     quality.py      how well a Model does its task on held-out items
     corruption.py   strange items to be found, made from ordinary ones
@@ -28,7 +31,9 @@ HOMES = {
     "Counts": "counting",
     "Device": "devices",
     "Metric": "metric",
+    "Prices": "cost",
     "Scorecard": "scorecard",
+    "breakdown": "breakdown",
     "by_layer": "predict",
     "calibrate": "machine",
     "catalog": "devices",

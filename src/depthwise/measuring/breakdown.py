@@ -39,9 +39,10 @@ def breakdown(
 ) -> dict[str, Any]:
     """sample: (1, *input_shape), as the network takes it; card: its Scorecard on the device.
 
-    {"device", "how": "measured" or "predicted", "precision", "threads", "macs", "seconds",
-    "energy_mj", "weight_bytes", "peak_bytes", "layers": [{"layer", "kind", "macs", "moved_bytes",
-    "weight_bytes", "live_bytes", "seconds", "bound", "arithmetic_mj", "bytes_mj", "rest_mj"}, ...],
+    {"device", "how": "measured" or "predicted", "runtime", "precision", "threads", "macs",
+    "seconds", "energy_mj", "energy_how", "weight_bytes", "peak_bytes", "layers": [{"layer", "kind",
+    "macs", "moved_bytes", "weight_bytes", "live_bytes", "seconds", "bound", "arithmetic_mj",
+    "bytes_mj", "rest_mj"}, ...],
     "ceilings": {"gflops", "reached_gflops", "bandwidth_gb_s"}}
     """
     assert card.latency and card.energy
@@ -58,6 +59,7 @@ def breakdown(
     return {
         "device": device.name,
         "how": "measured" if device.id == "this-machine" else "predicted",
+        "runtime": card.latency.details.get("runtime") or "eager",
         "precision": precision,
         "threads": threads,
         "macs": counts.macs,

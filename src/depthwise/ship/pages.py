@@ -55,12 +55,15 @@ def layers_context(breakdown: Mapping[str, Any] | None) -> dict[str, Any] | None
     how = breakdown["how"]
     threads = f"{breakdown['threads']} thread{'s' if breakdown['threads'] > 1 else ''}"
     run = f"{breakdown['precision']}, {threads}, one item at a time"
+    runtime = breakdown.get("runtime", "eager")
+    shares = "" if runtime == "eager" else f" The whole time is {runtime}'s, its shares PyTorch's."
+    way = " by hooks on every layer" if how == "measured" else ""
     return {
         "words": in_words(breakdown),
         "how": how,
         "rows": layer_rows(breakdown),
-        "note": f"Time is {how}{' by hooks on every layer' if how == 'measured' else ''}: {run}. "
-        f"Memory is counted, the kernels' scratch space apart. {ENERGY[breakdown['energy_how']]}",
+        "note": f"Time is {how}{way}: {run}.{shares} Memory is counted, the kernels' scratch space "
+        f"apart. {ENERGY[breakdown['energy_how']]}",
         "roofline": roofline_chart.roofline(breakdown),
         "alt": roofline_chart.roofline_in_words(breakdown),
     }
