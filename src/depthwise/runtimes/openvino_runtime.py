@@ -5,6 +5,7 @@ It reads the ONNX file. bf16 is its own (a hint to its compiler), so that one fi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,13 @@ def compile_openvino(model: Any, precision: str, threads: int) -> Any:
     return core.compile_model(core.read_model(model), "CPU", settings)
 
 
-def run_openvino(graph: bytes, precision: str, threads: int) -> Program:
-    """A Program of an ONNX file with one input and one answer."""
+def run_openvino(graph: bytes | Path, precision: str, threads: int) -> Program:
+    """A Program of an ONNX file, or of OpenVINO's own at a path, with one input and one answer."""
     request = compile_openvino(graph, precision, threads).create_infer_request()
 
     def answers(x: np.ndarray) -> np.ndarray:
         shown: np.ndarray = request.infer({0: x}, share_inputs=True)[0]
         return shown.astype(np.float32, copy=True)
 
-    return Program(answers, precision, threads, graph)
+    made = graph if isinstance(graph, bytes) else None
+    return Program(answers, precision, threads, made)

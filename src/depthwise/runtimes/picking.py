@@ -29,7 +29,7 @@ from depthwise.runtimes import RUNTIMES
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.runtimes.program import Program, in_precision
 
-__all__ = ["CANDIDATES", "Contender", "agrees", "race", "rank"]
+__all__ = ["CANDIDATES", "Contender", "agrees", "apart", "one_line", "race", "rank"]
 
 CANDIDATES = (
     ("eager", "fp32"),
@@ -153,14 +153,21 @@ def agrees(precision: str, given: np.ndarray, expected: np.ndarray, logits: bool
     if given.shape != expected.shape or not np.isfinite(given).all():
         return f"its answers are {given.shape} or not finite"
     exact = precision == "fp32"
+    far, same = apart(given, expected, logits)
     if logits:
-        apart = float(np.abs(_softmax(given) - _softmax(expected)).max())
-        same = float((given.argmax(1) == expected.argmax(1)).mean())
-        fine = apart <= SAME_NUMBER if exact else same >= SAME_CLASS
-        return "" if fine else f"differs: by {apart:.1e}, {same:.1%} same class"
+        fine = far <= SAME_NUMBER if exact else same >= SAME_CLASS
+        return "" if fine else f"differs: by {far:.1e}, {same:.1%} same class"
+    return "" if far <= (SAME_NUMBER if exact else NEAR_NUMBER) else f"differs by {far:.1e}"
+
+
+def apart(given: np.ndarray, expected: np.ndarray, logits: bool) -> tuple[float, float]:
+    """How far answers (N, K) are at most, in class probabilities, or in the expected numbers'
+    standard deviations; and the share of items whose largest answer is the same."""
+    same = float((given.argmax(1) == expected.argmax(1)).mean())
+    if logits:
+        return float(np.abs(_softmax(given) - _softmax(expected)).max()), same
     spread = max(float(expected.std()), 1e-12)
-    apart = float(np.abs(given - expected).max()) / spread
-    return "" if apart <= (SAME_NUMBER if exact else NEAR_NUMBER) else f"differs by {apart:.1e}"
+    return float(np.abs(given - expected).max()) / spread, same
 
 
 def race(runs: Sequence[Callable[[], object]], seconds: float) -> list[float]:

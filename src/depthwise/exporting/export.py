@@ -1,0 +1,175 @@
+"""Export: a model as a file for other programs, checked before it is left there.
+
+    export(model, "onnx", "out", samples=X)     out/model.onnx and out/run_onnx.py
+
+The file takes raw inputs, (B, C, H, W) pixels 0..255 or (B, D) columns, for any batch B: the
+standardisation is inside. It is written to a scratch folder, read back, and run on the samples one
+by one and together; its answers must be the model's, or nothing is left behind:
+
+    as trained   class probabilities within 1e-3 (numbers: of their standard deviation)
+    int8         99% of the samples keep their class (numbers: within 0.1 of the deviation), since
+                 a tie may be rounded either way
+
+Shapes: N samples, B batch, C channels, H W image, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from depthwise.checkpoint import write_atomically
+from depthwise.errors import InputError, MissingExtraError
+from depthwise.exporting.formats import FORMATS, Format
+from depthwise.exporting.scripts import SCRIPTS
+from depthwise.quantised import is_int8
+from depthwise.runtimes.picking import agrees, apart, one_line
+
+__all__ = ["Exported", "export"]
+
+MADE_UP = 64  # samples, where none are given
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was left in a folder, and how near its answers are to the model's.
+
+    max_difference: of class probabilities, or of numbers in standard deviations; same_class: share
+    of the samples, None of numbers; real: whether the samples were given.
+    """
+
+    files: list[Path]
+    script: Path
+    samples: int
+    real: bool
+    max_difference: float
+    same_class: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "files": list(map(str, self.files)), "script": str(self.script)}
+
+    def __str__(self) -> str:
+        kind = "real" if self.real else "made-up"
+        same = "" if self.same_class is None else f", {self.same_class:.1%} same class"
+        return (
+            f"{self.files[0]}: on {self.samples} {kind} samples its answers differ from the "
+            f"model's by at most {self.max_difference:.1e}{same}. {self.script} runs it."
+        )
+
+
+def export(
+    model: Any, to: str = "onnx", out: str | Path = "export", samples: Any = None
+) -> Exported:
+    """Write a fitted model as `to`: "onnx", "torch-export", "openvino" or "executorch", into the
+    folder `out`, with a script that runs it without depthwise.
+
+    samples: (N, ...) real inputs to check on, 64 to 1,000; None makes some up. Raises InputError
+    for a model or a format that cannot be written, and where the file's answers are not the
+    model's; MissingExtraError for a library that is not installed.
+    """
+    if to not in FORMATS:
+        raise InputError(f"to must be one of {', '.join(FORMATS)}; got {to!r}.")
+    _refuse_trees(model)
+    form = FORMATS[to]
+    if remedy := form.requires():
+        raise MissingExtraError(f"export to {to} {remedy}.")
+    rows = _rows(model, samples)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        _write(model, to, form, rows, scratch)
+        difference, same = _check(model, to, form, rows, scratch)
+        files = [_leave(scratch / name, Path(out) / name) for name in form.files]
+    name, text = SCRIPTS[to]
+    write_atomically(Path(out) / name, lambda path: path.write_text(text))
+    return Exported(files, Path(out) / name, len(rows), samples is not None, difference, same)
+
+
+def _refuse_trees(model: Any) -> None:
+    if not hasattr(model, "network_"):
+        raise InputError("this model is not fitted: fit it before it is exported.")
+    if model.family == "boosting":
+        raise InputError(
+            "boosting is a set of decision trees, which these formats hold as other operators than "
+            "a network's. Export another family, or fit the trees in scikit-learn and use skl2onnx."
+        )
+
+
+def _rows(model: Any, samples: Any) -> np.ndarray:
+    """Samples (N, ...) of the model's own kind, or made-up ones."""
+    shape, dtype = tuple(model.input_shape_), model.input_dtype_
+    if samples is None:
+        noise = np.random.default_rng(0)
+        if dtype == "uint8":
+            return noise.integers(0, 256, (MADE_UP, *shape), dtype=np.uint8)
+        return noise.standard_normal((MADE_UP, *shape)).astype(np.float32)
+    rows = np.ascontiguousarray(np.asarray(samples, dtype=dtype))
+    if not len(rows) or tuple(rows.shape[1:]) != shape:
+        raise InputError(f"samples must be (N, {', '.join(map(str, shape))}); got {rows.shape}.")
+    return rows
+
+
+def about(model: Any) -> dict[str, Any]:
+    """What goes into the file beside the network."""
+    classes = getattr(model, "classes_", None)
+    return {
+        "made_by": f"depthwise {version('depthwise')}",
+        "family": model.family,
+        "input_shape": list(model.input_shape_),
+        "input_dtype": model.input_dtype_,
+        "preprocessing": "none: give raw inputs; the first layer standardises them",
+        "answers": "logits of classes" if classes is not None else "numbers",
+        "classes": None if classes is None else classes.tolist(),
+        "shrunk": [edit["kind"] for edit in model.shrunk_],
+    }
+
+
+def _write(model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path) -> None:
+    network: nn.Module = model.network_
+    try:
+        form.write(network.eval(), torch.from_numpy(rows[:64]), about(model), scratch)
+    except Exception as error:  # other people's compilers fail in any way
+        raise InputError(
+            f"{model.family} cannot be written as {to} ({one_line(error)}). "
+            f"Try another format: {', '.join(FORMATS)}."
+        ) from error
+
+
+def _check(
+    model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path
+) -> tuple[float, float | None]:
+    """(largest difference, share with the same class) of the file's answers, read back, to the
+    samples together and to a few one by one. Raises InputError where they are not the model's."""
+    with torch.inference_mode():
+        expected = model.network_(torch.from_numpy(rows)).float().numpy()
+    logits = getattr(model, "classes_", None) is not None
+    try:
+        program = form.read(scratch)
+        step = min(len(rows), form.largest_batch)
+        parts = [program(rows[i : i + step]) for i in range(0, len(rows), step)]
+        singles = [program(row[None]) for row in rows[:8]]
+    except Exception as error:
+        raise InputError(f"the {to} file does not run ({one_line(error)}); none kept.") from error
+    precision = "int8" if is_int8(model.network_) else "fp32"
+    worst, same = 0.0, 1.0
+    for given, wanted in (
+        (np.concatenate(parts), expected),
+        (np.concatenate(singles), expected[:8]),
+    ):
+        if reason := agrees(precision, given, wanted, logits):
+            raise InputError(f"the {to} file does not answer as the model ({reason}); none kept.")
+        difference, alike = apart(given, wanted, logits)
+        worst, same = max(worst, difference), min(same, alike)
+    return worst, same if logits else None
+
+
+def _leave(scratch: Path, path: Path) -> Path:
+    write_atomically(path, lambda place: shutil.copyfile(scratch, place))
+    return path
