@@ -76,33 +76,22 @@ def assemble(
         raise DataError(f"{tree.where}: none of the annotations has its picture there.")
     order = _class_order(items) if classes is None else list(classes)
     pictures = [item.picture for item in items]
-    decoded = decode(
-        len(items), picture_reader(tree, pictures), allocate, image_size, channels, LARGEST
-    )
+    reader = picture_reader(tree, pictures)
+    decoded = decode(len(items), reader, allocate, image_size, channels, LARGEST)
     require_most(tree, pictures, decoded)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
-    kept = [items[i] for i in decoded.kept.tolist()]
-    honest = np.array([item.size in (None, tuple(s)) for item, s in zip(kept, decoded.each_size)])
-    lying = _lying(tree, kept, decoded, honest)
-    kept = [item for item, true in zip(kept, honest) if true]
-    sizes = decoded.each_size[honest]
+    items = [items[i] for i in decoded.kept.tolist()]
+    honest = np.array([item.size in (None, tuple(s)) for item, s in zip(items, decoded.each_size)])
+    lying = _lying(tree, items, decoded, honest)
+    items, sizes = [item for item, true in zip(items, honest) if true], decoded.each_size[honest]
     pixels = close_gaps(decoded.pixels, np.flatnonzero(honest))
-    table, found = _placed(tree, kept, sizes, order, in_shares)
-    factors = np.array(pixels.shape[2:]) / sizes
-    every = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]
-    names = [item.picture for item in kept]
-    return Raw(
-        "images",
-        pixels,
-        np.zeros(len(kept), np.int64),
-        order,
-        _parts(kept),
-        every,
-        names.__getitem__,
-        task="detection",
-        targets=table.scaled(factors),
-        sizes=sizes,
-    )
+    table, found = _placed(tree, items, sizes, order, in_shares)
+    raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
+    raw.task, raw.sizes = "detection", sizes
+    raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
+    raw.item_name = [item.picture for item in items].__getitem__
+    raw.problems = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]
+    return raw
 
 
 def told(kind: str, places: Sequence[str], detail: str) -> list[Problem]:

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,25 +70,42 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     decoded = decode(len(keys), reader, allocate, options.image_size, options.channels, LARGEST)
     require_most(tree, names, decoded)
     broken = [Problem("unreadable picture", names[i], why) for i, why in decoded.broken.items()]
-    kept = [keys[i] for i in decoded.kept.tolist()]
-    found = _Masks(tree, [masks[key] for key in kept], decoded.each_size, decoded.pixels.shape[2:])
-    kept = [kept[i] for i in found.kept.tolist()]
-    names = [pictures[key] for key in kept]
-    every = [*tree.problems, *problems, *more, *broken, *found.problems, *odd_sizes(decoded)]
-    said = [part_in(pictures[key]) if parts is None else parts[key[-1]] for key in kept]
-    return Raw(
+    keys = [keys[i] for i in decoded.kept.tolist()]
+    answers = [masks[key] for key in keys]
+    said = find_classes(tree)
+    looked = _look(tree, answers, decoded.each_size, decoded.pixels.shape[2:], said)
+    table, codes = _meaning(said, np.any(looked.seen, axis=0))
+    _require_known(codes, looked.seen, answers, table)
+    kept = np.setdiff1d(np.arange(len(keys)), list(looked.broken)).astype(np.int64)
+    raw = Raw(
         "images",
-        close_gaps(decoded.pixels, found.kept),
+        close_gaps(decoded.pixels, kept),
         np.zeros(len(kept), np.int64),
-        found.classes,
-        None if all(p is None for p in said) else np.array([p or 0 for p in said], np.int8),
-        every,
-        names.__getitem__,
+        [table.names[k] for k in table.kept],
         task="segmentation",
-        targets=found.masks,
-        sizes=decoded.each_size[found.kept],
-        palette=found.palette,
+        targets=codes.astype(np.uint8)[close_gaps(looked.values, kept)],
+        sizes=decoded.each_size[kept],
+        palette=_palette(table, looked.palettes),
     )
+    keys = [keys[i] for i in kept.tolist()]
+    raw.item_name = [pictures[key] for key in keys].__getitem__
+    raw.parts = _parts([part_in(pictures[k]) if parts is None else parts[k[-1]] for k in keys])
+    raw.problems = [*tree.problems, *problems, *more, *broken, *_broken(answers, looked.broken)]
+    raw.problems += odd_sizes(decoded)
+    if said is None:
+        detail = "no classes.txt, so they are called by their numbers"
+        raw.problems.append(Problem("no class names", "", detail))
+    return raw
+
+
+def _parts(said: Sequence[int | None]) -> np.ndarray | None:
+    if all(part is None for part in said):
+        return None
+    return np.array([part or 0 for part in said], np.int8)
+
+
+def _broken(names: Sequence[str], broken: dict[int, str]) -> list[Problem]:
+    return [Problem("unreadable mask", names[i], broken[i]) for i in sorted(broken)]
 
 
 # -- which file is the mask of which -------------------------------------------------------------
@@ -128,51 +146,51 @@ def _lonely(pictures: dict[Key, str], masks: dict[Key, str]) -> list[Problem]:
 # -- what the masks say --------------------------------------------------------------------------
 
 
-class _Masks:
-    """All masks of a set, in one size: `masks` uint8 (N', H, W), the `kept` positions, `classes`,
-    `palette` and `problems`."""
+class _Looked(NamedTuple):
+    """values uint8 (N, H, W) as in the files, in one size; seen bool (N, 256), which of them occur
+    at full size, where nothing hides in between; position -> why a mask is broken; palettes by
+    position."""
 
-    def __init__(self, tree: Tree, names: Sequence[str], sizes: np.ndarray, shape: tuple[int, ...]):
-        self._table = find_classes(tree)
-        values = np.zeros((len(names), *shape), np.uint8)
-        seen = np.zeros((len(names), 256), bool)  # at full size: nothing may hide in between
-        palettes: list[np.ndarray] = []
-
-        def work(chunk: Sequence[int]) -> dict[int, str]:
-            broken = {}
-            for i in chunk:
-                try:
-                    mask = open_mask(_bytes(tree, names[i]), names[i], self._table)
-                except Unreadable as error:
-                    broken[i] = str(error)
-                    continue
-                _require_size(mask, names[i], sizes[i])
-                seen[i] = np.bincount(mask.values.reshape(-1), minlength=256) > 0
-                values[i] = mask.resized(shape[0], shape[1])
-                palettes.extend([mask.palette] if mask.palette is not None else [])
-            return broken
-
-        found = in_chunks(range(len(names)), work)
-        broken = {i: why for chunk in found for i, why in chunk.items()}
-        self.problems = [Problem("unreadable mask", names[i], why) for i, why in broken.items()]
-        if len(broken) * 2 > len(names):
-            raise DataError(
-                f"{tree.where}: {len(broken):,} of {len(names):,} masks cannot be read "
-                f"({self.problems[0].where}: {self.problems[0].detail}); mend or remove them."
-            )
-        self.kept = np.setdiff1d(np.arange(len(names)), list(broken)).astype(np.int64)
-        table, codes = _meaning(self._table, np.any(seen, axis=0))
-        _require_known(codes, seen, names, table)
-        self.masks = codes.astype(np.uint8)[close_gaps(values, self.kept)]
-        self.classes = [table.names[k] for k in table.kept]
-        if self._table is None:
-            detail = "no classes.txt, so they are called by their numbers"
-            self.problems.append(Problem("no class names", "", detail))
-        self.palette = _palette(table, palettes)
+    values: np.ndarray
+    seen: np.ndarray
+    broken: dict[int, str]
+    palettes: dict[int, np.ndarray]
 
 
-def _bytes(tree: Tree, name: str) -> bytes:
-    return picture_reader(tree, [name])(0)
+def _look(
+    tree: Tree,
+    names: Sequence[str],
+    sizes: np.ndarray,
+    shape: tuple[int, ...],
+    table: MaskClasses | None,
+) -> _Looked:
+    """Reads all masks; raises DataError if most are broken or one is of another size than `sizes`
+    (N, 2)."""
+    found = _Looked(
+        np.zeros((len(names), *shape), np.uint8), np.zeros((len(names), 256), bool), {}, {}
+    )
+
+    def work(chunk: Sequence[int]) -> None:
+        for i in chunk:
+            try:
+                mask = open_mask(picture_reader(tree, names)(i), names[i], table)
+            except Unreadable as error:
+                found.broken[i] = str(error)
+                continue
+            _require_size(mask, names[i], sizes[i])
+            found.seen[i] = np.bincount(mask.values.reshape(-1), minlength=256) > 0
+            found.values[i] = mask.resized(shape[0], shape[1])
+            if mask.palette is not None:
+                found.palettes[i] = mask.palette
+
+    in_chunks(range(len(names)), work)
+    if len(found.broken) * 2 > len(names):
+        first, why = min(found.broken.items())
+        raise DataError(
+            f"{tree.where}: {len(found.broken):,} of {len(names):,} masks cannot be read "
+            f"({names[first]}: {why}); mend or remove them."
+        )
+    return found
 
 
 def _require_size(mask: MaskFile, name: str, size: np.ndarray) -> None:
@@ -216,11 +234,12 @@ def _require_known(
     )
 
 
-def _palette(table: MaskClasses, palettes: Sequence[np.ndarray]) -> np.ndarray:
+def _palette(table: MaskClasses, palettes: dict[int, np.ndarray]) -> np.ndarray:
     """uint8 (K, 3): the colours of the list, else of the files, else made up."""
     if table.colours:
         return np.array([table.colours[k] for k in table.kept], np.uint8)
     values = [table.values[k] for k in table.kept]
-    if palettes and max(values) < len(palettes[0]):
-        return palettes[0][values]
+    first = palettes[min(palettes)] if palettes else np.zeros((0, 3), np.uint8)
+    if max(values) < len(first):
+        return first[values]
     return colour_wheel(len(values))
