@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone, checked_shape
@@ -27,6 +28,8 @@ from depthwise.networks import NetworkEstimator
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["OnBackbone"]
+
+PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes of maps
 
 
 class OnBackbone(NetworkEstimator):
@@ -88,6 +91,22 @@ class OnBackbone(NetworkEstimator):
             below.freeze(self.freeze)
             network.backbone = below
         return network
+
+    def _rows(
+        self,
+        inputs: np.ndarray,
+        run: Callable[[Any, Tensor], Tensor],
+        network: nn.Module | None = None,
+    ) -> Tensor:
+        """Images in parts whose maps fit into memory."""
+        if inputs.ndim != 4:
+            return super()._rows(inputs, run, network)
+        side = self._enlarge(inputs.shape[1:])
+        part = max(1, PIXELS_AT_ONCE // (side * side * inputs.shape[2] * inputs.shape[3]))
+        starts = range(0, len(inputs), part)
+        return torch.cat(
+            [super(OnBackbone, self)._rows(inputs[i : i + part], run, network) for i in starts]
+        )
 
     @property
     def is_transfer(self) -> bool:

@@ -1,0 +1,230 @@
+"""Image classification that starts from what a backbone knows already.
+
+    z = W n(e(x)) + b        e: the backbone's embedding (B, E), n: each of its E standardised
+
+With `freeze="all"` n(e(x)) is computed once for every image and only W and b are learnt, from zero,
+which takes seconds; with fewer frozen stages the backbone is adapted too, at a share of the
+learning rate, and n is a batch norm. With few images the first is hard to beat: Kornblith, Shlens
+and Le 2019, "Do Better ImageNet Models Transfer Better?".
+
+Shapes: N images, B batch, C channels, H W image, E embedding, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.backbones.features import Backbone
+from depthwise.backbones.standing import OnBackbone
+from depthwise.compute import Compute
+from depthwise.errors import InputError
+from depthwise.estimator import Watch
+from depthwise.networks import NetworkClassifier
+from depthwise.updates import GradientUpdate, Recipe
+
+__all__ = ["ImageClassifier"]
+
+SEES_WELL = 128  # pixels a side that pretrained weights want at least
+ALONE_BATCH, ALONE_EPOCHS = 128, 30
+LARGEST_FACTOR = 8  # by which a small image is enlarged at most
+
+
+class BackboneClassifier(nn.Module):
+    """Raw images (B, C, H, W) -> logits (B, K)."""
+
+    def __init__(self, backbone: Backbone, n_classes: int, dropout: float):
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.BatchNorm1d(backbone.n_embedding, affine=False)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(backbone.n_embedding, n_classes)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.dropout(self.norm(self.backbone(x))))
+        return logits
+
+    @torch.no_grad()
+    def standardise(self, embedded: Tensor) -> None:
+        """Set n by these embeddings (N, E), once."""
+        if not int(self.norm.num_batches_tracked):  # type: ignore[arg-type]
+            self.norm.running_mean.copy_(embedded.mean(dim=0))  # type: ignore[union-attr]
+            self.norm.running_var.copy_(embedded.var(dim=0, correction=0))  # type: ignore[union-attr]
+            self.norm.num_batches_tracked.fill_(1)  # type: ignore[union-attr]
+
+    def representations(self, x: Tensor) -> list[Tensor]:
+        """The flattened maps, finest first; last the embedding (B, E)."""
+        maps = self.backbone.features(x)
+        flat = [torch.flatten(made, 1) for made in maps]
+        return [*flat, self.backbone.embed(maps[-1])]
+
+
+class ImageClassifier(OnBackbone, NetworkClassifier):
+    """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    backbone : "efficientnet-lite0" (extra `backbones`), a folder of a saved CNN, or another of
+        backbones/named.py.
+    freeze : "all" learns the output layer only; 0 .. 4 lowest stages adapt the rest.
+    backbone_rate : learning rate of what is adapted, as a share of `lr`, 0.01 .. 1.
+    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
+        pixels a side at least, where the backbone has been learnt before.
+    dropout : share of the embedding silenced in training, 0 .. 0.7.
+    augment : as in `CNN`; has no meaning with freeze="all", where each image is seen once.
+    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
+    verbose : as in `DNN`.
+    """
+
+    family: ClassVar[str] = "image-classifier"
+    tasks: ClassVar[tuple[str, ...]] = ("transfer",)
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "efficientnet-lite0",
+        freeze: int | str = "all",
+        backbone_rate: float = 0.1,
+        enlarge: int | str = "auto",
+        dropout: float = 0.5,
+        augment: str | tuple[str, ...] | None = "auto",
+        epochs: float | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 1e-3,
+        optimizer: str = "adamw",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.05,
+        clip_norm: float | None = 2.0,
+        average: float = 0.02,
+        patience: int | str | None = "auto",
+        label_smoothing: float = 0.05,
+        validation_fraction: float = 0.0,
+        warm_start: bool = False,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.backbone = backbone
+        self.freeze = freeze
+        self.backbone_rate = backbone_rate
+        self.enlarge = enlarge
+        self.dropout = dropout
+        self.augment = augment
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.label_smoothing = label_smoothing
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
+        return BackboneClassifier(below, n_outputs, self.dropout)
+
+    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
+        if self.enlarge != "auto":
+            return int(self.enlarge)
+        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
+        return min(LARGEST_FACTOR, wanted)
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
+        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """Frozen, it is one layer: larger batches, fewer passes."""
+        made = super().recipe(items, **changes)
+        if self.freeze != "all":
+            return made
+        size = min(items, ALONE_BATCH) if self.batch_size == "auto" else made.batch_size
+        epochs = ALONE_EPOCHS if self.epochs == "auto" else made.epochs
+        return replace(made, **{"batch_size": size, "epochs": epochs, **changes})
+
+    # -- learning the output layer only -----------------------------------------------------------
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        rest = (checkpoint, seconds_limit, watch)
+        if not _below(self.network_).all_frozen:
+            super()._train(inputs, labels, held_out, *rest)
+            return
+        embedded = self._embedded(inputs)
+        held = None if held_out is None else (self._embedded(held_out[0]), held_out[1])
+        with self._output_alone():
+            super()._train(embedded, labels, held, *rest)
+
+    def _run(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        recipe: Recipe,
+        state: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        if inputs.ndim == 2 or not _below(self.network_).all_frozen:
+            return super()._run(inputs, labels, recipe, state, **options)
+        embedded = self._embedded(inputs)
+        with self._output_alone():
+            return super()._run(embedded, labels, recipe, state, **options)
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        if isinstance(self.network_, nn.Sequential):  # the output alone
+            return GradientUpdate(self.network_, loss, recipe, compute)
+        return super()._update(loss, recipe, compute)
+
+    def _embedded(self, images: np.ndarray) -> np.ndarray:
+        """n(e(x)), (N, C, H, W) -> (N, E); the first images ever embedded set n."""
+        whole: Any = self.network_
+        embedded = self._rows(images, lambda n, x: n(x), whole.backbone)
+        whole.standardise(embedded)
+        with torch.inference_mode():
+            found: np.ndarray = whole.norm.eval()(embedded).numpy()
+        return found
+
+    @contextlib.contextmanager
+    def _output_alone(self) -> Iterator[None]:
+        """The output layer is the network for a while, from standardised embeddings (B, E)."""
+        whole: Any = self.network_
+        self.network_ = nn.Sequential(whole.dropout, whole.output)
+        try:
+            yield
+        finally:
+            self.network_ = whole.eval()
+
+
+def _below(network: Any) -> Backbone:
+    below: Backbone = network.backbone
+    return below
