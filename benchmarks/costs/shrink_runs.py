@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from common import OUT
-
 from depthwise import load, load_data
 from depthwise.measuring.devices import find
 from depthwise.shrinking.limits import FLOAT, Costing
