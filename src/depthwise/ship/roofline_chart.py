@@ -142,8 +142,8 @@ def _roof(axes: Any, ceilings: Record) -> None:
             textcoords="offset points", ha="left", va="center", color=INK, annotation_clip=False,
         )  # fmt: skip
     axes.annotate(
-        f"{readable(bandwidth)} GB/s", _on_slope(axes, ceilings), xytext=(-4, 6),
-        textcoords="offset points", ha="right", va="bottom", color=INK,
+        f"{readable(bandwidth)} GB/s", _on_slope(axes, ceilings), xytext=(6, -4),
+        textcoords="offset points", ha="left", va="top", color=INK,
     )  # fmt: skip
 
 
