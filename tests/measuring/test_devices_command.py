@@ -38,7 +38,8 @@ def test_calibrating_tells_ceilings_and_how_far_predictions_are_right(app, here)
     told = json.loads(app("calibrate", "--rounds", "3", "--json", "--quiet").stdout)
     assert told["peaks"]["fp32"] == here.peak_gflops
     assert told["spread"]["fp32"]["1"] == here.calibration["tables"]["fp32"]["1"]["spread"] >= 1
-    assert "predictions within" in app("calibrate", "--quiet").stdout
+    factor = here.calibration["tables"]["fp32"]["1"]["spread"]
+    assert f"within a factor of {factor:.2f} (1 threads)" in app("calibrate", "--quiet").stdout
 
 
 def test_a_calibrated_machine_is_a_device_for_others(app, here, tmp_path):
@@ -46,6 +47,7 @@ def test_a_calibrated_machine_is_a_device_for_others(app, here, tmp_path):
     assert app("calibrate", "--out", str(path), "--rounds", "2", "--quiet").exit_code == 0
     box = find(path)
     assert not box.is_here and box.price_usd == 2
+    assert box.name.endswith(f", {here.cores} cores") and "this machine" not in box.name
     reference = REFERENCES["ds-cnn"]
     counts = count(reference.build().eval(), torch.zeros(1, *reference.input_shape))
     there, known = (predict_latency(counts, d) for d in (box, here))

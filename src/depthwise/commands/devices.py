@@ -76,9 +76,10 @@ def _write(device: Device, path: Path) -> None:
     """Under a name of its own, since on another machine it is not "this" one."""
     from depthwise.checkpoint import write_atomically
 
-    words = "".join(ch if ch.isalnum() else " " for ch in device.name.lower()).split()
-    name = "-".join([*words[2:], str(device.cores), "cores"])  # less "this machine"
-    text = replace(device, id=name, name=device.name.removeprefix("this machine ")).to_toml()
+    name = device.name.removeprefix("this machine ").strip("()")
+    words = "".join(ch if ch.isalnum() else " " for ch in name.lower()).split()
+    own = "-".join([*words, str(device.cores), "cores"])
+    text = replace(device, id=own, name=f"{name}, {device.cores} cores").to_toml()
     write_atomically(path, lambda scratch: scratch.write_text(text, "utf-8"))
 
 
