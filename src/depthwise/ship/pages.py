@@ -62,8 +62,8 @@ def layers_context(breakdown: Mapping[str, Any] | None) -> dict[str, Any] | None
         "words": in_words(breakdown),
         "how": how,
         "rows": layer_rows(breakdown),
-        "note": f"Time is {how}{way}: {run}.{shares} Memory is counted, the kernels' scratch space "
-        f"apart. {ENERGY[breakdown['energy_how']]}",
+        "note": f"Time is {how}{way}: {run}.{shares} Memory is counted in the order that PyTorch "
+        f"runs, the kernels' scratch space apart. {ENERGY[breakdown['energy_how']]}",
         "roofline": roofline_chart.roofline(breakdown),
         "alt": roofline_chart.roofline_in_words(breakdown),
     }
