@@ -20,6 +20,7 @@ FLOORS: list[tuple[str, float]] = [
     ("progress", 1),
     ("text", 1),
     ("text_files", 1),
+    ("text_words", 1),
     ("data", 2),
     ("folding", 1.9),
     ("quantised", 2),

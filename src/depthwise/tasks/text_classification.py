@@ -1,0 +1,235 @@
+"""Text classifier: two that look at a text in their own ways, and decide together.
+
+    log p  = (log p_wide + log p_deep) / 2, up to a constant
+    wide   = logistic regression on rare words and pairs of them (text_classification_baseline.py),
+             fitted first, by itself
+    deep   = W_b bag(x) + W_e pooled(h), learnt by gradient descent
+    bag(x) = sum of E_1[word_t] and E_2[word_(t-1), word_t] over positions / sqrt(number of them):
+             words and pairs of neighbours, after Joulin et al. 2017; pairs share a table by a hash
+    h      = encoder(words), a Transformer that sees both ways (families/transformer.py), and
+             pooled(h) its mean and maximum over positions; the smallest rung has none
+
+With some thousand texts to learn from, neither is clearly better than the other, and the two
+together are better than each (docs/language.md). In training, words are silenced at random (Iyyer
+et al. 2015), so that no single one is relied upon.
+
+Shapes: B batch, T words of the longest text, D width of the encoder, V vocabulary, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.errors import InputError
+from depthwise.families.transformer import Rung, Transformer
+from depthwise.networks import NetworkClassifier
+from depthwise.tasks.text_classification_baseline import TextLogistic, TfidfNetwork, solve
+from depthwise.tasks.text_classification_inputs import OfTexts
+from depthwise.text_words import FILLING, UNKNOWN, Words, learn_words
+
+__all__ = ["SIZES", "TextClassifier", "TextLogistic", "TextNetwork"]
+
+PAIRS = 2**15  # rows of the table that pairs of words share
+RUNS = 5  # times as many runs of words as words
+WIDE_C, WIDE_STEPS = 10.0, 200
+
+
+@dataclass(frozen=True)
+class TextRung:
+    """One size: numbers a word has in the bag, and the encoder, if there is one."""
+
+    bag: int
+    encoder: Rung | None
+
+
+SIZES: dict[str, TextRung] = {
+    "xs": TextRung(16, None),
+    "s": TextRung(32, Rung(width=64, layers=1, heads=2, groups=2)),
+    "m": TextRung(32, Rung(width=96, layers=2, heads=4, groups=4)),
+    "l": TextRung(64, Rung(width=192, layers=4, heads=6, groups=6)),
+}
+
+
+class Bag(nn.Module):
+    """Words (B, T) -> (B, numbers): those of words and pairs, summed."""
+
+    def __init__(self, vocabulary: int, numbers: int):
+        super().__init__()
+        self.words, self.pairs = nn.Embedding(vocabulary, numbers), nn.Embedding(PAIRS, numbers)
+        for table in (self.words, self.pairs):
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, words: Tensor) -> Tensor:
+        counts = words > UNKNOWN  # filling and silenced words say nothing
+        both = counts[:, 1:] & counts[:, :-1]
+        mixed = (words[:, :-1] * 1_000_003 + words[:, 1:]) * 2_654_435_761
+        hashed = (mixed >> 16) % PAIRS
+        total = (self.words(words) * counts[..., None]).sum(dim=1)
+        total = total + (self.pairs(hashed) * both[..., None]).sum(dim=1)
+        number = counts.sum(dim=1, keepdim=True) + both.sum(dim=1, keepdim=True)
+        return total / number.clamp(min=1).sqrt()
+
+
+class DeepNetwork(nn.Module):
+    """Words (B, T) -> logits (B, K); a row that is filled up answers as it would without."""
+
+    def __init__(
+        self, vocabulary: int, n_classes: int, rung: TextRung, dropout: float, word_dropout: float
+    ):
+        super().__init__()
+        self.word_dropout, self.dropout = word_dropout, nn.Dropout(dropout)
+        self.bag = Bag(vocabulary, rung.bag)
+        self.bag_output = nn.Linear(rung.bag, n_classes)
+        self.encoder, self.encoder_output = None, None
+        if rung.encoder is not None:
+            self.encoder = Transformer(vocabulary, rung.encoder, causal=False, dropout=dropout)
+            self.encoder_output = nn.Linear(2 * rung.encoder.width, n_classes)
+
+    def forward(self, words: Tensor) -> Tensor:
+        if self.training:
+            words = self._silenced(words[:, : int((words != FILLING).sum(dim=1).max())])
+        logits: Tensor = self.bag_output(self.dropout(self.bag(words)))
+        if self.encoder is None or self.encoder_output is None:
+            return logits
+        return logits + self.encoder_output(self.dropout(self.pooled(words)))
+
+    def pooled(self, words: Tensor) -> Tensor:
+        """Mean and maximum of the hidden states over positions: (B, 2D)."""
+        assert self.encoder is not None
+        real = words != FILLING
+        hidden, there = self.encoder(words, real), real[..., None]
+        mean = (hidden * there).sum(dim=1) / there.sum(dim=1)
+        return torch.cat([mean, hidden.masked_fill(~there, -1e4).amax(dim=1)], dim=1)
+
+    def _silenced(self, words: Tensor) -> Tensor:
+        silent = torch.rand(words.shape, device=words.device) < self.word_dropout
+        return torch.where(silent & (words != FILLING), UNKNOWN, words)
+
+
+class TextNetwork(nn.Module):
+    """Tokens (B, T), words and then runs of words, numbered on -> logits (B, K): in training those
+    of the deep half alone, which learns by itself."""
+
+    def __init__(self, deep: DeepNetwork, wide: TfidfNetwork):
+        super().__init__()
+        self.deep, self.wide = deep, wide.requires_grad_(False)
+        self.words = deep.bag.words.num_embeddings
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        runs = tokens >= self.words
+        deep: Tensor = self.deep(tokens.masked_fill(runs, FILLING))
+        if self.training:
+            return deep
+        wide = self.wide((tokens - self.words).masked_fill(~runs, FILLING))
+        return (torch.log_softmax(deep, dim=1) + torch.log_softmax(wide, dim=1)) / 2
+
+    def representations(self, tokens: Tensor) -> list[Tensor]:
+        """The bag's numbers, and the encoder's."""
+        words = tokens.long().masked_fill(tokens >= self.words, FILLING)
+        encoded = [] if self.deep.encoder is None else [self.deep.pooled(words)]
+        return [self.deep.bag(words), *encoded]
+
+
+class TextClassifier(NetworkClassifier, OfTexts):
+    """Tells texts apart; trained from scratch on texts (N,) and labels (N,). In `partial_fit` the
+    wide half learns from the first piece of data, the deep one from all.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : "xs" (a bag of words and pairs) .. "l" (with an encoder of 4 layers, 192 wide).
+    vocabulary : words that are kept, the most frequent ones, 2,000 .. 50,000.
+    max_words : of a text that are read, 32 .. 2048; longer ones are cut, and that is said.
+    dropout : share of units silenced in training, 0.1 .. 0.5.
+    word_dropout : share of words silenced in training, 0 .. 0.5.
+    epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
+    batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see
+        `updates.Recipe`.
+    label_smoothing : 0 .. 0.2.
+    validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
+    random_state : seed; the same one gives the same network (same machine, same threads).
+    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
+    verbose : show progress on stderr.
+    """
+
+    family: ClassVar[str] = "text"
+    tasks: ClassVar[tuple[str, ...]] = ("text",)
+    sizes: ClassVar[dict[str, TextRung]] = SIZES
+    vocabularies: ClassVar[int] = 2  # words, and runs of them
+    augment = None
+    warm_start = False
+
+    def __init__(
+        self,
+        *,
+        size: str = "s",
+        vocabulary: int = 20_000,
+        max_words: int = 256,
+        dropout: float = 0.3,
+        word_dropout: float = 0.3,
+        epochs: float | str = 6,
+        batch_size: int | str = 64,
+        lr: float = 2e-3,
+        optimizer: str = "adamw",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.05,
+        clip_norm: float | None = 2.0,
+        average: float = 0.02,
+        patience: int | str | None = None,
+        label_smoothing: float = 0.1,
+        validation_fraction: float = 0.0,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.vocabulary = vocabulary
+        self.max_words = max_words
+        self.dropout = dropout
+        self.word_dropout = word_dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.label_smoothing = label_smoothing
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TextNetwork:
+        if self.size not in self.sizes:
+            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
+        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
+        self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
+        words = getattr(self, "words_", None)
+        sizes = [w.size for w in words] if words else [int(self.vocabulary)] * 2
+        rung = self.sizes[self.size]
+        deep = DeepNetwork(sizes[0], n_outputs, rung, self.dropout, self.word_dropout)
+        return TextNetwork(deep, TfidfNetwork(sizes[1], n_outputs))
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        assert isinstance(network, TextNetwork)
+        runs = np.where(inputs >= network.words, inputs - network.words, FILLING)
+        solve(network.wide, runs, targets, WIDE_C, WIDE_STEPS)
+        return network
+
+    def _learn_words(self, texts: list[str]) -> list[Words]:
+        self._require("vocabulary", self.vocabulary >= 1, "at least 1")
+        most, read = int(self.vocabulary), int(self.max_words)
+        words = learn_words(texts, most, least=2, words=read)
+        return [words, learn_words(texts, RUNS * most, longest=2, words=read)]
