@@ -106,6 +106,7 @@ def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[D
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {asked!r}.")
     wanted = None if asked is None else asked == "classification"
     data = given if isinstance(given, Dataset) else load(given, seed=seed, labelled=wanted)
+    data.require_task("classification", "unlabelled", "faces")
     task = asked or likely_task(data)
     if asked is None and task == "anomaly":
         tell(f"{data.name} has no labels: looking for what tells strange items best (task anomaly)")
