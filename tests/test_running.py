@@ -15,6 +15,7 @@ import pytest
 from depthwise import DNN, DeepAutoencoder
 from depthwise import load as load_model
 from depthwise.errors import InputError, ModelFileError
+from depthwise.measuring.scorecard import measure
 from depthwise.quantising import quantise
 from depthwise.running import best_runtime
 
@@ -140,6 +141,19 @@ def test_another_network_forgets_the_runtime(model: DNN, data: Data) -> None:
     run_eagerly(model, data)
     assert model.runtime_ is not None
     assert quantise(model, data[0]).runtime_ is None
+
+
+def test_scorecard_is_timed_by_the_runtime_and_says_which(
+    by_onnx: DNN, model: DNN, data: Data
+) -> None:
+    card = measure(by_onnx, seconds=0.1, flexibility=False)
+    assert card.latency is not None and card.throughput is not None
+    assert card.latency.details["runtime"] == card.throughput.details["runtime"] == "onnxruntime"
+    assert card.latency.details["threads"] == 1
+    plain = measure(model, seconds=0.1, flexibility=False)
+    assert plain.latency is not None and plain.latency.details["runtime"] == "torch"
+    with pytest.raises(InputError, match="flexibility must be"):
+        measure(model, flexibility="some")
 
 
 def test_models_that_predict_nothing_are_told_so(data: Data) -> None:

@@ -3,6 +3,8 @@ import torch
 from torch import nn
 
 from depthwise.measuring.flexibility import agreement, flexibility
+from depthwise.quantising import quantise_network
+from depthwise.runtimes import RUNTIMES
 
 
 def cells(network, samples):
@@ -123,3 +125,56 @@ def test_nan_is_not_agreement():
 
     _, table = cells(Broken(), torch.ones(4, 3))
     assert "not finite" in table["eager", "fp32", 64]["reason"]
+
+
+class AnySize(nn.Module):
+    """Images of any size, averaged over positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.output = nn.Conv2d(1, 3, 3), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.output(torch.relu(self.conv(x)).mean(dim=(2, 3)))
+
+
+def test_full_matrix_crosses_precisions_batches_and_threads_and_tries_other_sizes(monkeypatch):
+    from depthwise.measuring import flexibility as place
+
+    monkeypatch.setattr(place, "available_cores", lambda: 2)
+    torch.manual_seed(0)
+    metric = flexibility(
+        AnySize(), torch.randn(5, 1, 8, 6), full=True, runtimes=("eager", "executorch")
+    )
+    found = metric.details["cells"]
+    own = [cell for cell in found if not cell["size"]]
+    assert len(own) == 2 * 3 * 3 * 2  # runtimes, precisions, batches, threads
+    assert {cell["size"] for cell in found} == {"", "6x4", "12x9"}
+    assert all(cell["ok"] for cell in found if cell["runtime"] == "eager")
+    if not RUNTIMES["executorch"].available():
+        return
+    told = {cell["reason"] for cell in found if cell["runtime"] == "executorch"}
+    assert told == {'needs executorch: pip install "depthwise[mobile]"'} and metric.value == 0.5
+
+
+def test_networks_for_one_size_have_no_cells_of_others():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    metric = flexibility(network, torch.randn(4, 1, 4, 3), full=True, runtimes=("eager",))
+    assert {cell["size"] for cell in metric.details["cells"]} == {""}
+
+
+def test_int8_network_is_compared_with_itself_in_its_own_precision():
+    network = quantise_network(nn.Sequential(nn.Linear(6, 3)).eval(), torch.randn(64, 6))
+    metric, table = cells(network, torch.randn(64, 6))
+    assert {precision for _, precision, _ in table} == {"int8"} and metric.value == 1.0
+
+
+def test_int8_must_keep_most_classes_or_be_close():
+    expected = torch.tensor([[0.9, 0.1]]).repeat(20, 1)
+    got = expected.clone()
+    got[0] = torch.tensor([0.3, 0.7])
+    assert agreement("int8", got, expected)[0]
+    got[1] = torch.tensor([0.3, 0.7])
+    assert not agreement("int8", got, expected)[0]
+    assert agreement("int8", expected + torch.tensor([-0.14, 0.14]), expected)[0]
+    assert not agreement("int8", expected + torch.tensor([-0.16, 0.16]), expected)[0]

@@ -85,7 +85,7 @@ def _read_openvino(folder: Path) -> Program:
 
 
 def _write_executorch(network: nn.Module, example: Tensor, about: About, folder: Path) -> None:
-    graph = to_executorch(network, example[:1], dynamic=False)
+    graph = to_executorch(network, example[:1])
     (folder / "model.pte").write_bytes(graph)
     (folder / "about.json").write_text(json.dumps(about))
 

@@ -1,41 +1,62 @@
 """Flexibility: the share of a support matrix that really ran and agreed.
 
-    runtime  eager | torch.export      precision  fp32 | bf16      batch  1 | 64
+               quick                    full
+    runtime    eager, torch.export      those and torch.compile, ONNX Runtime, OpenVINO, ExecuTorch
+    precision  fp32, bf16               fp32, bf16, int8
+    batch      1, 64                    1, 7, 64
+    threads    1                        1, all cores
+    size       as given                 and 3/4 and 3/2 of the sides of images, where the network
+                                        takes them (one thread, batch 1)
 
 Each cell runs the same samples and its answers are compared with those of eager fp32 one sample at
 a time: class probabilities (softmax of the logits), or, of a network that answers with numbers such
 as a reconstruction, these in units of their standard deviation. A cell passes when the largest
 difference is at most 1e-4 in fp32. In bf16, whose 8 bits of mantissa round every layer, it passes
-at 2e-2, or when 95 % of the samples keep their largest answer (the same class) and are within 5e-2.
+at 2e-2, or when 95 % of the samples keep their largest answer (the same class) and are within 5e-2;
+in int8, quantised on these samples (quantising.py), likewise at 5e-2, or 95 % within 0.15. A
+network that is int8 already is compared with itself in torch, and has no other precision.
 
-torch.export is done once a precision, with a dynamic batch, so that batch 1 and 64 run the same
-program; a network whose export fixes the batch fails there, as it would when shipped. Cells run
-on this machine's processor with one thread, whatever device the other metrics are of.
+A runtime is prepared once a precision, with a dynamic batch, so that all batches run the same
+program; a network whose export fixes the batch fails there, as it would when shipped. ExecuTorch,
+which plans its memory ahead, is prepared for each batch. A runtime that is not installed fails with
+what to install. Cells run on this machine's processor, whatever device the other metrics are of.
+The quick matrix takes about a second, the full one minutes (torch.compile builds C++).
+
+Shapes: B batch, N samples, C channels, H W image, K classes or other answers.
 """
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.host import available_cores
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.speed import using_threads
+from depthwise.quantised import is_int8
+from depthwise.runtimes import PRECISIONS, RUNTIMES, Program
+from depthwise.runtimes.onnx_graph import sharing_graphs
+from depthwise.runtimes.program import in_precision
 
-RUNTIMES = ("eager", "torch.export")
-PRECISIONS = ("fp32", "bf16")
+QUICK = ("eager", "torch.export")
+FULL = ("eager", "torch.compile", "torch.export", "onnxruntime", "openvino", "executorch")
 BATCHES = (1, 64)
-FP32_TOLERANCE = 1e-4
-BF16_TOLERANCE = 2e-2
-BF16_LOOSE_TOLERANCE, BF16_AGREEMENT = 5e-2, 0.95
-SINGLES = 8  # samples that are run one at a time in a batch 1 cell
-Program = Callable[[Tensor], Tensor]
+FULL_BATCHES = (1, 7, 64)
+SCALES = (0.75, 1.5)  # of an image's sides
+TOLERANCES = {"fp32": (1e-4, 0.0), "bf16": (2e-2, 5e-2), "int8": (5e-2, 0.15)}
+AGREEMENT = 0.95  # share of samples within the second tolerance
+SINGLES = 8  # parts that the samples are run in, at most
+ITEMS = 64
+Answers = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One way to run the network; max_difference: of its answers, None where it did not run."""
+    """One way to run the network; max_difference: of its answers, None where it did not run;
+    size: "HxW" of images of another size than the given ones."""
 
     runtime: str
     precision: str
@@ -43,110 +64,125 @@ class Cell:
     ok: bool
     reason: str
     max_difference: float | None
+    threads: int = 1
+    size: str = ""
 
 
-def flexibility(network: nn.Module, samples: Tensor, logits: bool = True) -> Metric:
+def flexibility(
+    network: nn.Module,
+    samples: Tensor,
+    logits: bool = True,
+    *,
+    full: bool = False,
+    runtimes: Sequence[str] | None = None,
+) -> Metric:
     """The share of cells that pass; details: cells. samples: (64, ...) as the network takes them,
-    real ones if there are any; fewer are repeated. logits: whether the answers are of classes."""
-    batch = samples.repeat(-(-64 // len(samples)), *[1] * (samples.dim() - 1))[:64]
+    real ones if there are any; fewer are repeated. logits: whether the answers are of classes.
+    full: the whole matrix, in minutes; runtimes: which, of RUNTIMES."""
+    names = tuple(runtimes or (FULL if full else QUICK))
+    batch = samples.repeat(-(-ITEMS // len(samples)), *[1] * (samples.dim() - 1))[:ITEMS]
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), using_threads(1):  # more may wait for each other
-            cells = _matrix(network, batch, _probabilities if logits else _scaled(network, batch))
+        with torch.no_grad(), using_threads(1), sharing_graphs():  # more may wait for each other
+            cells = _Matrix(network, batch, logits, full).cells(names)
     finally:
         network.train(was_training)
-    share = sum(cell.ok for cell in cells) / len(cells)
+    passed = sum(cell.ok for cell in cells)
+    share = passed / len(cells)
     return Metric(
         share,
         "fraction",
         "measured",
         low=share,
         high=share,
-        source=f"{sum(cell.ok for cell in cells)} of {len(cells)} cells ran here and agreed",
-        details={"cells": [asdict(cell) for cell in cells]},
+        source=f"{passed} of {len(cells)} cells ran here and agreed",
+        details={"cells": [asdict(cell) for cell in cells], "full": full},
     )
 
 
-def _matrix(network: nn.Module, batch: Tensor, answers: Program) -> list[Cell]:
-    expected = torch.cat([answers(network(one)) for one in batch.split(1)])  # (64, K)
-    cells = []
-    for runtime in RUNTIMES:
-        for precision in PRECISIONS:
-            program = _prepared(runtime, precision, network, batch)
-            cells += [
-                _cell(runtime, precision, n, program, batch, expected, answers) for n in BATCHES
-            ]
-    return cells
+class _Matrix:
+    """The cells of a network at the samples' size and, if `full`, at others."""
+
+    def __init__(self, network: nn.Module, samples: Tensor, logits: bool, full: bool):
+        self.network, self.samples, self.logits, self.full = network, samples, logits, full
+        self.precisions: tuple[str, ...] = PRECISIONS if full else PRECISIONS[:2]
+        if is_int8(network):
+            self.precisions = ("int8",)
+        self.batches = FULL_BATCHES if full else BATCHES
+        cores = available_cores()
+        self.threads = (1, cores) if full and cores > 1 else (1,)
+        self.networks: dict[str, Any] = {}
+
+    def cells(self, names: Sequence[str]) -> list[Cell]:
+        found = []
+        for name in names:
+            for precision in self.precisions:
+                found += self._own_size(name, precision)
+        for size in _other_sizes(self.network, self.samples) if self.full else ():
+            for name in names:
+                for precision in self.precisions:
+                    found += self._rows(name, precision, size, (1,), (1,), _told_size(size))
+        return found
+
+    def _own_size(self, name: str, precision: str) -> list[Cell]:
+        return self._rows(name, precision, self.samples, self.batches, self.threads, "")
+
+    def _rows(
+        self,
+        name: str,
+        precision: str,
+        samples: Tensor,
+        batches: Sequence[int],
+        threads: Sequence[int],
+        size: str,
+    ) -> list[Cell]:
+        """Of one runtime and precision, every batch and number of threads."""
+        answers = _probabilities if self.logits else _scaled(self.network, samples)
+        expected = torch.cat([answers(self.network(one)) for one in samples.split(1)])  # (N, K)
+        found, kept = [], None
+        for n in threads:
+            for batch in batches:
+                if kept is None or not RUNTIMES[name].any_batch:
+                    kept = self._prepared(name, precision, samples, batch)
+                program = kept if isinstance(kept, str) else kept.with_threads(n)
+                verdict = _verdict(precision, program, samples, batch, expected, answers)
+                found.append(Cell(name, precision, batch, *verdict, n, size))
+        return found
+
+    def _prepared(self, name: str, precision: str, samples: Tensor, batch: int) -> Program | str:
+        """The network as that runtime runs it, or why it cannot."""
+        runtime = RUNTIMES[name]
+        if remedy := runtime.available():
+            return remedy
+        try:
+            if precision == "int8" and precision not in self.networks:
+                self.networks[precision] = in_precision(self.network, precision, self.samples)
+            network = self.networks.get(precision, self.network)
+            example = samples if runtime.any_batch else samples[:batch]
+            return runtime.prepare(network, example, precision=precision)
+        except Exception as error:  # a runtime may fail in any way; the cell says how
+            return f"export failed: {_one_line(error)}"
 
 
-def _prepared(runtime: str, precision: str, network: nn.Module, batch: Tensor) -> Program | str:
-    """The network as that runtime runs it, or why it cannot."""
-    eager = _in_precision(network, precision)
-    if runtime == "eager":
-        return eager
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _exported(_Forward(eager), batch[:2])
-    except Exception as error:  # a runtime may fail in any way; the cell says how
-        return f"export failed: {_one_line(error)}"
-
-
-def _exported(forward: nn.Module, example: Tensor) -> Program:
-    shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
-    program = torch.export.export(forward, (example,), dynamic_shapes=shapes)
-    return program.module()
-
-
-class _Forward(nn.Module):
-    """A function as a module, which is what torch.export takes."""
-
-    def __init__(self, program: Program) -> None:
-        super().__init__()
-        self.program = program
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.program(x)
-
-
-def _in_precision(network: nn.Module, precision: str) -> Program:
-    """bf16 by autocast: weights stay in fp32, products run in bf16, as in training."""
-    return network if precision == "fp32" else _Autocast(network)
-
-
-class _Autocast(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16):
-            return self.network(x)
-
-
-def _cell(
-    runtime: str,
+def _verdict(
     precision: str,
-    batch: int,
     program: Program | str,
     samples: Tensor,
+    batch: int,
     expected: Tensor,
-    answers: Program,
-) -> Cell:
-    def cell(ok: bool, reason: str, difference: float | None = None) -> Cell:
-        return Cell(runtime, precision, batch, ok, reason, difference)
-
+    answers: Answers,
+) -> tuple[bool, str, float | None]:
+    """(ok, reason, max_difference) of a cell."""
     if isinstance(program, str):
-        return cell(False, program)
+        return False, program, None
     try:
         got = _run(program, samples, batch, answers)
     except Exception as error:
-        return cell(False, f"run failed: {_one_line(error)}")
+        return False, f"run failed: {_one_line(error)}", None
     if got.shape != expected[: len(got)].shape or not bool(got.isfinite().all()):
-        return cell(False, f"output is {tuple(got.shape)} or not finite")
-    ok, reason, difference = agreement(precision, got, expected[: len(got)])
-    return cell(ok, reason, difference)
+        return False, f"output is {tuple(got.shape)} or not finite", None
+    return agreement(precision, got, expected[: len(got)])
 
 
 def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str, float]:
@@ -154,29 +190,49 @@ def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str,
     apart = (got - expected).abs().amax(1)  # (N,)
     same = got.argmax(1) == expected.argmax(1)
     difference = float(apart.max())
-    if precision == "fp32":
-        ok = difference <= FP32_TOLERANCE
-    else:
-        alike = same & (apart <= BF16_LOOSE_TOLERANCE)
-        ok = difference <= BF16_TOLERANCE or int(alike.sum()) >= BF16_AGREEMENT * len(alike)
+    close, loose = TOLERANCES[precision]
+    alike = same & (apart <= loose)
+    ok = difference <= close or (loose > 0 and int(alike.sum()) >= AGREEMENT * len(alike))
     share = float(same.float().mean())
     verdict = "agrees" if ok else "differs"
     return ok, f"{verdict}: by at most {difference:.1e}, {share:.0%} same class", difference
 
 
-def _run(program: Program, samples: Tensor, batch: int, answers: Program) -> Tensor:
+def _run(program: Program, samples: Tensor, batch: int, answers: Answers) -> Tensor:
     """Answers (N, K) to the first samples, `batch` at a time."""
-    parts = samples.split(batch)[:SINGLES]
-    return torch.cat([answers(program(part)) for part in parts])
+    parts = [part for part in samples.split(batch)[:SINGLES] if len(part) == batch]
+    return torch.cat([answers(torch.from_numpy(program(part.numpy()))) for part in parts])
+
+
+def _other_sizes(network: nn.Module, samples: Tensor) -> list[Tensor]:
+    """Images (N, C, H', W') of the other sizes that the network takes: nearest pixels."""
+    if samples.dim() != 4:
+        return []
+    found = []
+    for scale in SCALES:
+        height, width = (max(1, round(side * scale)) for side in samples.shape[2:])
+        rows = torch.arange(height) * samples.shape[2] // height
+        columns = torch.arange(width) * samples.shape[3] // width
+        images = samples[:, :, rows][:, :, :, columns].contiguous()
+        try:
+            network(images[:1])
+        except Exception:  # most networks are for one size
+            continue
+        found.append(images)
+    return found
+
+
+def _told_size(images: Tensor) -> str:
+    return f"{images.shape[2]}x{images.shape[3]}"
 
 
 def _probabilities(logits: Tensor) -> Tensor:
     return logits.float().softmax(1)
 
 
-def _scaled(network: nn.Module, batch: Tensor) -> Program:
+def _scaled(network: nn.Module, batch: Tensor) -> Answers:
     """Numbers (N, D) in units of the standard deviation of all that are expected."""
-    spread = network(batch).float().std().clamp(min=1e-12)
+    spread = float(np.maximum(network(batch).float().std().item(), 1e-12))
     return lambda numbers: torch.flatten(numbers, 1).float() / spread
 
 

@@ -30,6 +30,7 @@ from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, quality
+from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
@@ -115,16 +116,17 @@ def measure(
     data: Any = None,
     device: str | Device = "this",
     seconds: float = 1.0,
-    flexibility: bool = True,
+    flexibility: bool | str = True,
     task: str | None = None,
     prices: Prices | None = None,
 ) -> Scorecard:
-    """The Scorecard of a trained model.
+    """The Scorecard of a trained model, timed by its runtime (`runtime_`) where it has one.
 
     data: a Dataset (its test part is used), or (X, y) held out, y as class labels or, where
     these are not integers, their indices; None leaves accuracy out. seconds: time for latency
     and throughput together; from 60 on, a machine that runs from its battery reads its gauge.
-    task: what accuracy is of, as `quality` has it. prices: of power and of the device's wear.
+    flexibility: True takes the quick matrix, "full" the whole one, in minutes. task: what accuracy
+    is of, as `quality` has it. prices: of power and of the device's wear.
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
@@ -139,6 +141,7 @@ def measure(
         samples=None if X is None else X[:64],
         logits=getattr(model, "classes_", None) is not None,
         prices=prices,
+        running=getattr(model, "running_", None),
     )
     if X is not None:
         labelled = y is not None and getattr(model, "classes_", None) is not None
@@ -154,25 +157,29 @@ def costs(
     device: str | Device = "this",
     *,
     seconds: float = 1.0,
-    flexibility: bool = True,
+    flexibility: bool | str = True,
     samples: NDArray[Any] | None = None,
     logits: bool = True,
     prices: Prices | None = None,
+    running: Running | None = None,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
     or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made;
     logits: whether the network answers with classes, or with numbers such as a reconstruction;
-    prices: as in `measure`."""
+    prices and flexibility: as in `measure`; running: what runs this network, if not torch."""
+    if flexibility not in (True, False, "full"):
+        raise InputError(f'flexibility must be True, False or "full"; got {flexibility!r}.')
+    running = running if running and running.network is network else None
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
     network = _placed(network, "cpu")
     counts = count(network, items[:1])
     if target.is_here:
-        card = _measured(network, items, counts, target, seconds, prices)
+        card = _measured(network, items, counts, target, seconds, prices, running)
     else:
         card = _predicted(counts, target, prices)
     if flexibility:
-        card.flexibility = support(network, items, logits)
+        card.flexibility = support(network, items, logits, full=flexibility == "full")
     return card
 
 
@@ -183,13 +190,19 @@ def _measured(
     device: Device,
     seconds: float,
     prices: Prices | None,
+    running: Running | None,
 ) -> Scorecard:
     where = "cuda" if device.id == "cuda" else "cpu"
     network, one = _placed(network, where), items[:1].to(where)
     memory = speed.peak_memory(network, one)
-    latency = speed.latency(network, one, seconds=0.4 * seconds)
-    throughput = speed.throughput(network, one, seconds=0.6 * seconds)
-    energy = _energy(network, one, counts, device, latency, seconds)
+    timed, threads = _by_runtime(network, running if where == "cpu" else None)
+    latency = speed.latency(timed, one, seconds=0.4 * seconds, threads=threads)
+    throughput = speed.throughput(timed, one, seconds=0.6 * seconds, threads=threads)
+    for metric in (latency, throughput):
+        metric.details["runtime"] = (
+            running.choice["name"] if running and timed is not network else "torch"
+        )
+    energy = _energy(timed, one, counts, device, latency, seconds)
     return Scorecard(
         device=device.name,
         latency=latency,
@@ -197,6 +210,14 @@ def _measured(
         energy=energy,
         hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory, prices),
     )
+
+
+def _by_runtime(network: nn.Module, running: Running | None) -> tuple[nn.Module, int | None]:
+    """What to time, and with how many threads; None lets the timing choose."""
+    program = running.program() if running else None
+    if running is None or program is None:
+        return network, None
+    return speed.ByRuntime(network, program), running.choice["threads"]
 
 
 def _energy(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,17 @@ BURSTS = 24  # short ones: where other work has the cores half the time, some st
 FAR_BEHIND, BEHIND = 3.0, 1.25  # of the quickest setting's time: leave at once, or after two bursts
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 MEMORY_SHARE = 0.25  # of the free memory that a batch may take
+
+
+class ByRuntime(nn.Module):
+    """A network as another runtime's program runs it, to be timed like any other."""
+
+    def __init__(self, network: nn.Module, program: Callable[[np.ndarray], np.ndarray]):
+        super().__init__()
+        self.network, self.program = network, program
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.program(x.numpy()))
 
 
 def latency(
@@ -70,16 +82,18 @@ def throughput(
     seconds: float = 0.6,
     batches: Sequence[int] = BATCHES,
     memory_bytes: int | None = None,
+    threads: int | None = None,
 ) -> Metric:
     """Items a second at the best batch that fits. sample: (1, ...); seconds: time to spend;
-    memory_bytes: what a batch may take, None: a quarter of what is free.
+    memory_bytes: what a batch may take, None: a quarter of what is free; threads: None chooses.
 
     details: batch and threads (the best), rates {batch: items/s} of all that were tried.
     """
     allowed = memory_bytes or int(MEMORY_SHARE * _free_bytes(sample))
-    per_item = max(1, peak_memory(network, sample).details["live_bytes"])
+    torchs_own = network.network if isinstance(network, ByRuntime) else network
+    per_item = max(1, peak_memory(torchs_own, sample).details["live_bytes"])
     trials: dict[int, _Rate] = {}
-    choices = thread_choices(sample)
+    choices = [threads] if threads else thread_choices(sample)
     deadline = time.perf_counter() + seconds
     for batch in batches:
         if trials and batch * per_item > allowed:

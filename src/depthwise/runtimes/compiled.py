@@ -21,6 +21,7 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 class Compiled:
     name = "torch.compile"
+    any_batch = True
 
     def available(self) -> str | None:
         if any(shutil.which(compiler) for compiler in COMPILERS):

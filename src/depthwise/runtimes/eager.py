@@ -15,6 +15,8 @@ __all__ = ["Eager"]
 class Eager:
     """`channels_last`: NHWC order in memory, which convolutions read faster."""
 
+    any_batch = True
+
     def __init__(self, channels_last: bool = False):
         self.channels_last = channels_last
         self.name = "channels-last" if channels_last else "eager"

@@ -21,6 +21,7 @@ __all__ = ["ExecuTorch", "to_executorch"]
 
 class ExecuTorch:
     name = "executorch"
+    any_batch = False
 
     def available(self) -> str | None:
         found = find_spec("executorch")
@@ -36,15 +37,16 @@ class ExecuTorch:
         dynamic: bool = True,
     ) -> Program:
         whole = in_precision(network, precision, example)
-        return run_executorch(to_executorch(whole, example, dynamic=dynamic), precision, threads)
+        return run_executorch(to_executorch(whole, example), precision, threads)
 
 
-def to_executorch(network: nn.Module, example: Tensor, *, dynamic: bool = True) -> bytes:
-    """The .pte file: what XNNPACK has kernels for it computes, the rest portable ones."""
+def to_executorch(network: nn.Module, example: Tensor) -> bytes:
+    """The .pte file, for batches of the example's size, whose memory is planned in it: what XNNPACK
+    has kernels for it computes, the rest portable ones."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    exported = export_program(network, example, dynamic=dynamic)
+    exported = export_program(network, example, dynamic=False)
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     return bytes(lowered.to_executorch().buffer)
 

@@ -17,6 +17,7 @@ LARGEST_BATCH = 4096
 
 class Exported:
     name = "torch.export"
+    any_batch = True
 
     def available(self) -> str | None:
         return None

@@ -19,6 +19,7 @@ __all__ = ["OnnxRuntime", "run_onnx"]
 
 class OnnxRuntime:
     name = "onnxruntime"
+    any_batch = True
 
     def available(self) -> str | None:
         return missing("onnx", "onnxscript", "onnxruntime")
@@ -53,4 +54,7 @@ def run_onnx(graph: bytes, precision: str, threads: int) -> Program:
         shown: np.ndarray = run(None, {name: x})[0]
         return shown
 
-    return Program(answers, precision, threads, graph)
+    def again(other: int) -> Program:
+        return run_onnx(graph, precision, other)
+
+    return Program(answers, precision, threads, graph, again)

@@ -19,6 +19,7 @@ __all__ = ["OpenVino", "compile_openvino", "run_openvino"]
 
 class OpenVino:
     name = "openvino"
+    any_batch = True
 
     def available(self) -> str | None:
         remedy = missing("onnx", "onnxscript", "openvino")
@@ -59,5 +60,8 @@ def run_openvino(graph: bytes | Path, precision: str, threads: int) -> Program:
         shown: np.ndarray = request.infer({0: x}, share_inputs=True)[0]
         return shown.astype(np.float32, copy=True)
 
+    def again(other: int) -> Program:
+        return run_openvino(graph, precision, other)
+
     made = graph if isinstance(graph, bytes) else None
-    return Program(answers, precision, threads, made)
+    return Program(answers, precision, threads, made, again)

@@ -32,12 +32,19 @@ PRECISIONS = ("fp32", "bf16", "int8")
 
 @dataclass
 class Program:
-    """Call it with raw inputs (B, ...) as an array; `graph`: the file that holds it, if any."""
+    """Call it with raw inputs (B, ...) as an array. `graph`: the file that holds it, if any;
+    `again(threads)`: how to make it for other threads."""
 
     run: Callable[[np.ndarray], np.ndarray]
     precision: str
     threads: int
     graph: bytes | None = field(default=None, repr=False)
+    again: Callable[[int], Program] | None = field(default=None, repr=False)
+
+    def with_threads(self, threads: int) -> Program:
+        """The same, run with another number of threads."""
+        same = threads == self.threads or self.again is None
+        return self if same or self.again is None else self.again(threads)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.run(x)
@@ -47,6 +54,7 @@ class Runtime(Protocol):
     """One way to run a network."""
 
     name: str
+    any_batch: bool  # whether one Program serves every batch
 
     def available(self) -> str | None:
         """None where it can be used, else what to do about it."""
@@ -100,4 +108,7 @@ def torch_program(
             shown: np.ndarray = run(compute.place_batch(tensor)).float().numpy()
             return shown
 
-    return Program(answers, precision, threads)
+    def again(other: int) -> Program:
+        return torch_program(run, precision, other, channels_last=channels_last)
+
+    return Program(answers, precision, threads, again=again)
