@@ -101,10 +101,9 @@ def _tell(device: Device, path: Path | None) -> None:
     for precision, peak in device.peaks.items():
         unit = "GOP/s" if precision == "int8" else "GFLOP/s"
         spreads = device.calibration["tables"].get(precision, {})
-        within = ", ".join(f"{n} threads {t['spread'] - 1:.0%}" for n, t in spreads.items())
-        print(
-            f"{precision:6}{peak:>10,.0f} {unit:8} predictions within: {within or 'not measured'}"
-        )
+        factors = [f"{t['spread']:.2f} ({n} threads)" for n, t in spreads.items()]
+        within = f" predictions within a factor of {', '.join(factors)}" if factors else ""
+        print(f"{precision:6}{peak:>10,.0f} {unit:8}{within}")
     print(f"memory{device.bandwidth_gb_s:>10,.1f} GB/s copied")
     if "int8" not in device.peaks:
         print('int8 was not measured: pip install "depthwise[export]"')
