@@ -44,7 +44,7 @@ def part(name: str, each: int) -> tuple[np.ndarray, np.ndarray]:
 CONTENDERS = {
     "EfficientNet-lite0, frozen": lambda: ImageClassifier(),
     "EfficientNet-lite0, upper half adapted": lambda: ImageClassifier(
-        freeze=2, epochs=6, batch_size=20
+        freeze=2, epochs=4, batch_size=20
     ),
     "CNN-s from scratch": lambda: CNN(size="s"),
     "logistic regression on pixels": lambda: LogisticRegression(),

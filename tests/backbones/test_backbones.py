@@ -103,6 +103,20 @@ def test_frozen_stages_stay_as_they_are_and_the_others_learn(made: Backbone, sta
         assert any(changed) is learns
 
 
+def test_statistics_that_are_kept_stay_and_the_weights_learn(made: Backbone) -> None:
+    made.keeps_statistics = True
+    network = nn.Sequential(made, nn.Linear(made.n_embedding, 2)).train()
+    before = copy.deepcopy(made.state_dict())
+    update = BackboneUpdate(
+        network, nn.functional.cross_entropy, Recipe(lr=0.1), Compute(), below=made, share=1.0
+    )
+    update(images(4, *SHAPE), torch.tensor([0, 1, 0, 1]), 0.5)
+    after = made.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in after if "running" in name)
+    assert not all(torch.equal(a, b) for a, b in zip(before.values(), after.values(), strict=True))
+    assert rebuild(made.description).keeps_statistics
+
+
 def test_freezing_more_stages_than_there_are_is_refused(made: Backbone) -> None:
     with pytest.raises(InputError, match=r'freeze must be 0 \.\. \d stages or "all"; got 9'):
         made.freeze(9)

@@ -92,7 +92,7 @@ class ConvolutionalBackbone(Backbone):
             "enlarge": self.enlarge,
             "fixed": isinstance(self.standardise, FixedScale),
             "edits": self.edits,
-            "frozen": self.frozen,
+            **self.learning(),
         }
 
     def _is_changed(self) -> bool:

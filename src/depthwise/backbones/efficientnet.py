@@ -169,7 +169,7 @@ class EfficientNetLite(Backbone):
             "input_shape": list(self.input_shape),
             "embedding": bool(self.n_embedding),
             "enlarge": self.enlarge,
-            "frozen": self.frozen,
+            **self.learning(),
         }
 
 

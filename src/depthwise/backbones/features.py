@@ -83,13 +83,16 @@ class Backbone(nn.Module, abc.ABC):
     """See the top of this file. A kind of backbone says `features`, `stages` and its description.
 
     channels: of each map; strides: pixels of the raw image from one of its positions to the next
-    (below 1 where the image is enlarged first); n_embedding: E, 0 without one.
+    (below 1 where the image is enlarged first); n_embedding: E, 0 without one; keeps_statistics:
+    its batch norms go on with the means and variances that they have learnt, also in training,
+    because those of a small batch of a few images are worse (benchmarks/tasks/transfer_few.py).
     """
 
     channels: tuple[int, ...]
     strides: tuple[float, ...]
     n_embedding: int = 0
     frozen: int = 0
+    keeps_statistics: bool = False
 
     @abc.abstractmethod
     def features(self, x: Tensor) -> list[Tensor]:
@@ -133,10 +136,16 @@ class Backbone(nn.Module, abc.ABC):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for part in self.stages()[: self.frozen]:
-            for module in part:
-                module.train(False)
+        still = [module for part in self.stages()[: self.frozen] for module in part]
+        if self.keeps_statistics:
+            still += [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        for module in still:
+            module.train(False)
         return self
+
+    def learning(self) -> dict[str, Any]:
+        """The part of the description that says how it goes on learning."""
+        return {"frozen": self.frozen, "keeps_statistics": self.keeps_statistics}
 
 
 def checked_shape(input_shape: Any) -> Shape:

@@ -94,7 +94,7 @@ class TransformersBackbone(Backbone):
             "input_shape": list(self.input_shape),
             "embedding": bool(self.n_embedding),
             "enlarge": self.enlarge,
-            "frozen": self.frozen,
+            **self.learning(),
         }
 
     def _sizes(self) -> list[tuple[int, int]]:

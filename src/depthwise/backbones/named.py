@@ -82,6 +82,7 @@ def rebuild(description: dict[str, Any]) -> Backbone:
     if kind not in KINDS:
         raise ValueError(f"a backbone of the kind {kind!r}; there are {', '.join(KINDS)}")
     made = KINDS[kind](description)
+    made.keeps_statistics = bool(description["keeps_statistics"])
     made.freeze(int(description["frozen"]))
     return made
 

@@ -87,7 +87,7 @@ class ResidualBackbone(Backbone):
             "input_shape": list(self.input_shape),
             "embedding": bool(self.n_embedding),
             "enlarge": self.enlarge,
-            "frozen": self.frozen,
+            **self.learning(),
         }
 
 

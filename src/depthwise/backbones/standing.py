@@ -88,6 +88,7 @@ class OnBackbone(NetworkEstimator):
         network = super()._new_network(inputs, targets)
         if self.is_transfer:
             below = self._below(self.input_shape_, pretrained=True)
+            below.keeps_statistics = True
             below.freeze(self.freeze)
             network.backbone = below
         return network
