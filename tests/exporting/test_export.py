@@ -85,6 +85,11 @@ def test_classifiers_of_the_catalogue_become_onnx(family: str, data: Data, tmp_p
     assert export(model, "onnx", tmp_path, data[0]).same_class == 1.0
 
 
+def test_trees_are_a_network_like_any_other(data: Data, tmp_path: Path) -> None:
+    model = FAMILIES["boosting"](max_iter=2).fit(*data)
+    assert export(model, "torch-export", tmp_path, data[0]).max_difference < 1e-6
+
+
 def test_int8_cnn_becomes_onnx_with_its_bytes_and_names(data: Data, tmp_path: Path) -> None:
     require("onnx")
     import onnx
@@ -103,12 +108,6 @@ def test_int8_cnn_becomes_onnx_with_its_bytes_and_names(data: Data, tmp_path: Pa
 
 
 # -- refusals ------------------------------------------------------------------------------------
-
-
-def test_trees_are_refused_with_a_way_out(data: Data, tmp_path: Path) -> None:
-    model = FAMILIES["boosting"](max_iter=2).fit(*data)
-    with pytest.raises(InputError, match="skl2onnx"):
-        export(model, "onnx", tmp_path, data[0])
 
 
 def test_wrong_arguments_are_named(dnn: DNN, data: Data, tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def export(
     """
     if to not in FORMATS:
         raise InputError(f"to must be one of {', '.join(FORMATS)}; got {to!r}.")
-    _refuse_trees(model)
+    if not hasattr(model, "network_"):
+        raise InputError("this model is not fitted: fit it before it is exported.")
     form = FORMATS[to]
     if remedy := form.requires():
         raise MissingExtraError(f"export to {to} {remedy}.")
@@ -90,16 +91,6 @@ def export(
     name, text = SCRIPTS[to]
     write_atomically(Path(out) / name, lambda path: path.write_text(text))
     return Exported(files, Path(out) / name, len(rows), samples is not None, difference, same)
-
-
-def _refuse_trees(model: Any) -> None:
-    if not hasattr(model, "network_"):
-        raise InputError("this model is not fitted: fit it before it is exported.")
-    if model.family == "boosting":
-        raise InputError(
-            "boosting is a set of decision trees, which these formats hold as other operators than "
-            "a network's. Export another family, or fit the trees in scikit-learn and use skl2onnx."
-        )
 
 
 def _rows(model: Any, samples: Any) -> np.ndarray:
