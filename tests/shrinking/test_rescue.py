@@ -1,0 +1,31 @@
+"""Candidates of `choose` that only just miss."""
+
+from __future__ import annotations
+
+from depthwise import DNN, Budget
+from depthwise.choosing.budget import Miss
+from depthwise.choosing.feasibility import Feasible
+from depthwise.choosing.ladder import ladder
+from depthwise.data.dataset import Dataset
+from depthwise.families.shallow import LogisticRegression
+from depthwise.shrinking.rescue import nearly, rescue
+
+
+def test_who_is_just_over_a_limit_that_shrinking_helps_is_worth_it() -> None:
+    candidates = ladder({"dnn": DNN, "logistic": LogisticRegression}, (8,), seed=0)
+    names = [candidate.name for candidate in candidates if candidate.make is DNN]
+    found = Feasible()
+    found.missed = {
+        "logistic": [Miss("size_mb", 1.1, 1.0)],  # nothing to fine-tune by gradients
+        names[0]: [Miss("latency_ms", 3.0, 1.0)],
+        names[1]: [Miss("size_mb", 1.5, 1.0)],
+        names[2]: [Miss("size_mb", 9.0, 1.0)],  # too far
+        names[3]: [Miss("latency_ms", 2.0, 1.0), Miss("price_usd", 1.2, 1.0)],
+    }
+    assert [candidate.name for candidate in nearly(found, candidates)] == [names[1], names[0]]
+
+
+def test_rescued_model_keeps_the_budget_or_there_is_none(dnn: DNN, data: Dataset) -> None:
+    done = rescue(dnn, data, Budget(size_mb=0.012), minutes=0.01)
+    assert done is not None and not done.record["nearest_miss"]
+    assert rescue(dnn, data, Budget(size_mb=1e-4), minutes=0.01) is None
