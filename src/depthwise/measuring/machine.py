@@ -35,7 +35,7 @@ from depthwise.measuring.calibration import own_clock, quickest
 from depthwise.measuring.devices import Device, catalog
 from depthwise.measuring.speed import cores_are_busy, using_threads
 
-VERSION = 5  # of what is measured; a change makes old caches void
+VERSION = 6  # of what is measured; a change makes old caches void
 WATTS_A_CORE = 5.0
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 BUSY_SECONDS = 3600  # a measurement on a busy machine is trusted that long
