@@ -141,7 +141,7 @@ class _Matrix:
         answers = _probabilities if self.logits else _scaled(self.network, samples)
         expected = torch.cat([answers(self.network(one)) for one in samples.split(1)])  # (N, K)
         found, kept = [], None
-        for n in threads:
+        for n in threads if RUNTIMES[name].any_batch else (1,):  # which has threads of its own
             for batch in batches:
                 if kept is None or not RUNTIMES[name].any_batch:
                     kept = self._prepared(name, precision, samples, batch)

@@ -74,9 +74,9 @@ def to_onnx(
 def _made(network: nn.Module, example: Tensor, dynamic: bool, metadata: Mapping[str, str]) -> bytes:
     import onnx
 
-    wanted = _with_operators(network) if is_int8(network) else network
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with _quietly(), torch.no_grad():
+        wanted = _with_operators(network) if is_int8(network) else network
         made = torch.onnx.export(
             wanted.eval(),
             (example[:2] if dynamic else example,),
