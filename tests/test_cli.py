@@ -255,7 +255,8 @@ def test_version_is_the_packages(capsys):
 
 
 def test_help_of_every_command_explains_every_option(capsys):
-    verbs = ("choose", "fit", "predict", "sample", "reconstruct", "measure", "inspect", "devices")
+    verbs = ("choose", "fit", "predict", "sample", "reconstruct", "generate", "measure", "shrink")
+    verbs += ("export", "inspect", "devices")
     for command in verbs:
         assert run(command, "--help") == 0
         assert command in capsys.readouterr().out

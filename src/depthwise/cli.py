@@ -5,7 +5,10 @@
     depthwise predict MODEL FILE...               ask it
     depthwise sample MODEL -n 64 --out grid.png   new items, of a model of the data itself
     depthwise reconstruct MODEL FILE...           items as such a model sees them; what is strange
+    depthwise generate MODEL --prompt TEXT        text, of a language model
     depthwise measure MODEL                       its six metrics
+    depthwise shrink MODEL --data DATA --out DIR  made to keep limits
+    depthwise export MODEL --to onnx              a file that runs without depthwise
     depthwise inspect DATA                        what is in the data, and what is wrong with it
     depthwise devices                             what there is to choose for
 
@@ -25,6 +28,10 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise.commands import learning, looking, using
+from depthwise.commands.devices import devices
+from depthwise.commands.exporting import export
+from depthwise.commands.shrinking import shrink
+from depthwise.commands.writing import generate
 from depthwise.ship import edge
 from depthwise.ship.edge import INTERRUPTED, say
 
@@ -79,9 +86,12 @@ for command in (
     using.predict,
     using.sample,
     using.reconstruct,
+    generate,
     looking.measure,
+    shrink,
+    export,
     looking.inspect,
-    looking.devices,
+    devices,
 ):
     app.command()(command)
 

@@ -26,6 +26,8 @@ def choose(
     max_size_mb: give.MaxSize = None,
     max_energy_mj: give.MaxEnergy = None,
     max_price_usd: give.MaxPrice = None,
+    max_parameters: give.MaxParameters = None,
+    max_macs: give.MaxMacs = None,
     train_minutes: Annotated[float, typer.Option(help="Minutes for all training together.")] = 10.0,
     families: Annotated[str | None, typer.Option(help="Comma separated; else all.")] = None,
     seed: give.Seed = 0,
@@ -45,6 +47,7 @@ def choose(
     """
     limits = {"latency_ms": max_latency_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     limits |= {"energy_mj": max_energy_mj, "price_usd": max_price_usd}
+    limits |= {"parameters": max_parameters, "macs": max_macs}
     for name, value in limits.items():
         edge.require_positive(f"--max-{name.replace('_', '-')}", value)
     edge.require_positive("--train-minutes", train_minutes)

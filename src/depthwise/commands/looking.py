@@ -1,7 +1,9 @@
-"""Commands that look: `measure` at a model, `inspect` at data, `devices` at what to run on."""
+"""Commands that look: `measure` at a model, `inspect` at data."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +12,7 @@ from depthwise.ship import edge
 from depthwise.ship import options as give
 from depthwise.ship.edge import load_told, print_json, say, teller
 
-__all__ = ["devices", "inspect", "measure"]
+__all__ = ["inspect", "measure"]
 
 
 def measure(
@@ -18,6 +20,17 @@ def measure(
     data: Annotated[str | None, typer.Option(help="Data whose test part gives accuracy.")] = None,
     device: give.DeviceName = "this",
     task: give.Task = None,
+    flexibility: Annotated[
+        str, typer.Option(help="quick, or full: every runtime, precision and batch, in minutes.")
+    ] = "quick",
+    html: Annotated[
+        str | None, typer.Option(help="Also a page: time, memory and energy by layer, roofline.")
+    ] = None,
+    usd_per_kwh: Annotated[float, typer.Option(help="Price of a kilowatt-hour, USD.")] = 0.25,
+    life_years: Annotated[float, typer.Option(help="Until the device is replaced, years.")] = 4.0,
+    utilisation: Annotated[
+        float, typer.Option(help="Share of its life that the device works on this, up to 1.")
+    ] = 0.5,
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
@@ -28,13 +41,17 @@ def measure(
     Accuracy is taken where data is given, on its test part; of a model without labels, how well it
     tells what is strange, or with --task generate its log-likelihood. The rest in any case.
     """
+    edge.require_one_of("--flexibility", flexibility, ("quick", "full"))
+    page = None if html is None else edge.require_page(html)
     from depthwise.catalog import load_model
+    from depthwise.measuring.cost import Prices
     from depthwise.measuring.devices import find
     from depthwise.measuring.quality import TASKS
     from depthwise.measuring.scorecard import measure as take
     from depthwise.ship.reading import as_the_model_takes, unlike_the_models
 
     edge.require_one_of("--task", task, TASKS)
+    prices = Prices(usd_per_kwh, life_years, utilisation)
     loaded, target = load_model(model), find(device)
     dataset = None
     if data is not None:
@@ -42,11 +59,16 @@ def measure(
         dataset = load_told(data, say, format=format, label=label, seed=seed, **options)
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
-    card = take(loaded, dataset, target, task=task)
+    whole: bool | str = "full" if flexibility == "full" else True
+    card = take(loaded, dataset, target, task=task, flexibility=whole, prices=prices)
+    if page is not None:
+        from depthwise.ship.measured import write_page_of
+
+        write_page_of(loaded, card, target, page, model, shlex.join(["depthwise", *sys.argv[1:]]))
     if json:
         print_json(card.to_dict())
     else:
-        print(f"{loaded.family} in {model}, {card}")
+        print(f"{loaded.family} in {model}, {card}" + (f"\npage in {html}" if html else ""))
 
 
 def inspect(
@@ -67,16 +89,3 @@ def inspect(
         print_json({**dataset_record(dataset), "source": dataset.source})
         return
     print(dataset.summary() + ("" if dataset.problems else "\n\n  nothing wrong was found"))
-
-
-def devices(json: give.Json = False) -> None:
-    """List the known devices, this machine first."""
-    from depthwise.measuring.devices import catalog, find
-
-    listed = [find("this"), *catalog().values()]
-    if json:
-        print_json([device.to_dict() for device in listed])
-        return
-    from depthwise.tables import console, print_devices
-
-    print_devices(listed, console())

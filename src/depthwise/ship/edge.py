@@ -27,6 +27,7 @@ __all__ = [
     "print_json",
     "require_folder",
     "require_one_of",
+    "require_page",
     "require_positive",
     "say",
     "survive_any_name",
@@ -88,6 +89,16 @@ def require_folder(out: str) -> None:
         raise InputError(f"--out {out}: {above} is a file; give another folder.")
     if not os.access(above, os.W_OK):
         raise InputError(f"--out {out}: {above} cannot be written; give another folder.")
+
+
+def require_page(html: str) -> Path:
+    """A path that ends in .html, in a folder that is there."""
+    path = Path(html)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html must end in .html; got {html!r}.")
+    if not path.parent.is_dir():
+        raise InputError(f"--html {html}: there is no folder {str(path.parent)!r}. Make it first.")
+    return path
 
 
 def image_side(text: str | None) -> tuple[int, int] | None:

@@ -28,5 +28,9 @@ MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for 
 MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
 MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]
 MaxEnergy = Annotated[float | None, typer.Option(help="Largest energy an item, mJ.")]
+MaxParameters = Annotated[float | None, typer.Option(help="Most numbers that are learnt.")]
+MaxMacs = Annotated[
+    float | None, typer.Option(help="Most multiply-accumulates of one item (half the FLOPs).")
+]
 MaxPrice = Annotated[float | None, typer.Option(help="Largest price of the device, USD.")]
 DeviceName = Annotated[str, typer.Option(help="this, a name from `depthwise devices`, or a TOML.")]
