@@ -9,9 +9,9 @@
     h      = encoder(words), a Transformer that sees both ways (families/transformer.py), and
              pooled(h) its mean and maximum over positions; the smallest rung has none
 
-With some thousand texts to learn from, neither is clearly better than the other, and the two
-together are better than each (docs/language.md). In training, words are silenced at random (Iyyer
-et al. 2015), so that no single one is relied upon.
+With some thousand texts to learn from, neither half is clearly better than the other, and the two
+together are as good as the better one or a little more (figures: docs/language.md). In training,
+words are silenced at random (Iyyer et al. 2015), so that no single one is relied upon.
 
 Shapes: B batch, T words of the longest text, D width of the encoder, V vocabulary, K classes.
 """
