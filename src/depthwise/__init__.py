@@ -62,12 +62,18 @@ _HOME = {
     "ModelFileError": "depthwise.errors:ModelFileError",
     "NothingFitsError": "depthwise.errors:NothingFitsError",
     "RBM": "depthwise.families.rbm:RBM",
+    "Prices": "depthwise.measuring.cost:Prices",
     "Scorecard": "depthwise.measuring.scorecard:Scorecard",
+    "Shrunk": "depthwise.shrinking.shrink:Shrunk",
     "choose": "depthwise.choosing.choose:choose",
+    "export": "depthwise.exporting:export",
     "find_device": "depthwise.measuring.devices:find",
     "load": "depthwise.catalog:load_model",
     "load_data": "depthwise.data.load:load",
     "measure": "depthwise.measuring.scorecard:measure",
+    "quantise": "depthwise.quantising:quantise",
+    "rescue": "depthwise.shrinking.rescue:rescue",
+    "shrink": "depthwise.shrinking.shrink:shrink",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -99,6 +105,7 @@ if TYPE_CHECKING:
     from depthwise.errors import InputError as InputError
     from depthwise.errors import ModelFileError as ModelFileError
     from depthwise.errors import NothingFitsError as NothingFitsError
+    from depthwise.exporting import export as export
     from depthwise.families.autoencoder import DeepAutoencoder as DeepAutoencoder
     from depthwise.families.cnn import CNN as CNN
     from depthwise.families.cnn import CNNRegressor as CNNRegressor
@@ -111,10 +118,15 @@ if TYPE_CHECKING:
     from depthwise.families.rbm import RBM as RBM
     from depthwise.families.shallow import GradientBoosting as GradientBoosting
     from depthwise.families.shallow import LogisticRegression as LogisticRegression
+    from depthwise.measuring.cost import Prices as Prices
     from depthwise.measuring.devices import Device as Device
     from depthwise.measuring.devices import find as _find_device
     from depthwise.measuring.metric import Metric as Metric
     from depthwise.measuring.scorecard import Scorecard as Scorecard
     from depthwise.measuring.scorecard import measure as measure
+    from depthwise.quantising import quantise as quantise
+    from depthwise.shrinking.rescue import rescue as rescue
+    from depthwise.shrinking.shrink import Shrunk as Shrunk
+    from depthwise.shrinking.shrink import shrink as shrink
 
     load, load_data, find_device = load_model, _load_data, _find_device

@@ -6,9 +6,10 @@ from depthwise import DNN, Budget
 from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import ladder
+from depthwise.choosing.rescuing import nearly
 from depthwise.data.dataset import Dataset
 from depthwise.families.shallow import LogisticRegression
-from depthwise.shrinking.rescue import nearly, rescue
+from depthwise.shrinking.rescue import rescue
 
 
 def test_who_is_just_over_a_limit_that_shrinking_helps_is_worth_it() -> None:

@@ -39,7 +39,8 @@ from depthwise.choosing.evidence import (
 from depthwise.choosing.feasibility import Feasible, advice, feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.journal import Journal
-from depthwise.choosing.ladder import able, ladder
+from depthwise.choosing.ladder import Candidate, able, ladder
+from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.trials import Interrupted, Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
@@ -55,6 +56,7 @@ from depthwise.ship.report import write_report
 __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
+RESCUE_SHARE = 0.4  # of the time, where other candidates keep the limits as they are
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
 
@@ -69,6 +71,7 @@ def choose(
     out: str | Path | None = None,
     watch: Tell | None = None,
     command: str = "",
+    rescue: Rescue | None = None,
 ) -> Choice:
     """The best network for `data` that keeps every limit of `budget` on `device`.
 
@@ -77,6 +80,8 @@ def choose(
     `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
     all that can do the task. `out`: a folder for the results; the same
     call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
+    `rescue`: what to do with the classifier that misses a limit by least, such as
+    `depthwise.rescue`, which shrinks it; it has RESCUE_SHARE of the time.
 
     Raises InputError for wrong arguments or data, NothingFitsError (after writing the evidence)
     when no candidate can keep the limits.
@@ -88,10 +93,11 @@ def choose(
     dataset, task = _understood(data, task, seed, tell)
     makers = able(makers, task, asked_for=bool(families))
     request = _request(dataset, target, budget, list(makers), seed, task)
+    request |= {"rescue": True} if rescue else {}
 
     def run(folder: Path) -> Choice:
         about = (dataset, task, target, budget, makers, seed)
-        return _Run(*about, folder, request, tell, command).choose()
+        return _Run(*about, folder, request, tell, command, rescue).choose()
 
     if out is None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -152,6 +158,7 @@ class _Run:
         request: dict[str, Any],
         tell: Tell,
         command: str,
+        rescue: Rescue | None,
     ):
         self.data, self.task, self.device = data, task, device
         self.budget, self.seed = budget, seed
@@ -161,25 +168,40 @@ class _Run:
         refuse_strangers(out)
         self.journal = Journal(out / "work", request)
         self.trials = Trials(data, task, self.journal, out / "work", tell)
+        self.rescue = rescue if task == "classification" else None
         self.interrupted = False
 
     def choose(self) -> Choice:
         found = feasible(
             self.candidates, self.data, self.device, self.budget, self.journal, self.tell
         )
-        if not found.kept:
+        near = nearly(found, self.candidates)[:1] if self.rescue else []
+        if not found.kept and not near:
             return self._nothing_fits(found)
         try:
-            halve(self.trials, found.kept, self.budget.train_minutes * 60)
+            self._train(found.kept, near)
         except (Interrupted, KeyboardInterrupt):
             self.interrupted = True
             self.tell("interrupted: finishing with the best so far; repeat the command to go on")
         if not self.trials.trained:
             if self.interrupted:
                 raise KeyboardInterrupt
+            if not found.kept:
+                return self._nothing_fits(found)
             self._write(self._record(found, {}, None))
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
+
+    def _train(self, kept: list[Candidate], near: list[Candidate]) -> None:
+        seconds = self.budget.train_minutes * 60
+        spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
+        if kept:
+            halve(self.trials, kept, seconds - spare)
+        for candidate in near:
+            assert self.rescue
+            about = (self.trials, self.budget, self.device, spare, self.rescue)
+            if shrunk := rescued(candidate, *about):
+                self.candidates.append(shrunk)
 
     def _conclude(self, found: Feasible) -> Choice:
         trained = self.trials.trained
@@ -215,6 +237,7 @@ class _Run:
                 seconds=min(0.5, MEASURED_AGAIN / len(self.trials.trained)),
                 samples=samples,
                 logits=bool(model.n_outputs),
+                running=model.running_,
             )
             return card.to_dict()
 

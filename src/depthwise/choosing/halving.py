@@ -35,8 +35,9 @@ PACE_STEPS = 10
 SURVIVORS = 2  # candidates in the last rung
 
 
-def halve(trials: Trials, candidates: list[Candidate], seconds: float) -> None:
-    """Train `candidates` within `seconds`; results are in `trials`. Raises Interrupted."""
+def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str = "plan") -> None:
+    """Train `candidates` within `seconds`; results are in `trials`. `step`: what the journal calls
+    its plans. Raises Interrupted."""
     deep = [c for c in candidates if issubclass(c.make, NetworkClassifier)]
     once = [c for c in candidates if c not in deep]
     others = len(deep) + 1 if deep else 0
@@ -46,8 +47,8 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float) -> None:
     alive = deep
     for rung, size in enumerate(sizes):
         alive = _best(trials, alive, size)
-        seconds -= _train_rung(trials, rung, alive, seconds, len(sizes) - rung)
-    _train_rung(trials, len(sizes), _best(trials, deep, len(deep)), seconds, 1)
+        seconds -= _train_rung(trials, rung, alive, seconds, len(sizes) - rung, step)
+    _train_rung(trials, len(sizes), _best(trials, deep, len(deep)), seconds, 1, step)
 
 
 def rung_sizes(candidates: int) -> list[int]:
@@ -69,11 +70,16 @@ def fill(needs: list[float], available: float) -> list[float]:
 
 
 def _train_rung(
-    trials: Trials, rung: int, candidates: list[Candidate], seconds: float, rungs_left: int
+    trials: Trials,
+    rung: int,
+    candidates: list[Candidate],
+    seconds: float,
+    rungs_left: int,
+    step: str,
 ) -> float:
     """Train each as long as the rung's plan has it; returns the seconds it took."""
     make = partial(_plan, trials, candidates, seconds, rungs_left)
-    plan = trials.journal.recall(f"plan/{rung}", make)
+    plan = trials.journal.recall(f"{step}/{rung}", make)
     before = sum(done.seconds for done in trials.trained.values())
     for candidate in candidates:
         if plan[candidate.name] > 0:

@@ -30,6 +30,9 @@ def choose(
     max_macs: give.MaxMacs = None,
     train_minutes: Annotated[float, typer.Option(help="Minutes for all training together.")] = 10.0,
     families: Annotated[str | None, typer.Option(help="Comma separated; else all.")] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Also shrink what misses a limit by least.")
+    ] = False,
     seed: give.Seed = 0,
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "depthwise-out",
     format: give.Format = None,
@@ -58,6 +61,7 @@ def choose(
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
     from depthwise.measuring.quality import TASKS
+    from depthwise.shrinking.rescue import rescue
     from depthwise.tables import show_choice, stored_choice
 
     edge.require_one_of("--task", task, TASKS)
@@ -80,6 +84,7 @@ def choose(
             out=out,
             watch=tell,
             command=shlex.join(["depthwise", *sys.argv[1:]]),
+            rescue=rescue if shrink else None,
         ).record
     except NothingFitsError:
         if stored := stored_choice(out):

@@ -1,10 +1,8 @@
 """For `choose`: a candidate that only just misses a limit may keep it once it is shrunk.
 
-    nearly(found)                       who is worth training although it is over a limit
-    rescue(model, data, budget, ...)    the trained model, made to keep the budget; or None
+    choose(data, budget=..., rescue=rescue)
 
-A candidate is worth it if its worst miss is at most WITHIN times the limit, the limit is one that
-shrinking helps to keep, and it learns by gradient descent.
+Which candidate is worth it, choosing/rescuing.py says.
 """
 
 from __future__ import annotations
@@ -14,30 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.choosing.budget import Budget
-from depthwise.choosing.feasibility import Feasible
-from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.rescuing import HELPED
 from depthwise.errors import NothingFitsError
 from depthwise.measuring.devices import Device
-from depthwise.networks import NetworkClassifier
 from depthwise.shrinking.shrink import Shrunk, shrink
 
-__all__ = ["HELPED", "WITHIN", "nearly", "rescue"]
-
-WITHIN = 4.0  # times a limit: what whole numbers alone save
-HELPED = ("size_mb", "latency_ms", "energy_mj", "memory_mb")
-
-
-def nearly(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
-    """Of the candidates that were dropped those worth training to be shrunk, the nearest first."""
-    worth = [
-        candidate
-        for candidate in candidates
-        if issubclass(candidate.make, NetworkClassifier)
-        and (broken := found.missed.get(candidate.name))
-        and broken[0].ratio <= WITHIN
-        and all(miss.limit in HELPED for miss in broken)
-    ]
-    return sorted(worth, key=lambda candidate: found.missed[candidate.name][0].ratio)
+__all__ = ["rescue"]
 
 
 def rescue(

@@ -1,0 +1,80 @@
+"""A candidate that only just misses a limit, trained all the same and then made to keep it.
+
+How it is made smaller stands on a floor above this one (shrinking/rescue.py), so `choose` is given
+a function:
+
+    rescue(model, data, budget, device=, minutes=, seed=, out=, watch=) -> .model, or None
+
+A candidate is worth it if its worst miss is at most WITHIN times the limit, the limits are ones
+that shrinking helps to keep, and it learns by gradient descent. Half of the time is for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from depthwise.choosing.budget import Budget
+from depthwise.choosing.feasibility import Feasible
+from depthwise.choosing.halving import halve
+from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.trials import Trained, Trials
+from depthwise.measuring.devices import Device
+from depthwise.measuring.quality import quality
+from depthwise.networks import NetworkClassifier
+
+__all__ = ["HELPED", "WITHIN", "Rescue", "nearly", "rescued"]
+
+WITHIN = 4.0  # times a limit: what whole numbers alone save
+HELPED = ("size_mb", "latency_ms", "energy_mj", "memory_mb")
+Rescue = Callable[..., Any]
+
+
+def nearly(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
+    """Of the candidates that were dropped those worth training to be shrunk, the nearest first."""
+    worth = [
+        candidate
+        for candidate in candidates
+        if issubclass(candidate.make, NetworkClassifier)
+        and (broken := found.missed.get(candidate.name))
+        and broken[0].ratio <= WITHIN
+        and all(miss.limit in HELPED for miss in broken)
+    ]
+    return sorted(worth, key=lambda candidate: found.missed[candidate.name][0].ratio)
+
+
+def rescued(
+    candidate: Candidate,
+    trials: Trials,
+    budget: Budget,
+    device: Device,
+    seconds: float,
+    rescue: Rescue,
+) -> Candidate | None:
+    """The candidate shrunk, as one of its own that `trials` knows as trained; None where that
+    fails. Raises Interrupted."""
+    try:
+        halve(trials, [candidate], seconds / 2, step="rescue")
+    finally:  # as it is it keeps no limit: it must not win
+        entry = trials.trained.pop(candidate.name, None)
+    if entry is None:
+        return None
+    name, about = f"{candidate.name}-shrunk", {"device": device, "seed": candidate.seed}
+    folder = trials.folder / name
+    trials.tell(f"{candidate.name}: {entry.score:.4f} on validation, to be shrunk")
+    about |= {"minutes": seconds / 120, "out": folder / "work", "watch": trials.tell}
+    done = rescue(entry.model(), trials.data, budget, **about)
+    if done is None:
+        trials.tell(f"{candidate.name}: shrunk, it still keeps no limit")
+        return None
+    done.model.save(folder)
+    score = quality(done.model, trials.data, "validation", trials.task)
+    shrunk = replace(candidate, name=name)
+    trials.trained[name] = _standing_in(entry, shrunk, folder, score)
+    trials.tell(f"{name}: {score.value:.4f} on validation")
+    return shrunk
+
+
+def _standing_in(entry: Trained, shrunk: Candidate, folder: Any, score: Any) -> Trained:
+    return replace(entry, candidate=shrunk, folder=folder, accuracy=score, complete=True)
