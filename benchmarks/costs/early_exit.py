@@ -6,9 +6,10 @@ at equal accuracy (within 0.05 points).
 
 The model is the one of `benchmarks/cnn_mnist.py` (99.70%). Its heads learn from 20,000 training
 images, the thresholds are chosen on the 9,000 validation images (which the trunk has seen in its
-training), the test part is scored once. Time is of one image at a time in eager torch on one
-thread, over the same test images, in short turns of the network with exits and without; of each
-network the quietest turn of every ten images counts. Energy is power x time: equal shares saved.
+training), the test part is scored once. Time is processor time of one image at a time in eager
+torch on one thread, over the same test images, in short turns of the network with exits and
+without; of each network the quickest turn of every five images counts. Energy is power x time:
+equal shares saved. A model that was made before is timed again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from depthwise import load, load_data
 from depthwise.scores import wilson_interval
 from depthwise.shrinking.exits import add_exits, all_logits, best_thresholds
 
-TURN = 10  # images
+TURN = 5  # images
 
 
 @torch.inference_mode()
@@ -44,10 +45,10 @@ def seconds_an_image(networks: list[Any], images: np.ndarray, rounds: int) -> li
         for turn, start in enumerate(starts):
             ones = torch.from_numpy(images[start : start + TURN]).split(1)
             for which, network in enumerate(networks):
-                begun = time.perf_counter()
+                begun = time.thread_time()
                 for one in ones:
                     network(one)
-                took = time.perf_counter() - begun
+                took = time.thread_time() - begun
                 best[which, turn] = min(best[which, turn], took)
     return (best.mean(axis=1) / TURN).tolist()
 
@@ -62,7 +63,15 @@ def main() -> None:
     begun, cpu = time.monotonic(), time.process_time()
     model, data = load(OUT / "cnn_mnist"), load_data(SHARED / "mnist")
     X, y = data.train
-    stopping, record = add_exits(model, X, y, tuple(data.validation), joint_epochs=options.joint)
+    made = OUT / f"early_exit_{options.joint:g}"
+    if made.exists():
+        stopping = load(made)
+        record = stopping.history_["exits"]
+    else:
+        held_out = tuple(data.validation)
+        stopping, record = add_exits(model, X, y, held_out, joint_epochs=options.joint)
+        stopping.history_ = {**stopping.history_, "exits": record}
+        stopping.save(made)
     print(f"heads learnt, {time.process_time() - cpu:.0f} cpu s", flush=True)
     X_test, y_test = data.test
     logits = all_logits(stopping.network_, X_test)
@@ -100,7 +109,6 @@ def main() -> None:
     }
     name = f"early_exit_{options.joint:g}"
     (OUT / f"{name}.json").write_text(json.dumps(result, indent=1))
-    stopping.save(OUT / name)
     short = {k: v for k, v in result.items() if not k.endswith("_curve")}
     print(json.dumps(short, indent=1))
 

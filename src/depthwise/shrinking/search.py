@@ -20,32 +20,46 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-from sklearn.base import clone
-
 from depthwise.choosing.budget import Miss
 from depthwise.errors import InputError
 from depthwise.networks import NetworkClassifier
 from depthwise.runtimes.onnx_graph import sharing_graphs
-from depthwise.shrinking.channels import channels_of
 from depthwise.shrinking.exits import add_exits
 from depthwise.shrinking.finetuning import compute_of, fine_tune
 from depthwise.shrinking.limits import FLOAT, Figures, Limits, Way
-from depthwise.shrinking.pruning import lowest, prune, pruned_network
+from depthwise.shrinking.pruning import prune
 from depthwise.shrinking.storing import low_rank
+from depthwise.shrinking.structures import narrowed, on_rung, rungs_below
 from depthwise.shrinking.trying import Tried, Trying
 
 __all__ = ["Search"]
 
 ENOUGH = 0.001  # accuracy that may be lost for the search to end without training
-SHARES = (0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.28, 0.22, 0.17, 0.13, 0.1, 0.07, 0.05, 0.03, 0.02)
+SHARES = (
+    0.95,
+    0.85,
+    0.7,
+    0.6,
+    0.5,
+    0.42,
+    0.35,
+    0.28,
+    0.22,
+    0.17,
+    0.13,
+    0.1,
+    0.07,
+    0.05,
+    0.03,
+    0.02,
+)
 ENERGIES = (0.99, 0.95, 0.9, 0.8, 0.6)
 ROUNDS = 3
 WAYS = 3  # of storing and running that are compared: the one that needs the least pruning wins
 MOST_EPOCHS = 12.0  # that fine-tuning after pruning may take
 PARTS = {"prune": 0.65, "distil": 0.25, "low-rank": 0.1}  # of the minutes
-ROOM = 0.97  # of a limit that a structure may take: trained, it may come out a little dearer
+LEAST_EPOCHS = {"distil": 3.0, "low-rank": 0.3}  # from new weights it takes long to learn
+ROOM = 0.98  # of a limit that a structure may take: trained, it may come out a little dearer
 
 
 @dataclass
@@ -66,6 +80,7 @@ class Search:
     seed: int
     plans: list[Plan] = field(default_factory=list)
     way: Way = FLOAT  # in which what is being planned or trained will be finished
+    macs: dict[tuple[str, Any], int] = field(default_factory=dict)  # of structures
     untrained: dict[str, Miss] = field(default_factory=dict)  # structures, their worst misses
 
     @property
@@ -131,8 +146,10 @@ class Search:
         """Plan, then train as long as there is time."""
         best = 0.0
         for way in self._best_ways():
-            self.way = way
-            share = self._weakest("prune", list(SHARES), self._narrowed, way) or 0.0
+            self.way, milder = way, [share for share in SHARES if share > best]
+            if best and not self._would_fit("prune", milder[-1], self._narrowed, way):
+                continue
+            share = self._weakest("prune", milder, self._narrowed, way) or 0.0
             if share > best:
                 best, chosen = share, way
         self.way = chosen if best else self._best_ways()[0]
@@ -141,10 +158,27 @@ class Search:
             self._train_all(self.way)
 
     def _train_all(self, way: Way) -> None:
-        pace = self._pace()
-        whole = sum(PARTS[plan.kind] for plan in self.plans)
-        for plan in self.plans:
-            self._train(plan, way, self.seconds * PARTS[plan.kind] / whole, pace)
+        """Each plan in its part of the time; what would have too little leaves it to the others."""
+        plans, pace = list(self.plans), self._pace()
+        for kind in ("distil", "low-rank"):
+            whole = sum(PARTS[plan.kind] for plan in plans)
+            for plan in [plan for plan in plans if plan.kind == kind and len(plans) > 1]:
+                epochs = self._epochs(plan, self.seconds * PARTS[kind] / whole, pace)
+                if epochs < LEAST_EPOCHS[kind]:
+                    plans.remove(plan)
+                    self.trying.tell(f"{kind} {plan.amount}: too little time for it")
+        whole = sum(PARTS[plan.kind] for plan in plans)
+        for plan in plans:
+            seconds = self.seconds * PARTS[plan.kind] / whole
+            self._train(plan, way, seconds, self._epochs(plan, seconds, pace))
+
+    def _epochs(self, plan: Plan, seconds: float, pace: float) -> float:
+        """Epochs that fit: learning takes three passes' products, the teacher one, so of the
+        original's pace a pupil with a share m of its products has (3 m + 1) / 4."""
+        share = self.macs[plan.kind, plan.amount] / self.trying.original.macs
+        if plan.kind == "prune":  # the first rounds are dearer
+            share = (2 * share + share ** (1 / ROUNDS)) / 3
+        return min(MOST_EPOCHS, 0.8 * seconds / (pace * (3 * share + 1) / 4))
 
     def _best_ways(self) -> list[Way]:
         """The ways in which the original comes nearest to its limits, but for exits."""
@@ -155,7 +189,7 @@ class Search:
         """The weakest structure of each kind that would keep the limits."""
         makers: dict[str, tuple[list[Any], Any]] = {
             "prune": (list(SHARES), self._narrowed),
-            "distil": (self._rungs(), self._rung),
+            "distil": (rungs_below(self.model), self._rung),
             "low-rank": (list(ENERGIES), lambda energy: low_rank(self.model, energy)),
         }
         plans = []
@@ -171,16 +205,16 @@ class Search:
         low, high, found = 0, len(amounts) - 1, None
         while low <= high:
             middle = (low + high) // 2
-            if self._would_fit(f"{kind} {amounts[middle]}", amounts[middle], make, way):
+            if self._would_fit(kind, amounts[middle], make, way):
                 found, high = amounts[middle], middle - 1
             else:
                 low = middle + 1
         return found
 
-    def _would_fit(self, name: str, amount: Any, make: Any, way: Way) -> bool:
+    def _would_fit(self, kind: str, amount: Any, make: Any, way: Way) -> bool:
         """Whether such a structure keeps the limits, with a little room."""
 
-        def do() -> dict[str, float] | None:
+        def do() -> dict[str, Any] | None:
             try:
                 model = make(amount)
             except InputError:
@@ -189,13 +223,15 @@ class Search:
             counts = costing.counts(model)
             finished = costing.finish(model, way)
             program = costing.program(finished, way)
-            return asdict(costing.figures(finished, way, counts, program))
+            figures = costing.figures(finished, way, counts, program)
+            return {"macs": counts.macs, "figures": asdict(figures)}
 
-        name = f"{name}, {way}"
+        name = f"{kind} {amount}, {way}"
         known = self.trying.journal.recall(f"cost/{name}", do)
         if known is None:
             return False
-        figures = Figures(**known)
+        figures = Figures(**known["figures"])
+        self.macs[kind, amount] = known["macs"]
         if misses := self.limits.misses(figures):
             self.untrained[name] = misses[0]
         return self.limits.worst(figures) <= ROOM
@@ -207,45 +243,10 @@ class Search:
         return "macs" if worst and worst[0].limit in ("latency_ms", "energy_mj") else "weights"
 
     def _narrowed(self, share: float) -> Any:
-        """A network of that share, pruned by the length of its weights: only its cost counts."""
-        narrowed = copy.copy(self.model)
-        network = self.model.network_
-        found = channels_of(network, self.trying.costing.one())
-        numbers = found.numbers if self._cost_kind() == "weights" else found.products
-        scores = np.random.default_rng(self.seed).random(len(found.channels))
-        narrowed.network_ = pruned_network(
-            network, found, lowest(found, scores, share, numbers)
-        ).eval()
-        return narrowed
-
-    def _rungs(self) -> list[str]:
-        """Rungs of the family's ladder with fewer weights than the model, the largest first."""
-        sizes = list(type(self.model).sizes)
-        now = self.trying.original.parameters
-        return [size for size in reversed(sizes) if self._weights(size) < 0.9 * now]
-
-    def _weights(self, size: str) -> int:
-        with torch.device("meta"):
-            network = self._fresh(size).build(self.model.input_shape_, self.model.n_outputs)
-        return sum(p.numel() for p in network.parameters())
-
-    def _fresh(self, size: str) -> NetworkClassifier:
-        """An untrained model of that rung, otherwise set as the original."""
-        own = {"width": None, "blocks": None, "separable": None, "hidden": None}
-        names = self.model.get_params()
-        changes = {name: value for name, value in own.items() if name in names}
-        pupil = clone(self.model).set_params(size=size, **changes)
-        return pupil.set_params(random_state=self.seed)
+        return narrowed(self.model, share, self._cost_kind(), self.seed)
 
     def _rung(self, size: str) -> NetworkClassifier:
-        """The same, with random weights, ready to learn."""
-        pupil = self._fresh(size)
-        learnt = ("input_shape_", "input_dtype_", "n_features_in_", "classes_", "history_")
-        for name in (*learnt, "columns_", "split_", "data_fingerprint_"):
-            setattr(pupil, name, getattr(self.model, name, None))
-        pupil.network_ = pupil._new_network(self.trying.parts.inputs, self.trying.parts.targets)
-        pupil.network_.eval()
-        return pupil
+        return on_rung(self.model, size, self.trying.parts.inputs, self.seed)
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -266,9 +267,8 @@ class Search:
 
         return float(self.trying.journal.recall("pace", do))
 
-    def _train(self, plan: Plan, way: Way, seconds: float, pace: float) -> None:
+    def _train(self, plan: Plan, way: Way, seconds: float, epochs: float) -> None:
         """Train a plan in its time, finish it, and once more a little smaller if it misses."""
-        epochs = min(MOST_EPOCHS, 0.85 * seconds / pace)
         name = f"{plan.kind} {plan.amount}"
         if epochs < 0.02:
             self.trying.tell(f"{name}: no time to train it")
