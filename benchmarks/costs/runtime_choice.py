@@ -4,7 +4,8 @@
 
 The network is conv32-conv64-pool-fc128-10 (1.2 million weights, 12 million products), trained here
 for a moment, once (kept in benchmarks/out). Then, one thread, contenders taking turns in short
-bursts, each judged by the median of its quietest burst:
+bursts, each judged by the median of its quietest burst (a batch takes longer than a turn on a busy
+core, so that its processor time counts):
 
     eager        the trained network, as torch runs it, NCHW fp32
     ours         the saved int8 model after `best_runtime`, by `running_`, arrays in and out

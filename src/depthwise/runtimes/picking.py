@@ -2,8 +2,9 @@
 
 Every runtime, precision and number of threads that can be had is prepared, its answers are compared
 with those of eager fp32, and the ones that agree take turns in short bursts. A shared machine's
-clock lies upwards, so each is judged by the median of its quietest burst; one that is far behind
-leaves after the first round.
+clock lies upwards, so each is judged by the median of its quietest burst; a run that takes longer
+than its turn on a shared core (2 ms) has always waited for others, so that of one thread its
+processor time is taken. One that is far behind leaves after the first round.
 
 fp32 must agree to 1e-3 in class probabilities (or in numbers, in units of their spread); bf16 and
 int8 round, so 99% of the samples must keep their class, or numbers agree to 0.1 of their spread.
@@ -44,6 +45,7 @@ CANDIDATES = (
 )
 BURSTS = 20
 FAR_BEHIND = 3.0
+TURN = 2e-3  # seconds that a process has a core for, at most, where others wait for it
 SAME_CLASS, SAME_NUMBER, NEAR_NUMBER = 0.99, 1e-3, 0.1
 
 
@@ -88,7 +90,8 @@ def rank(
         _compare(contender, rows, expected, logits)
     able = [c for c in contenders if c.program is not None]
     items = np.ascontiguousarray(np.resize(rows, (batch, *rows.shape[1:])))
-    times = race([_on(c.program, items) for c in able if c.program is not None], seconds)
+    runs = [_on(c.program, items) for c in able if c.program is not None]
+    times = race(runs, seconds, [c.threads for c in able])
     for contender, took in zip(able, times, strict=True):
         contender.seconds = took
     return sorted(contenders, key=lambda contender: contender.seconds)
@@ -170,27 +173,33 @@ def apart(given: np.ndarray, expected: np.ndarray, logits: bool) -> tuple[float,
     return float(np.abs(given - expected).max()) / spread, same
 
 
-def race(runs: Sequence[Callable[[], object]], seconds: float) -> list[float]:
-    """Seconds a run of each: the median of its quietest burst; they take turns."""
+def race(
+    runs: Sequence[Callable[[], object]], seconds: float, threads: Sequence[int] | None = None
+) -> list[float]:
+    """Seconds a run of each: the median of its quietest burst; they take turns. threads: what each
+    runs with, None: one."""
     best = [float("inf")] * len(runs)
     running = list(range(len(runs)))
     for burst in range(BURSTS):
         for i in running:
-            best[i] = min(best[i], _burst(runs[i], seconds / BURSTS / max(1, len(running))))
+            share = seconds / BURSTS / max(1, len(running))
+            best[i] = min(best[i], _burst(runs[i], share, alone=not threads or threads[i] == 1))
         if burst in (0, 3):
             running = [i for i in running if best[i] <= FAR_BEHIND * min(best)]
     return best
 
 
-def _burst(run: Callable[[], object], seconds: float) -> float:
+def _burst(run: Callable[[], object], seconds: float, alone: bool) -> float:
     run()  # threads wake up and caches fill outside the timing
-    times: list[float] = []
+    clock, busy = [], []
     end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
+    while len(clock) < 3 or time.perf_counter() < end:
+        start, before = time.perf_counter(), time.process_time()
         run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        busy.append(time.process_time() - before)
+        clock.append(time.perf_counter() - start)
+    took = statistics.median(clock)
+    return min(took, statistics.median(busy)) if alone and took > TURN else took
 
 
 def one_line(error: BaseException) -> str:
