@@ -15,6 +15,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError, ModelFileError
 from depthwise.modelfile import read_model
 from depthwise.tasks.faces import FaceRecognizer
@@ -199,6 +200,29 @@ def test_held_out_people_are_not_trained_on_and_set_the_threshold(digits: Any) -
     assert model.verification_["pairs_of_two"] + model.verification_["pairs_of_one"] == (
         out.sum() * (out.sum() - 1) // 2
     )
+
+
+def test_the_validation_part_of_a_dataset_counts_where_its_people_are_others(digits: Any) -> None:
+    X, y = digits[0][:200], digits[1][:200]
+    ab, cd = np.flatnonzero(y < 2), np.flatnonzero((y > 1) & (y < 4))
+
+    def fitted(train: np.ndarray, validation: np.ndarray) -> dict[str, Any]:
+        parts = {"train": train, "validation": validation, "test": train[:0]}
+        data = Dataset("digits", "arrays", X, y, [f"person {n}" for n in range(10)], parts)
+        return FaceRecognizer(**{**QUICK, "epochs": 1}).fit(data).verification_
+
+    others = fitted(ab, cd)
+    assert others["people"] == "held out"
+    assert others["pairs_of_one"] + others["pairs_of_two"] == len(cd) * (len(cd) - 1) // 2
+    assert fitted(ab, ab)["people"] == "trained on"
+    assert fitted(ab, cd[:1])["people"] == "trained on"  # one picture makes no pair
+
+
+def test_validation_on_people_trained_on_is_not_called_held_out(digits: Any) -> None:
+    X, y = digits[0][:200], digits[1][:200]
+    model = FaceRecognizer(**{**QUICK, "epochs": 1}).fit(X, y, validation=(X[:50], y[:50]))
+    assert model.verification_["people"] == "trained on"
+    assert "score" in model.history_["epochs"][0]
 
 
 # -- forgetting -----------------------------------------------------------------------------------

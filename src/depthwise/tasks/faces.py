@@ -210,8 +210,10 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         return super()._augmenter()
 
     def _parts(self, X: Any, y: Any, validation: tuple[Any, Any] | None) -> Any:
-        """As in every family, but the people of the validation part may be others."""
+        """As in every family, but the people of the validation part may be others; that of a
+        Dataset is not used unless they are, and can be compared."""
         columns = split = None
+        was_given = validation is not None
         if hasattr(X, "train") and y is None:
             columns, split = columns_of(X), getattr(X, "split_marks", None)
             X, y, validation = dataset_parts(X, validation)
@@ -220,8 +222,18 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         if validation is None or labels is None:
             return inputs, labels, None
         images = self._take(validation[0], reset=False)[0]
-        people = check_labels(validation[1], len(images))
-        return inputs, labels, (images, np.unique(people, return_inverse=True)[1])
+        people = self._numbered(check_labels(validation[1], len(images)))
+        strangers = people.min() >= self.n_outputs and len(np.unique(people)) < len(people)
+        return inputs, labels, (images, people) if was_given or strangers else None
+
+    def _numbered(self, people: np.ndarray) -> np.ndarray:
+        """(N,) int64: the place in `classes_` of people trained on, from K on for strangers."""
+        names, who = np.unique(people, return_inverse=True)
+        places = self.n_outputs + np.arange(len(names))
+        known = np.isin(names, self.classes_)
+        places[known] = np.searchsorted(self.classes_, names[known])
+        numbers: np.ndarray = places[who]
+        return numbers
 
     def _hold_out(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
         """`validation_fraction` of the people, with all their images; nobody where there are few
@@ -233,7 +245,7 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
             return inputs, targets, None
         kept, labels = np.unique(targets[~out], return_inverse=True)
         self.classes_ = self.classes_[kept]
-        return inputs[~out], labels.astype(np.int64), (inputs[out], targets[out])
+        return inputs[~out], labels.astype(np.int64), (inputs[out], len(kept) + targets[out])
 
     def _train(
         self,
@@ -245,7 +257,8 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         watch: Watch | None,
     ) -> None:
         super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-        measured_on = "trained on" if held_out is None else "held out"
+        strangers = held_out is not None and held_out[1].min() >= self.n_outputs
+        measured_on = "held out" if strangers else "trained on"
         self._put_threshold(*(held_out or (inputs, labels)), measured_on, self.false_accept_rate)
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
