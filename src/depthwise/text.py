@@ -20,6 +20,7 @@ Shapes: S tokens of a text, V vocabulary (pieces and `end`).
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -153,8 +154,6 @@ def learn_tokens(kind: str, texts: Sequence[str], vocabulary: int = 4096) -> Tok
 
 
 def _learn_merges(texts: Sequence[str], vocabulary: int) -> list[Merge]:
-    import json
-
     engine = _engine({}, [])
     from tokenizers import pre_tokenizers, trainers
 

@@ -294,6 +294,15 @@ def test_partial_fit_learns_in_pieces() -> None:
     assert scores[0] > scores[1] > scores[2]
 
 
+def test_a_piece_shorter_than_the_window_is_learnt_from() -> None:
+    model = make(lr=5e-3).partial_fit(SENTENCE * 3)
+    before = model.bits_per_byte("zzz qqq")
+    for _ in range(8):
+        model.partial_fit("zzz qqq")
+    assert model.input_shape_ == (32,)
+    assert model.bits_per_byte("zzz qqq") < before - 1
+
+
 def test_the_last_part_chooses_the_best_epoch() -> None:
     told = []
     model = make(epochs=3, validation_fraction=0.1).fit(SENTENCE * 20, watch=told.append)

@@ -159,7 +159,7 @@ class LanguageModel(LanguageSettings, Estimator):
         return self
 
     def _learn(self, stages: Stages, text: np.ndarray, recipe: Any, validate: Any) -> None:
-        row, context = torch.from_numpy(text), self.context_
+        row, context = torch.from_numpy(text), min(self.context_, len(text) - 1)
         update = NextTokenUpdate(self.network_, row, context, recipe, stages.compute)
         try:
             stages.run("learn", update, recipe, validate=validate)
