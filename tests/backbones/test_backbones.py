@@ -268,6 +268,24 @@ def test_tokens_go_back_to_rows_and_columns_without_the_one_of_no_patch() -> Non
     torch.testing.assert_close(made.features(x)[0], sums[:, None].expand(-1, 5, -1, -1))
 
 
+@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation", "quantization_config"])
+def test_what_names_code_in_a_config_is_left_out(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Library:
+        class AutoConfig:
+            @staticmethod
+            def for_model(kind: str, **about: Any) -> Any:
+                asked.append((kind, about))
+                raise ValueError("enough")
+
+    monkeypatch.setattr(huggingface, "_transformers", lambda: Library)
+    about = {"model_type": "vit", "hidden_size": 8, key: "somebody/code"}
+    with pytest.raises(ValueError, match="enough"):
+        rebuild({"kind": "transformers", "config": about})
+    assert asked == [("vit", {"hidden_size": 8})]
+
+
 @pytest.mark.parametrize("kind", ["ResNet", "ViT"])
 def test_a_model_of_transformers_is_rebuilt_from_its_description(kind: str, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="the extra `transformers`")

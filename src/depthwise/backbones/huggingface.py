@@ -36,6 +36,7 @@ from depthwise.errors import InputError, MissingExtraError
 
 __all__ = ["TransformersBackbone", "from_name", "rebuilt"]
 
+NO_CODE: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": "eager"}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -100,10 +101,11 @@ class TransformersBackbone(Backbone):
     def _sizes(self) -> list[tuple[int, int]]:
         """(channels, longer side) of each map, for images of this shape."""
         device = next(self.model.parameters()).device
-        was_training, self.model.training = self.model.training, False
+        was_training = self.model.training
+        self.model.eval()
         with torch.no_grad():
             maps = self.to(device).features(torch.zeros(1, *self.input_shape, device=device))
-        self.model.training = was_training
+        self.model.train(was_training)
         return [(made.shape[1], max(made.shape[2:])) for made in maps]
 
 
@@ -114,11 +116,10 @@ def from_name(
     library = _transformers()
     try:
         config = library.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
-        kept: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
         model = (
-            library.AutoModel.from_pretrained(name_or_path, **kept)
+            library.AutoModel.from_pretrained(name_or_path, use_safetensors=True, **NO_CODE)
             if pretrained
-            else library.AutoModel.from_config(config)
+            else library.AutoModel.from_config(config, **NO_CODE)
         )
         mean, std = _pixel_scale(library, name_or_path)
     except (OSError, ValueError, KeyError) as error:
@@ -133,9 +134,9 @@ def from_name(
 def rebuilt(description: dict[str, Any]) -> Backbone:
     """From a backbone's description, on any device."""
     library = _transformers()
-    about = dict(description["config"])
+    about = {k: v for k, v in description["config"].items() if not _names_code(k)}
     config = library.AutoConfig.for_model(about.pop("model_type"), **about)
-    model = library.AutoModel.from_config(config, trust_remote_code=False)
+    model = library.AutoModel.from_config(config, **NO_CODE)
     shape = checked_shape(description["input_shape"])
     mean, std = (tuple(map(float, description[name])) for name in ("mean", "std"))
     options = {
@@ -143,6 +144,11 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
         "enlarge": int(description["enlarge"]),
     }
     return _checked(TransformersBackbone, model, shape, mean, std, **options)
+
+
+def _names_code(key: str) -> bool:
+    """Whether an entry of a config may have something fetched or imported."""
+    return key.startswith("_") or key in ("auto_map", "attn_implementation", "quantization_config")
 
 
 def _checked(make: type[TransformersBackbone], model: Any, *args: Any, **options: Any) -> Backbone:
