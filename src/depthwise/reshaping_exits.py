@@ -115,6 +115,8 @@ class _Run:
         self.waiting: Tensor | None = None  # places in the batch; None: all of them
         self.told: list[tuple[Tensor, Tensor]] = []
         self.noted: list[Tensor] = []
+        self.alone: Tensor | None = None  # the answer for a batch of one
+        self.thresholds: list[float] = exits.thresholds.tolist()
 
     def note(self, number: int, h: Tensor) -> None:
         self.noted.append(self.exits.heads[number](h))
@@ -123,7 +125,12 @@ class _Run:
         """The maps of those who go on; None for all."""
         logits: Tensor = self.exits.heads[number](h)
         confidence = torch.softmax(logits, dim=1).amax(dim=1)
-        sure = confidence >= self.exits.thresholds[number]
+        if len(confidence) == 1 == self.items:  # one alone: no places to keep
+            if confidence.item() < self.thresholds[number]:
+                return None
+            self.alone = logits
+            raise _AllSure
+        sure = confidence >= self.thresholds[number]
         leaving = int(sure.sum())
         if not leaving:
             return None
@@ -138,8 +145,9 @@ class _Run:
     def complete(self, last: Tensor | None) -> Tensor:
         """Everybody's logits (B, K), in the order they came."""
         if self.waiting is None:
-            assert last is not None
-            return last
+            only = self.alone if last is None else last
+            assert only is not None
+            return only
         pieces = self.told if last is None else [*self.told, (self.waiting, last)]
         logits = torch.cat([rows for _, rows in pieces])
         return logits[torch.argsort(torch.cat([places for places, _ in pieces]))]
