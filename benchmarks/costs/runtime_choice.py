@@ -5,10 +5,11 @@
 The network is conv32-conv64-pool-fc128-10 (1.2 million weights, 12 million products), trained here
 for a moment, once (kept in benchmarks/out). Then, one thread, contenders taking turns in short
 bursts, each judged by the median of its quietest burst (a batch takes longer than a turn on a busy
-core, so that its processor time counts):
+core, so that its processor time counts). Run it twice: a process that has just trained keeps its
+freed memory, which makes eager torch twice as fast as in a plain one.
 
     eager        the trained network, as torch runs it, NCHW fp32
-    ours         the saved int8 model after `best_runtime`, by `running_`, arrays in and out
+    ours         the int8 model after `best_runtime`, by its program, arrays in and out
     by hand      torch.onnx.export of the same network; onnxruntime.quantization.quantize_static
                  (QDQ, per channel, 512 images); both files by ONNX Runtime and by OpenVINO
 
@@ -86,10 +87,13 @@ def main() -> None:
 
 def trained(data: Any, epochs: float, kept: Path) -> CNN:
     model = SmallCNN(epochs=epochs, lr=0.003, augment=None, threads=1)
-    if kept.exists():
+    if kept.exists():  # no training here: it changes how the process gets its memory
         from safetensors.torch import load_file
 
-        model.set_params(epochs=0.01).fit(data)  # shapes and classes
+        model.input_shape_, model.input_dtype_ = data.input_shape, "uint8"
+        model.n_features_in_ = int(np.prod(data.input_shape))
+        model.classes_ = np.asarray(data.classes)
+        model.network_ = model.build(data.input_shape, len(data.classes)).eval()
         model.network_.load_state_dict(load_file(kept))
         return model
     from safetensors.torch import save_file
@@ -97,7 +101,7 @@ def trained(data: Any, epochs: float, kept: Path) -> CNN:
     model.fit(data)
     kept.parent.mkdir(exist_ok=True)
     save_file(model.network_.state_dict(), kept)
-    return model
+    return trained(data, epochs, kept)
 
 
 def report_accuracy(model: CNN, small: CNN, X: Any, labels: Any) -> None:
@@ -169,11 +173,8 @@ def contest(
     rounds: int,
 ) -> None:
     choice = best_runtime(small, samples, batch=batch, seconds=seconds, threads=[1])
-    with tempfile.TemporaryDirectory() as folder:
-        small.save(folder)
-        again = SmallCNN()
-        again.network_, again.running_ = small.network_, small.running_
-        programs = {**programs, "ours": again.running_.program()}
+    assert small.running_ is not None
+    programs = {**programs, "ours": small.running_.program()}
     say(f"batch {batch}: best_runtime chose {choice['name']} {choice['precision']}")
     items = np.ascontiguousarray(X[:batch])
     runs = [lambda p=program: p(items) for program in programs.values()]

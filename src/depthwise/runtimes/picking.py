@@ -191,7 +191,8 @@ def race(
 
 def _burst(run: Callable[[], object], seconds: float, alone: bool) -> float:
     run()  # threads wake up and caches fill outside the timing
-    clock, busy = [], []
+    clock: list[float] = []
+    busy: list[float] = []
     end = time.perf_counter() + seconds
     while len(clock) < 3 or time.perf_counter() < end:
         start, before = time.perf_counter(), time.process_time()
