@@ -306,7 +306,7 @@ class Search:
                 final_epochs=epochs / 3,
                 teacher=copy.deepcopy(self.model.network_),
                 seed=self.seed,
-                held_out=parts.held_out,
+                held_out=parts.glance,
             )
 
         smaller, spent = self.trying.keep(f"{name} parent", type(self.model), made)
@@ -329,7 +329,7 @@ class Search:
             teacher=copy.deepcopy(self.model.network_),
             seed=self.seed,
             tell=self.trying.tell,
-            held_out=parts.held_out,
+            held_out=parts.glance,
             seconds_limit=limit,
         )
 
@@ -349,7 +349,7 @@ class Search:
             epochs=epochs,
             lr=lr,
             teacher=copy.deepcopy(self.model.network_),
-            held_out=parts.held_out,
+            held_out=parts.glance,
             compute=compute_of(self.model),
             seconds_limit=limit,
         )

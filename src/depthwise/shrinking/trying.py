@@ -29,6 +29,7 @@ __all__ = ["Parts", "Tried", "Trying"]
 WORTH_TRAINING = 0.002  # of accuracy lost by whole numbers, over which they are trained for
 AWARE_EPOCHS = 0.5
 BATCH = 512
+GLANCE = 3000
 
 
 @dataclass
@@ -43,6 +44,11 @@ class Parts:
     @property
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         return self.held_inputs, self.held_targets
+
+    @property
+    def glance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the validation items as many as tell one epoch from the next."""
+        return self.held_inputs[:GLANCE], self.held_targets[:GLANCE]
 
 
 @dataclass
