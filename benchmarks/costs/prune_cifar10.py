@@ -1,10 +1,10 @@
-"""Claim: a CNN on CIFAR-10 with a tenth of its weights pruned and the rest in whole numbers, nothing
+"""Claim: a CNN on CIFAR-10 with a tenth of its weights pruned and the rest in whole numbers, none
 trained, takes four times fewer bytes and half the time for at most 1 point of accuracy.
 
     python benchmarks/costs/prune_cifar10.py               # about a minute
 
-The model is the one of `benchmarks/cnn_cifar10.py --best` (87.6%); what goes is chosen by gradient x
-activation on training images, ranges come from 256 of them, the test part is scored once. Bytes are
+The model is the one of `benchmarks/cnn_cifar10.py --best` (87.6%); what goes is chosen by gradient
+times activation on training images, ranges come from 256 of them, the test part is scored once. Bytes are
 of model.safetensors before and of the ONNX graph after; times of one image, one thread: see
 shrink_runs.py.
 """
