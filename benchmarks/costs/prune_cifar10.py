@@ -4,9 +4,9 @@ trained, takes four times fewer bytes and half the time for at most 1 point of a
     python benchmarks/costs/prune_cifar10.py               # about a minute
 
 The model is the one of `benchmarks/cnn_cifar10.py --best` (87.6%); what goes is chosen by gradient
-times activation on training images, ranges come from 256 of them, the test part is scored once. Bytes are
-of model.safetensors before and of the ONNX graph after; times of one image, one thread: see
-shrink_runs.py.
+times activation on training images, ranges come from 256 of them, the test part is scored once.
+Bytes are of model.safetensors before and of the ONNX graph after; times of one image, one thread:
+see shrink_runs.py.
 """
 
 from __future__ import annotations
