@@ -10,15 +10,19 @@ The four nouns, and the verbs on them:
 
 The map of the floors; a file imports only from floors below its own:
 
-    7  cli, tables             the command line
-    6  choosing/               which network to ship
-    5  measuring/, ship/       Device and Scorecard: six metrics, measured or predicted; the report
-    4  families/, catalog      rbm, dbn, dbm, autoencoder, dnn, cnn, dsn, shallow; all by name
+    7  cli, commands/, tables  the command line
+    6  choosing/, shrinking/   which network to ship; a trained one made to keep limits
+    5  measuring/, ship/, exporting/
+                               Device and Scorecard: six metrics, measured or predicted; the report
+    4  families/, backbones/, tasks/, catalog
+                               rbm, dbn, dbm, autoencoder, dnn, cnn, dsn, shallow, transformer;
+                               what images start from; faces, language; all by name
     3  training, updates, stages, base, estimator, networks, generative, modelfile, checkpoint,
-       inputs
-                               the one loop; the scikit-learn contract; models of the data; saving
+       inputs                  the one loop; the scikit-learn contract; models of the data; saving
     2  data/, losses, scores   a path becomes a Dataset
-    1  errors, host, compute, layers, progress
+       reshaping, quantised, runtimes/
+                               a network made smaller, and what runs it
+    1  errors, host, compute, layers, boxes, text, progress
 
 Names are imported when first used, so that `import depthwise` costs nothing.
 """
@@ -37,6 +41,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 # public name -> where it is defined
 _HOME = {
+    "BoxTable": "depthwise.data.boxes_table:BoxTable",
     "Budget": "depthwise.choosing.budget:Budget",
     "CNN": "depthwise.families.cnn:CNN",
     "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
@@ -55,16 +60,21 @@ _HOME = {
     "Device": "depthwise.measuring.devices:Device",
     "DivergedError": "depthwise.errors:DivergedError",
     "FAMILIES": "depthwise.catalog:FAMILIES",
+    "FaceRecognizer": "depthwise.tasks.faces:FaceRecognizer",
     "GradientBoosting": "depthwise.families.shallow:GradientBoosting",
+    "ImageClassifier": "depthwise.tasks.classification:ImageClassifier",
     "InputError": "depthwise.errors:InputError",
+    "LanguageModel": "depthwise.tasks.language:LanguageModel",
     "LogisticRegression": "depthwise.families.shallow:LogisticRegression",
     "Metric": "depthwise.measuring.metric:Metric",
     "ModelFileError": "depthwise.errors:ModelFileError",
     "NothingFitsError": "depthwise.errors:NothingFitsError",
-    "RBM": "depthwise.families.rbm:RBM",
     "Prices": "depthwise.measuring.cost:Prices",
+    "RBM": "depthwise.families.rbm:RBM",
     "Scorecard": "depthwise.measuring.scorecard:Scorecard",
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
+    "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
+    "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
     "choose": "depthwise.choosing.choose:choose",
     "export": "depthwise.exporting:export",
     "find_device": "depthwise.measuring.devices:find",
@@ -97,6 +107,7 @@ if TYPE_CHECKING:
     from depthwise.choosing.choose import Choice as Choice
     from depthwise.choosing.choose import choose as choose
     from depthwise.compute import Compute as Compute
+    from depthwise.data.boxes_table import BoxTable as BoxTable
     from depthwise.data.dataset import Dataset as Dataset
     from depthwise.data.load import load as _load_data
     from depthwise.errors import DataError as DataError
@@ -128,5 +139,10 @@ if TYPE_CHECKING:
     from depthwise.shrinking.rescue import rescue as rescue
     from depthwise.shrinking.shrink import Shrunk as Shrunk
     from depthwise.shrinking.shrink import shrink as shrink
+    from depthwise.tasks.classification import ImageClassifier as ImageClassifier
+    from depthwise.tasks.faces import FaceRecognizer as FaceRecognizer
+    from depthwise.tasks.language import LanguageModel as LanguageModel
+    from depthwise.tasks.text_classification import TextClassifier as TextClassifier
+    from depthwise.tasks.text_classification_baseline import TextLogistic as TextLogistic
 
     load, load_data, find_device = load_model, _load_data, _find_device

@@ -1,4 +1,4 @@
-"""Every family, by name: what `choose` tries, `fit --family` trains and `load` can rebuild."""
+"""Every family and task, by name: `choose` tries the families, `load` rebuilds either."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from depthwise.families.dsn import DSN, DSNRegressor
 from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.modelfile import read_model
+from depthwise.tasks.classification import ImageClassifier
+from depthwise.tasks.faces import FaceRecognizer
+from depthwise.tasks.language import LanguageModel
+from depthwise.tasks.text_classification import TextClassifier
+from depthwise.tasks.text_classification_baseline import TextLogistic
 
-__all__ = ["FAMILIES", "find_family", "load_model"]
+__all__ = ["FAMILIES", "TASKS", "find_family", "load_model"]
 
 FAMILIES: dict[str, type[Estimator]] = {
     "logistic": LogisticRegression,
@@ -32,6 +37,14 @@ FAMILIES: dict[str, type[Estimator]] = {
     "dnn_regressor": DNNRegressor,
     "cnn_regressor": CNNRegressor,
     "dsn_regressor": DSNRegressor,
+}
+
+TASKS: dict[str, type[Estimator]] = {
+    "image-classifier": ImageClassifier,
+    "faces": FaceRecognizer,
+    "language": LanguageModel,
+    "text": TextClassifier,
+    "tfidf": TextLogistic,
 }
 
 
@@ -49,5 +62,5 @@ def load_model(folder: str | Path) -> Estimator:
 
     Raises ModelFileError for a folder that is missing, damaged, or from a newer version.
     """
-    model: Estimator = read_model(folder, FAMILIES)
+    model: Estimator = read_model(folder, {**FAMILIES, **TASKS})
     return model
