@@ -39,12 +39,13 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load_data("digits", cache=False)
     say(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, torch {torch.__version__}")
-    table: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    table: dict[str, Any] = {}
     for family in given.families:
         network, samples = trained(family, data)
         for runtime in given.runtimes:
             began, cpu = time.perf_counter(), time.process_time()
             metric = flexibility(network, torch.from_numpy(samples), full=True, runtimes=[runtime])
+            table = json.loads(KEPT.read_text()) if KEPT.exists() else {}
             table[f"{family}/{runtime}"] = metric.details["cells"]
             KEPT.write_text(json.dumps(table))
             took = f"{time.process_time() - cpu:.0f} CPU s, {time.perf_counter() - began:.0f} s"
