@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import depthwise
 from depthwise.catalog import FAMILIES as ALL_FAMILIES
-from depthwise.catalog import find_family, load_model
+from depthwise.catalog import TASKS, find_family, load_model
 from depthwise.data.load import load
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.estimator import Classifier
@@ -492,3 +492,8 @@ def test_pixel_statistics_agree_with_numpy() -> None:
 def test_pixels_are_kept_as_bytes() -> None:
     images = np.zeros((3, 1, 5, 2), np.uint8)
     assert as_images(images) is images
+
+
+@pytest.mark.parametrize("name", [*ALL_FAMILIES, *TASKS])
+def test_a_model_file_names_its_family_as_the_catalogue_does(name):
+    assert {**ALL_FAMILIES, **TASKS}[name].family == name

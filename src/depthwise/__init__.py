@@ -75,6 +75,8 @@ _HOME = {
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
     "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
     "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
+    "backbone": "depthwise.backbones.named:backbone",
+    "best_runtime": "depthwise.running:best_runtime",
     "choose": "depthwise.choosing.choose:choose",
     "export": "depthwise.exporting:export",
     "find_device": "depthwise.measuring.devices:find",
@@ -101,6 +103,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from depthwise.backbones.named import backbone as backbone
     from depthwise.catalog import FAMILIES as FAMILIES
     from depthwise.catalog import load_model
     from depthwise.choosing.budget import Budget as Budget
@@ -136,6 +139,7 @@ if TYPE_CHECKING:
     from depthwise.measuring.scorecard import Scorecard as Scorecard
     from depthwise.measuring.scorecard import measure as measure
     from depthwise.quantising import quantise as quantise
+    from depthwise.running import best_runtime as best_runtime
     from depthwise.shrinking.rescue import rescue as rescue
     from depthwise.shrinking.shrink import Shrunk as Shrunk
     from depthwise.shrinking.shrink import shrink as shrink

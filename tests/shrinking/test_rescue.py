@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from depthwise import DNN, Budget
+from pathlib import Path
+
+from depthwise import DNN, Budget, choose, load, load_data
 from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import ladder
@@ -30,3 +32,19 @@ def test_rescued_model_keeps_the_budget_or_there_is_none(dnn: DNN, data: Dataset
     done = rescue(dnn, data, Budget(size_mb=0.012), minutes=0.01)
     assert done is not None and not done.record["nearest_miss"]
     assert rescue(dnn, data, Budget(size_mb=1e-4), minutes=0.01) is None
+
+
+def test_choice_takes_in_what_was_shrunk(tmp_path: Path) -> None:
+    choice = choose(
+        load_data("digits", cache=False),
+        families=["dnn"],
+        budget=Budget(size_mb=0.012, train_minutes=0.05),
+        out=tmp_path / "out",
+        rescue=rescue,
+    )
+    names = {entry["name"]: entry for entry in choice.record["candidates"]}
+    assert names["dnn-xs"]["status"] == "dropped"
+    assert names["dnn-xs-shrunk"]["status"] in ("winner", "trained")
+    assert choice.record["winner"] in ("dnn-xxs", "dnn-xs-shrunk")
+    again = load(tmp_path / "out" / "best")
+    assert again.predict(load_data("digits", cache=False).test.X[:3]).shape == (3,)

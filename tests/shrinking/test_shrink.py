@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,17 @@ def test_models_and_data_that_do_not_suit_are_told(
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(InputError, match="not empty"):
         shrink(dnn, data, max_size_mb=1, out=tmp_path)
+
+
+def test_classes_are_told_by_name_or_by_index(dnn: DNN, data: Dataset) -> None:
+    names = [f"digit {name}" for name in data.classes]
+    named = replace(data, classes=names)
+    with pytest.raises(InputError, match="'digit 0', which this model was not fitted on"):
+        shrink(dnn, named, max_size_mb=1, minutes=0.01)
+    by_index = copy.deepcopy(dnn)
+    by_index.classes_ = np.arange(10)
+    shrunk = shrink(by_index, named, max_size_mb=1, minutes=0.01)
+    assert shrunk.record["test"]["winner"]["accuracy"] > 0.9
 
 
 def test_misses_are_those_over_their_limits_the_worst_first() -> None:

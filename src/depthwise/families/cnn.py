@@ -243,4 +243,4 @@ class CNNRegressor(Convolutions, NetworkRegressor):
     is, set augment=None.
     """
 
-    family: ClassVar[str] = "cnn-regressor"
+    family: ClassVar[str] = "cnn_regressor"

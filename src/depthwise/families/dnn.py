@@ -248,4 +248,4 @@ class DNNRegressor(Layers, NetworkRegressor):
     `label_smoothing` has no meaning here.
     """
 
-    family: ClassVar[str] = "dnn-regressor"
+    family: ClassVar[str] = "dnn_regressor"

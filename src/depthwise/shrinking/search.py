@@ -147,7 +147,9 @@ class Search:
         best = 0.0
         for way in self._best_ways():
             self.way, milder = way, [share for share in SHARES if share > best]
-            if best and not self._would_fit("prune", milder[-1], self._narrowed, way):
+            if not milder or (
+                best and not self._would_fit("prune", milder[-1], self._narrowed, way)
+            ):
                 continue
             share = self._weakest("prune", milder, self._narrowed, way) or 0.0
             if share > best:

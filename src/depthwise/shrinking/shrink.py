@@ -165,9 +165,12 @@ def _parts(model: NetworkClassifier, data: Dataset) -> Parts:
 
 
 def _targets(model: NetworkClassifier, data: Dataset, y: np.ndarray) -> np.ndarray:
-    """The model's class indices of the Dataset's."""
+    """The model's class indices of the Dataset's: by name, or where the model was fitted on indices
+    themselves, 0 to K - 1, by those."""
     places = {str(name): k for k, name in enumerate(model.classes_.tolist())}
     missing = [name for name in data.classes if str(name) not in places]
+    if missing and model.classes_.tolist() == list(range(len(data.classes))):
+        return y
     if missing:
         raise InputError(
             f"{data.name} has the class {missing[0]!r}, which this model was not fitted on. Give "
