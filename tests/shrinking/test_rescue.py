@@ -45,6 +45,8 @@ def test_choice_takes_in_what_was_shrunk(tmp_path: Path) -> None:
     names = {entry["name"]: entry for entry in choice.record["candidates"]}
     assert names["dnn-xs"]["status"] == "dropped"
     assert names["dnn-xs-shrunk"]["status"] in ("winner", "trained")
+    figures = names["dnn-xs-shrunk"]["scorecard"]["hardware_cost"]["details"]
+    assert figures["weight_bytes"] <= 0.012e6
     assert choice.record["winner"] in ("dnn-xxs", "dnn-xs-shrunk")
     again = load(tmp_path / "out" / "best")
     assert again.predict(load_data("digits", cache=False).test.X[:3]).shape == (3,)

@@ -30,6 +30,7 @@ from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, quality
+from depthwise.reshaping import edits_of
 from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
@@ -178,6 +179,8 @@ def costs(
         card = _measured(network, items, counts, target, seconds, prices, running)
     else:
         card = _predicted(counts, target, prices)
+    if card.hardware_cost and (stored := _stored_bytes(network, running)) is not None:
+        card.hardware_cost.details["weight_bytes"] = stored
     if flexibility:
         card.flexibility = support(network, items, logits, full=flexibility == "full")
     return card
@@ -210,6 +213,16 @@ def _measured(
         energy=energy,
         hardware_cost=cost.hardware_cost(counts, device, throughput, energy, memory, prices),
     )
+
+
+def _stored_bytes(network: nn.Module, running: Running | None) -> int | None:
+    """Bytes of what a model that was shrunk is kept in: its runtime's graph, or its tensors, which
+    may be smaller than what they become when they are loaded; None of any other."""
+    if running is not None and running.graph is not None:
+        return len(running.graph)
+    if not edits_of(network):
+        return None
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def _by_runtime(network: nn.Module, running: Running | None) -> tuple[nn.Module, int | None]:
