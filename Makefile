@@ -9,8 +9,9 @@ READY  := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/depthwise choose digits --max-latency-ms 2 --max-size-mb 1 --train-minutes 1 --out demo-out
 
+# two at a time: many tests wait, for a limit of seconds or for another process
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
