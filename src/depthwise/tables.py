@@ -252,12 +252,12 @@ def _print_threshold(threshold: float | None, out: Console) -> None:
 
 def print_devices(devices: Sequence[Device], out: Console) -> None:
     """A line a device; its long name only where the screen has room for it."""
-    heads = ["device", "cores", "GFLOP/s", "int8", "MB", "GB/s", "W", "USD", "name"]
+    heads = ["device", "cores", "GFLOP/s", "int8", "GB", "GB/s", "W", "USD", "name"]
     body = [["this" if d.is_here else d.id, *_device(d), plain(d.name)] for d in devices]
     if out.width < 120:
         heads, body = heads[:-1], [row[:-1] for row in body]
     _print_columns(heads, body, out, left=(0, len(heads) - 1 if out.width >= 120 else 0))
-    write(out, ("GFLOP/s and int8 GOP/s are peaks, GB/s the memory's, W under load.", "dim"))
+    write(out, ("GFLOP/s and int8 GOP/s are peaks, GB and GB/s the memory's, W under load.", "dim"))
     write(out, ("Take one with --device; a TOML file of your own is taken by its path.", "dim"))
 
 
@@ -266,7 +266,7 @@ def _device(device: Device) -> list[str]:
         device.cores,
         device.peak_gflops,
         device.peak_gops_int8,
-        device.memory_mb,
+        device.memory_mb / 1e3,
         device.bandwidth_gb_s,
         device.busy_watts,
         device.price_usd,
@@ -275,6 +275,8 @@ def _device(device: Device) -> list[str]:
 
 
 def _short(value: float) -> str:
+    if 1e-4 <= value < 0.01:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else readable(value)
 
 

@@ -40,7 +40,7 @@ def _blur(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The made-up family in the catalogue, with a clean record; and exports, which have their own
     tests, taken as read."""
     runs = trials.Metric(1.0, "fraction", "measured", details={"cells": []})
-    monkeypatch.setattr(scorecard, "support", lambda *arguments: runs)
+    monkeypatch.setattr(scorecard, "support", lambda *arguments, **options: runs)
     monkeypatch.setattr(feasibility, "SECONDS", 0.02)
     monkeypatch.setattr(choosing, "MEASURED_AGAIN", 0.06)
     monkeypatch.setitem(FAMILIES, "blur", Blur)  # type: ignore[arg-type]
