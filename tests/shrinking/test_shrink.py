@@ -164,7 +164,8 @@ def test_models_and_data_that_do_not_suit_are_told(
     with pytest.raises(InputError, match="final form"):
         shrink(narrow.model, data, max_size_mb=1)
     with pytest.raises(InputError, match="labels"):
-        shrink(dnn, data.without_labels(), max_size_mb=1)
+        shrink(dnn, data.without_labels(), max_size_mb=1, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(InputError, match="not empty"):
         shrink(dnn, data, max_size_mb=1, out=tmp_path)

@@ -122,8 +122,8 @@ def _shrink(
     }
     if (before := _finished(out, request, type(model))) is not None:
         return before
+    parts = _parts(model, data)  # before the journal: data of another kind leaves no folder behind
     journal = Journal(out / "work", request)
-    parts = _parts(model, data)
     costing = Costing(device, parts.inputs[:SAMPLES])
     trying = Trying(parts, limits, costing, journal, out / "work", tell)
     search = Search(copy.deepcopy(model), trying, 60 * minutes, seed)
