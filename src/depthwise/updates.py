@@ -75,6 +75,19 @@ class Update(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def set_apart(
+    optimizer: torch.optim.Optimizer, part: nn.Module, of_part: dict[str, Any], rest: dict[str, Any]
+) -> None:
+    """Each group of weights becomes two, those of `part` and the rest, with these marks."""
+    inside = {id(weight) for weight in part.parameters()}
+    groups = [
+        {**group, "params": [p for p in group["params"] if (id(p) in inside) is here], **marks}
+        for group in optimizer.param_groups
+        for here, marks in ((True, of_part), (False, rest))
+    ]
+    optimizer.param_groups[:] = [group for group in groups if group["params"]]
+
+
 class GradientUpdate:
     """Forward, loss, backward, clip, step."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.updates import GradientUpdate, Recipe, set_apart
 
 __all__ = ["BackboneUpdate"]
 
@@ -35,14 +35,7 @@ class BackboneUpdate(GradientUpdate):
         share: float = 0.1,
     ):
         super().__init__(network, loss, recipe, compute, augment)
-        gently = {id(weight) for weight in below.parameters()}
-        groups = [
-            {**group, "params": [p for p in group["params"] if (id(p) in gently) is is_below]}
-            | {"share": share if is_below else 1.0}
-            for group in self.optimizer.param_groups
-            for is_below in (True, False)
-        ]
-        self.optimizer.param_groups[:] = [group for group in groups if group["params"]]
+        set_apart(self.optimizer, below, {"share": share}, {"share": 1.0})
 
     def rate(self, group: dict[str, Any], progress: float) -> float:
         return float(group["share"]) * super().rate(group, progress)

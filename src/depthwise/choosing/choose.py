@@ -175,8 +175,8 @@ class _Run:
         found = feasible(
             self.candidates, self.data, self.device, self.budget, self.journal, self.tell
         )
-        near = nearly(found, self.candidates)[:1] if self.rescue else []
-        if not found.kept and not near:
+        near = next(iter(nearly(found, self.candidates)), None) if self.rescue else None
+        if not found.kept and near is None:
             return self._nothing_fits(found)
         try:
             self._train(found.kept, near)
@@ -192,15 +192,14 @@ class _Run:
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
 
-    def _train(self, kept: list[Candidate], near: list[Candidate]) -> None:
+    def _train(self, kept: list[Candidate], near: Candidate | None) -> None:
         seconds = self.budget.train_minutes * 60
         spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
         if kept:
             halve(self.trials, kept, seconds - spare)
-        for candidate in near:
-            assert self.rescue
+        if near and self.rescue:
             about = (self.trials, self.budget, self.device, spare, self.rescue)
-            if shrunk := rescued(candidate, *about):
+            if shrunk := rescued(near, *about):
                 self.candidates.append(shrunk)
 
     def _conclude(self, found: Feasible) -> Choice:

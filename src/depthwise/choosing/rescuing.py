@@ -19,7 +19,7 @@ from depthwise.choosing.budget import Budget
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.trials import Trained, Trials
+from depthwise.choosing.trials import Trials
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import quality
 from depthwise.networks import NetworkClassifier
@@ -60,21 +60,27 @@ def rescued(
         entry = trials.trained.pop(candidate.name, None)
     if entry is None:
         return None
-    name, about = f"{candidate.name}-shrunk", {"device": device, "seed": candidate.seed}
+    name = f"{candidate.name}-shrunk"
     folder = trials.folder / name
     trials.tell(f"{candidate.name}: {entry.score:.4f} on validation, to be shrunk")
-    about |= {"minutes": seconds / 120, "out": folder / "work", "watch": trials.tell}
-    done = rescue(entry.model(), trials.data, budget, **about)
+    done = rescue(
+        entry.model(),
+        trials.data,
+        budget,
+        device=device,
+        minutes=seconds / 120,
+        seed=candidate.seed,
+        out=folder / "work",
+        watch=trials.tell,
+    )
     if done is None:
         trials.tell(f"{candidate.name}: shrunk, it still keeps no limit")
         return None
     done.model.save(folder)
     score = quality(done.model, trials.data, "validation", trials.task)
     shrunk = replace(candidate, name=name)
-    trials.trained[name] = _standing_in(entry, shrunk, folder, score)
+    trials.trained[name] = replace(
+        entry, candidate=shrunk, folder=folder, accuracy=score, complete=True
+    )
     trials.tell(f"{name}: {score.value:.4f} on validation")
     return shrunk
-
-
-def _standing_in(entry: Trained, shrunk: Candidate, folder: Any, score: Any) -> Trained:
-    return replace(entry, candidate=shrunk, folder=folder, accuracy=score, complete=True)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import Compute
 from depthwise.families.dnn_network import DNNNetwork, limit_norms
-from depthwise.updates import GradientUpdate, Recipe, WeightAverage
+from depthwise.updates import GradientUpdate, Recipe, WeightAverage, set_apart
 
 __all__ = ["POOL_SHARE", "FineTuning"]
 
@@ -58,7 +58,7 @@ class FineTuning(GradientUpdate):
         self.layer_rate, self.head_first = layer_rate, head_first
         self.agreement: Agreement | None = None
         if layer_rate != 1 or head_first:
-            _set_apart(self.optimizer, core)
+            set_apart(self.optimizer, core.hidden, {"hidden": True}, {"hidden": False})
 
     def agree_on(self, items: Tensor, weight: float, answer: Callable[[Tensor], Tensor]) -> None:
         """Ask for agreement on raw `items` (M, ...); `answer` makes targets of the average's
@@ -135,15 +135,3 @@ class Agreement:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.teacher.network.load_state_dict(state["network"])
         self.steps = int(state["steps"])
-
-
-def _set_apart(optimizer: torch.optim.Optimizer, core: DNNNetwork) -> None:
-    """Each group of weights becomes two, the hidden layers' and the head's."""
-    hidden = {id(weight) for weight in core.hidden.parameters()}
-    groups = [
-        {**group, "params": [p for p in group["params"] if (id(p) in hidden) is below]}
-        | {"hidden": below}
-        for group in optimizer.param_groups
-        for below in (True, False)
-    ]
-    optimizer.param_groups[:] = [group for group in groups if group["params"]]

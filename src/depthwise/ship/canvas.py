@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["Box", "as_svg", "inside", "new_axes", "overlap", "place", "shortened"]
+__all__ = ["Box", "as_svg", "new_axes", "place", "shortened", "write_name"]
 
 INK, FAINT, ACCENT, LIMIT, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
 VARIABLES = {INK: "ink", FAINT: "faint", ACCENT: "accent", LIMIT: "limit", PAPER: "paper"}
@@ -63,6 +64,32 @@ def inside(axes: Any, box: Box) -> bool:
 
 def overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def write_name(
+    axes: Any,
+    name: str,
+    spot: tuple[float, float],
+    offsets: Callable[[float], Sequence[tuple[float, float]]],
+    taken: list[Box],
+    *,
+    strong: bool,
+    zorder: int,
+) -> None:
+    """A point's name at the first of a few places that is free of `taken`, which it joins; nowhere
+    where none is. offsets(width of the name): the places, in points from its point."""
+    width = 5.2 * len(name)
+    for dx, dy in offsets(width):
+        box = place(axes, spot, dx, dy, width)
+        if inside(axes, box) and not any(overlap(box, other) for other in taken):
+            break
+    else:
+        return
+    taken.append(box)
+    axes.annotate(
+        name, spot, xytext=(dx, dy), textcoords="offset points", color=ACCENT if strong else INK,
+        fontweight="bold" if strong else "normal", zorder=zorder,
+    )  # fmt: skip
 
 
 # -- text of the page ----------------------------------------------------------------------------

@@ -21,11 +21,10 @@ from depthwise.ship.canvas import (
     PAPER,
     WIDTH,
     as_svg,
-    inside,
     new_axes,
-    overlap,
     place,
     shortened,
+    write_name,
 )
 from depthwise.ship.figures import accuracy_of, plain, score_of, unit_of
 
@@ -182,20 +181,12 @@ def _label(
         x = place(axes, (barrier, 0.0), -1, 0, width=2.0)
         taken.append((x[0], -1e9, x[2], 1e9))
     for point in sorted(points, key=lambda p: (not p["won"], -p["accuracy"])):
-        width = 5.2 * len(point["name"])
-        options = [(7, 5), (7, -11), (-7 - width, 5), (-7 - width, -11), (7, 14), (7, -20)]
-        for dx, dy in options:
-            box = place(axes, spots[point["name"]], dx, dy, width)
-            if inside(axes, box) and not any(overlap(box, other) for other in taken):
-                break
-        else:
-            continue
-        taken.append(box)
-        axes.annotate(
-            point["name"], spots[point["name"]], xytext=(dx, dy),
-            textcoords="offset points", color=ACCENT if point["won"] else INK,
-            fontweight="bold" if point["won"] else "normal", zorder=5,
-        )  # fmt: skip
+        name, won = point["name"], point["won"]
+        write_name(axes, name, spots[name], _beside, taken, strong=won, zorder=5)
+
+
+def _beside(width: float) -> list[tuple[float, float]]:
+    return [(7, 5), (7, -11), (-7 - width, 5), (-7 - width, -11), (7, 14), (7, -20)]
 
 
 # -- scales ------------------------------------------------------------------------------------

@@ -22,11 +22,10 @@ from depthwise.ship.canvas import (
     PAPER,
     Box,
     as_svg,
-    inside,
     new_axes,
-    overlap,
     place,
     shortened,
+    write_name,
 )
 from depthwise.ship.figures import plain
 
@@ -169,18 +168,12 @@ def _name(axes: Any, named: Sequence[Record], marks: Sequence[Record], ceilings:
     taken = [place(axes, (mark["x"], mark["y"]), -5, -5, width=10.0) for mark in marks]
     taken += [_line(axes, ceilings[key]) for key in ("gflops", "reached_gflops")]
     for k, point in enumerate(named):
-        width = 5.2 * len(point["name"])
-        for dx, dy in ((8, 5), (8, -12), (-8 - width, 5), (-8 - width, -12), (8, 15), (8, -22)):
-            box = place(axes, (point["x"], point["y"]), dx, dy, width)
-            if inside(axes, box) and not any(overlap(box, other) for other in taken):
-                break
-        else:
-            continue
-        taken.append(box)
-        axes.annotate(
-            point["name"], (point["x"], point["y"]), xytext=(dx, dy), textcoords="offset points",
-            color=INK if k else ACCENT, fontweight="normal" if k else "bold", zorder=6,
-        )  # fmt: skip
+        spot = (point["x"], point["y"])
+        write_name(axes, point["name"], spot, _beside, taken, strong=not k, zorder=6)
+
+
+def _beside(width: float) -> list[tuple[float, float]]:
+    return [(8, 5), (8, -12), (-8 - width, 5), (-8 - width, -12), (8, 15), (8, -22)]
 
 
 def _is_float(breakdown: Record) -> bool:

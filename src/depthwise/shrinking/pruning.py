@@ -16,6 +16,7 @@ Shapes: N items, M channels.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -141,8 +142,6 @@ def costs_of(network: nn.Module, found: Channels, sample: Any, cost: str) -> dic
 
 def _layer_seconds(network: nn.Module, paths: list[str], sample: Any) -> dict[str, float]:
     """Quickest of several runs of each layer on one item."""
-    import time
-
     best: dict[str, float] = dict.fromkeys(paths, float("inf"))
     begun: dict[str, float] = {}
     handles = []

@@ -29,7 +29,7 @@ from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.inputs import fingerprint_arrays
 from depthwise.measuring.devices import Device, find
-from depthwise.modelfile import versions
+from depthwise.modelfile import read_model, versions
 from depthwise.networks import NetworkClassifier
 from depthwise.scores import wilson_interval
 from depthwise.shrinking.limits import Costing, Limits
@@ -243,8 +243,6 @@ def _write(out: Path, record: dict[str, Any]) -> None:
 
 def _finished(out: Path, request: dict[str, Any], family: Any) -> Shrunk | None:
     """What `out` already holds, if it is this and found a winner; another's is never replaced."""
-    from depthwise.modelfile import read_model
-
     try:
         record = json.loads((out / "shrink.json").read_text(encoding="utf-8"))
         same = record["request"] == json.loads(json.dumps(request))

@@ -25,7 +25,7 @@ from depthwise.data.decode import Allocate, Decoded, close_gaps, decode
 from depthwise.data.raw import Raw, sort_classes
 from depthwise.data.readers.pictures import odd_sizes, picture_reader, require_most
 from depthwise.data.readers.texts import require_one_spelling
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = ["LARGEST", "Annotated", "assemble", "told"]
@@ -78,7 +78,7 @@ def assemble(
     pictures = [item.picture for item in items]
     reader = picture_reader(tree, pictures)
     decoded = decode(len(items), reader, allocate, image_size, channels, LARGEST)
-    require_most(tree, pictures, decoded)
+    require_most(tree, pictures, decoded.broken)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
     items = [items[i] for i in decoded.kept.tolist()]
     honest = np.array([item.size in (None, tuple(s)) for item, s in zip(items, decoded.each_size)])
@@ -97,8 +97,7 @@ def assemble(
 def told(kind: str, places: Sequence[str], detail: str) -> list[Problem]:
     """A Problem for each of the first places, and one for all the rest."""
     found = [Problem(kind, place, detail) for place in places[:_NAMED]]
-    rest = places[_NAMED:]
-    return found + ([Problem(kind, listed(list(rest)), detail, len(rest))] if rest else [])
+    return found + left_out(kind, list(places[_NAMED:]), detail)
 
 
 def _class_order(items: Sequence[Annotated]) -> list[str]:

@@ -16,14 +16,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.boxed import Annotated, Box, assemble
 from depthwise.data.readers.pictures import PICTURE_SUFFIXES, picture_names
 from depthwise.data.readers.texts import number, part_in, stem, text_of
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = ["has_boxes", "read"]
@@ -71,13 +70,13 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     absent: list[str] = []
     for name in _tables(tree):
         absent += _read_table(tree, name, pictures, items)
-    problems = []
-    if absent:
-        detail = "is in a row, but there is no such picture; left out"
-        problems.append(Problem("annotation without picture", listed(absent), detail, len(absent)))
-    if bare := sorted(set(pictures) - set(items)):
-        detail = "in no row, left out; a row with blank coordinates says that nothing is in it"
-        problems.append(Problem("picture without annotation", listed(bare), detail, len(bare)))
+    bare = sorted(set(pictures) - set(items))
+    no_picture = "is in a row, but there is no such picture; left out"
+    no_row = "in no row, left out; a row with blank coordinates says that nothing is in it"
+    problems = [
+        *left_out("annotation without picture", absent, no_picture),
+        *left_out("picture without annotation", bare, no_row),
+    ]
     size, channels = options.image_size, options.channels
     every = list(items.values())
     return assemble(tree, every, allocate, image_size=size, channels=channels, problems=problems)

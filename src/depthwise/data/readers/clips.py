@@ -7,7 +7,6 @@ to one size, by the rules of `decode`, their longer side at most 128 pixels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,25 +14,21 @@ from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate, close_gaps, in_chunks, target_size
 from depthwise.data.images import Unreadable
 from depthwise.data.options import Options
-from depthwise.data.raw import Raw, sort_classes
-from depthwise.data.readers.pictures import absent_classes
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.raw import Raw
+from depthwise.data.readers.pictures import (
+    Placed,
+    labelled_by_folder,
+    require_every_class,
+    require_most,
+)
+from depthwise.data.readers.tree import Tree
 from depthwise.errors import DataError
 
-__all__ = ["FRAMES", "LARGEST", "Clip", "assemble", "evenly"]
+__all__ = ["FRAMES", "LARGEST", "assemble", "evenly"]
 
 FRAMES, LARGEST = 16, 128
 _SAMPLE = 32
 Shape = tuple[int, int, int]
-
-
-@dataclass
-class Clip:
-    """A clip of the tree: its class, "" without one, and its part if the data brings one."""
-
-    name: str
-    class_name: str
-    part: int | None = None
 
 
 def evenly(n: int, t: int) -> np.ndarray:
@@ -46,7 +41,7 @@ def evenly(n: int, t: int) -> np.ndarray:
 
 def assemble(
     tree: Tree,
-    clips: Sequence[Clip],
+    clips: Sequence[Placed],
     look: Callable[[int], tuple[tuple[int, int], bool]],
     take: Callable[[int, int, Shape], np.ndarray],
     allocate: Allocate,
@@ -73,11 +68,16 @@ def assemble(
         return broken
 
     broken = {i: why for some in in_chunks(range(len(clips)), work) for i, why in some.items()}
-    _require_most(tree, clips, broken)
+    if broken:
+        require_most(tree, [clip.name for clip in clips], broken, "clip")
+        require_every_class(tree, clips, broken, "clip")
     good = np.setdiff1d(np.arange(len(clips)), list(broken)).astype(np.int64)
     kept = [clips[i] for i in good.tolist()]
     lost = [Problem("unreadable clip", clips[i].name, why) for i, why in broken.items()]
-    return _raw(close_gaps(out, good), kept, [*tree.problems, *problems, *lost])
+    noticed = [*tree.problems, *problems, *lost]
+    raw = labelled_by_folder("video", close_gaps(out, good), kept, noticed)
+    raw.task = "video"
+    return raw
 
 
 def _shape(n: int, look: Callable[[int], tuple[tuple[int, int], bool]], options: Options) -> Shape:
@@ -93,35 +93,3 @@ def _shape(n: int, look: Callable[[int], tuple[tuple[int, int], bool]], options:
     height, width = options.image_size or fitting
     grey = bool(seen) and all(is_grey for _, is_grey in seen)
     return options.channels or (1 if grey else 3), height, width
-
-
-def _require_most(tree: Tree, clips: Sequence[Clip], broken: dict[int, str]) -> None:
-    if not broken:
-        return
-    first = next(iter(broken))
-    example = f"{clips[first].name}: {broken[first]}"
-    if len(broken) * 2 > len(clips):
-        raise DataError(
-            f"{tree.where}: {len(broken):,} of {len(clips):,} clips cannot be read ({example}); "
-            "mend or remove them."
-        )
-    left = {clip.class_name for i, clip in enumerate(clips) if i not in broken}
-    if lost := sorted({clip.class_name for clip in clips} - left):
-        raise DataError(
-            f"{tree.where}: no clip of class {listed(lost)} can be read ({example}); mend them or "
-            "remove the folder."
-        )
-
-
-def _raw(pixels: np.ndarray, kept: Sequence[Clip], problems: list[Problem]) -> Raw:
-    classes = sort_classes([clip.class_name for clip in kept if clip.class_name])
-    position = {name: k for k, name in enumerate(classes)}
-    labels = np.array([position.get(clip.class_name, 0) for clip in kept], np.int64)
-    parts = None
-    if any(clip.part is not None for clip in kept):
-        parts = np.array([clip.part or 0 for clip in kept], np.int8)
-    names = [clip.name for clip in kept]
-    problems += absent_classes([(clip.part, clip.class_name) for clip in kept], classes)
-    raw = Raw("video", pixels, labels, classes, parts, problems, names.__getitem__)
-    raw.task = "video"
-    return raw

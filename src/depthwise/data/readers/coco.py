@@ -15,14 +15,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.texts import MAX_JSON_BYTES, json_of, number, part_in, stem
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = ["has_instances", "read"]
@@ -48,10 +47,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         found, missing = _annotated(said, name, classes, pictures)
         items += found
         absent += missing
-    problems = []
-    if absent:
-        detail = "is annotated, but there is no such picture; left out"
-        problems.append(Problem("annotation without picture", listed(absent), detail, len(absent)))
+    detail = "is annotated, but there is no such picture; left out"
     return assemble(
         tree,
         items,
@@ -59,7 +55,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         image_size=options.image_size,
         channels=options.channels,
         classes=_used(documents, classes),
-        problems=problems,
+        problems=left_out("annotation without picture", absent, detail),
     )
 
 

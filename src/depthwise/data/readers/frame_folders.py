@@ -17,7 +17,7 @@ from depthwise.data.decode import Allocate
 from depthwise.data.images import Unreadable, is_grey, open_picture, to_pixels, upright_size
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw, part_of
-from depthwise.data.readers.clips import Clip, assemble, evenly
+from depthwise.data.readers.clips import assemble, evenly
 from depthwise.data.readers.pictures import picture_names, picture_reader, placed, without_wrapper
 from depthwise.data.readers.texts import stem
 from depthwise.data.readers.tree import Tree
@@ -74,8 +74,7 @@ def _thumbnail(tree: Tree, name: str) -> np.ndarray:
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """A broken frame makes its clip unreadable: what it showed is not known."""
     folders = _folders(tree)
-    found, problems = placed(list(folders))
-    clips = [Clip(f.name, f.class_name, f.part) for f in found]
+    clips, problems = placed(list(folders))
     frames = [sorted(folders[clip.name], key=_in_order) for clip in clips]
 
     def look(i: int) -> tuple[tuple[int, int], bool]:

@@ -30,7 +30,7 @@ from depthwise.data.readers.mask_files import MaskFile, open_mask
 from depthwise.data.readers.pictures import odd_sizes, picture_names, picture_reader, require_most
 from depthwise.data.readers.split_lists import split_lists
 from depthwise.data.readers.texts import part_in, stem
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = ["has_masks", "read"]
@@ -68,7 +68,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     names = [pictures[key] for key in keys]
     reader = picture_reader(tree, names)
     decoded = decode(len(keys), reader, allocate, options.image_size, options.channels, LARGEST)
-    require_most(tree, names, decoded)
+    require_most(tree, names, decoded.broken)
     broken = [Problem("unreadable picture", names[i], why) for i, why in decoded.broken.items()]
     keys = [keys[i] for i in decoded.kept.tolist()]
     answers = [masks[key] for key in keys]
@@ -132,15 +132,12 @@ def _is_of_masks(folder: str) -> bool:
 
 
 def _lonely(pictures: dict[Key, str], masks: dict[Key, str]) -> list[Problem]:
-    found = []
-    for kind, ours, others in (
-        ("picture without mask", pictures, masks),
-        ("mask without picture", masks, pictures),
-    ):
-        lonely = sorted(ours[key] for key in ours.keys() - others.keys())
-        if lonely:
-            found.append(Problem(kind, listed(lonely), "left out", len(lonely)))
-    return found
+    bare = sorted(pictures[key] for key in pictures.keys() - masks.keys())
+    stray = sorted(masks[key] for key in masks.keys() - pictures.keys())
+    return [
+        *left_out("picture without mask", bare, "left out"),
+        *left_out("mask without picture", stray, "left out"),
+    ]
 
 
 # -- what the masks say --------------------------------------------------------------------------

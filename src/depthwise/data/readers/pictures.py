@@ -11,7 +11,7 @@ outside a class folder and files that are no pictures are left out and reported.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -21,11 +21,12 @@ from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate, Decoded, decode
 from depthwise.data.images import Unreadable, looks_like_picture
 from depthwise.data.raw import Raw, part_of, sort_classes
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out, listed
 from depthwise.errors import DataError
 
 __all__ = ["PICTURE_SUFFIXES", "odd_sizes", "picture_names", "picture_reader", "read"]
-__all__ += ["Placed", "absent_classes", "placed", "require_most", "without_wrapper"]
+__all__ += ["Placed", "absent_classes", "labelled_by_folder", "placed", "require_every_class"]
+__all__ += ["require_most", "without_wrapper"]
 
 _SUFFIXES = "jpg jpeg jpe jfif png gif bmp webp tif tiff ppm pgm pbm pnm"
 PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in re.split(" ", _SUFFIXES))
@@ -38,7 +39,7 @@ class Placed:
 
     name: str
     class_name: str
-    part: int | None
+    part: int | None = None
 
 
 def read(
@@ -64,12 +65,13 @@ def read(
     places = [picture.name for picture in pictures]
     read_one = picture_reader(tree, places)
     decoded = decode(len(pictures), read_one, allocate, image_size, channels)
-    require_most(tree, places, decoded)
+    require_most(tree, places, decoded.broken)
     if every_class:
-        _require_every_class(tree, pictures, decoded)
+        require_every_class(tree, pictures, decoded.broken)
     kept = [pictures[i] for i in decoded.kept]
     broken = [Problem("unreadable picture", pictures[i].name, w) for i, w in decoded.broken.items()]
-    return _raw(decoded, kept, [*problems, *broken])
+    noticed = [*problems, *broken, *odd_sizes(decoded)]
+    return labelled_by_folder("images", decoded.pixels, kept, noticed)
 
 
 def picture_names(tree: Tree) -> list[str]:
@@ -97,8 +99,7 @@ def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[
         else:
             outside.append(name)
     detail = "outside a class folder, left out"
-    problems = [Problem(f"stray {what}", listed(outside), detail, len(outside))] if outside else []
-    return pictures, problems
+    return pictures, left_out(f"stray {what}", outside, detail)
 
 
 def without_wrapper(paths: list[list[str]]) -> list[list[str]]:
@@ -125,10 +126,7 @@ def _tops_are_parts(paths: list[list[str]]) -> bool:
 
 
 def _others(tree: Tree, pictures: list[str]) -> list[Problem]:
-    others = sorted(set(tree.sizes) - set(pictures))
-    if not others:
-        return []
-    return [Problem("not a picture", listed(others), "left out", len(others))]
+    return left_out("not a picture", sorted(set(tree.sizes) - set(pictures)), "left out")
 
 
 def _nothing_found(tree: Tree) -> str:
@@ -150,31 +148,37 @@ def picture_reader(tree: Tree, names: Sequence[str]) -> Callable[[int], bytes]:
     return read_one
 
 
-def require_most(tree: Tree, names: Sequence[str], decoded: Decoded) -> None:
+def require_most(
+    tree: Tree, names: Sequence[str], broken: Mapping[int, str], what: str = "picture"
+) -> None:
     """Raises DataError if what is broken is not the exception any more."""
-    broken, n = decoded.broken, len(names)
-    if len(broken) * 2 > n:
+    if len(broken) * 2 > len(names):
         first = next(iter(broken))
         raise DataError(
-            f"{tree.where}: {len(broken):,} of {n:,} pictures cannot be read ({names[first]}: "
-            f"{broken[first]}); mend or remove them."
+            f"{tree.where}: {len(broken):,} of {len(names):,} {what}s cannot be read "
+            f"({names[first]}: {broken[first]}); mend or remove them."
         )
 
 
-def _require_every_class(tree: Tree, pictures: Sequence[Placed], decoded: Decoded) -> None:
-    """Raises DataError if a class has lost all its pictures."""
-    before = {p.class_name for p in pictures}
-    lost = sorted(before - {pictures[i].class_name for i in decoded.kept})
+def require_every_class(
+    tree: Tree, found: Sequence[Placed], broken: Mapping[int, str], what: str = "picture"
+) -> None:
+    """Raises DataError if a class has lost all its items."""
+    left = {item.class_name for i, item in enumerate(found) if i not in broken}
+    lost = sorted({item.class_name for item in found} - left)
     if lost:
-        first = next(iter(decoded.broken))
-        example = f"{pictures[first].name}: {decoded.broken[first]}"
+        first = next(iter(broken))
+        example = f"{found[first].name}: {broken[first]}"
         raise DataError(
-            f"{tree.where}: no picture of class {listed(lost)} can be read ({example}); mend them "
+            f"{tree.where}: no {what} of class {listed(lost)} can be read ({example}); mend them "
             "or remove the folder."
         )
 
 
-def _raw(decoded: Decoded, kept: list[Placed], problems: list[Problem]) -> Raw:
+def labelled_by_folder(
+    kind: str, pixels: np.ndarray, kept: Sequence[Placed], problems: list[Problem]
+) -> Raw:
+    """A Raw of `kind`, "images" or "video", with the classes and parts that the folders say."""
     classes = sort_classes([p.class_name for p in kept if p.class_name])
     position = {name: k for k, name in enumerate(classes)}
     labels = np.array([position.get(p.class_name, 0) for p in kept], np.int64)
@@ -182,9 +186,8 @@ def _raw(decoded: Decoded, kept: list[Placed], problems: list[Problem]) -> Raw:
     if any(p.part is not None for p in kept):
         parts = np.array([p.part or 0 for p in kept], np.int8)
     names = [p.name for p in kept]
-    problems = [*problems, *odd_sizes(decoded)]
-    problems += absent_classes([(p.part, p.class_name) for p in kept], classes)
-    return Raw("images", decoded.pixels, labels, classes, parts, problems, names.__getitem__)
+    problems = [*problems, *absent_classes([(p.part, p.class_name) for p in kept], classes)]
+    return Raw(kind, pixels, labels, classes, parts, problems, names.__getitem__)
 
 
 def odd_sizes(decoded: Decoded) -> list[Problem]:

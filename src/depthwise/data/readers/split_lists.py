@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import TRAIN, part_of
 from depthwise.data.readers.texts import lines_of, stem
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = ["split_lists"]
@@ -72,11 +72,8 @@ def _stems(tree: Tree, name: str, known: set[str]) -> list[str]:
 
 def _problems(known: set[str], parts: dict[str, int]) -> list[Problem]:
     absent, unlisted = sorted(set(parts) - known), sorted(known - set(parts))
-    found = []
-    if absent:
-        detail = "in a list of the split, but there is no such picture"
-        found.append(Problem("missing picture", listed(absent), detail, len(absent)))
-    if unlisted:
-        detail = "in no list of the split, left out"
-        found.append(Problem("unlisted picture", listed(unlisted), detail, len(unlisted)))
-    return found
+    no_picture = "in a list of the split, but there is no such picture"
+    return [
+        *left_out("missing picture", absent, no_picture),
+        *left_out("unlisted picture", unlisted, "in no list of the split, left out"),
+    ]

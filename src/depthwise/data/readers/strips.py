@@ -31,10 +31,10 @@ from depthwise.data.images import (
 )
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw, part_of
-from depthwise.data.readers.clips import Clip, assemble, evenly
-from depthwise.data.readers.pictures import picture_names, picture_reader
+from depthwise.data.readers.clips import assemble, evenly
+from depthwise.data.readers.pictures import Placed, picture_names, picture_reader
 from depthwise.data.readers.texts import stem, text_of
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.data.refit import resized
 from depthwise.errors import DataError
 
@@ -166,11 +166,11 @@ def _strips(tree: Tree, rows: dict[str, Row]) -> dict[str, str]:
     return {clip: pictures[stem(clip)] for clip in rows if stem(clip) in pictures}
 
 
-def _clip(clip: str, row: Row, table: str) -> Clip:
+def _clip(clip: str, row: Row, table: str) -> Placed:
     part = part_of(row["split"]) if row["split"] else None
     if row["split"] and part is None:
         raise DataError(f"{table}: {clip} is in split {row['split']!r}; write train, val or test.")
-    return Clip(clip, row["label"], part)
+    return Placed(clip, row["label"], part)
 
 
 def _groups(sources: Sequence[str]) -> np.ndarray | None:
@@ -182,12 +182,10 @@ def _groups(sources: Sequence[str]) -> np.ndarray | None:
 
 
 def _problems(tree: Tree, rows: dict[str, Row], strips: dict[str, str]) -> list[Problem]:
-    found = []
-    if absent := sorted(set(rows) - set(strips)):
-        detail = "in the table, but there is no such picture; left out"
-        found.append(Problem("missing clip", listed(absent), detail, len(absent)))
-    if stray := sorted(set(picture_names(tree)) - set(strips.values())):
-        found.append(
-            Problem("stray picture", listed(stray), "not in the table, left out", len(stray))
-        )
-    return found
+    absent = sorted(set(rows) - set(strips))
+    stray = sorted(set(picture_names(tree)) - set(strips.values()))
+    no_picture = "in the table, but there is no such picture; left out"
+    return [
+        *left_out("missing clip", absent, no_picture),
+        *left_out("stray picture", stray, "not in the table, left out"),
+    ]

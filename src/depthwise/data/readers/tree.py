@@ -53,6 +53,11 @@ def listed(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def left_out(kind: str, names: list[str], detail: str) -> list[Problem]:
+    """One Problem that counts and names them; none where there are none."""
+    return [Problem(kind, listed(names), detail, len(names))] if names else []
+
+
 def is_gzip(data: bytes) -> bool:
     return data[:2] == b"\x1f\x8b"
 

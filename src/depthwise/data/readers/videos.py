@@ -20,7 +20,7 @@ from depthwise.data.decode import Allocate
 from depthwise.data.images import MAX_PIXELS, Unreadable, looks_like_picture
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw
-from depthwise.data.readers.clips import Clip, assemble, evenly
+from depthwise.data.readers.clips import assemble, evenly
 from depthwise.data.readers.pictures import picture_names, placed
 from depthwise.data.readers.tree import Tree
 from depthwise.errors import DataError, MissingExtraError
@@ -43,8 +43,7 @@ def has_videos(tree: Tree) -> bool:
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises MissingExtraError without PyAV, DataError if most videos are broken."""
-    found, problems = placed(_video_names(tree), "video")
-    clips = [Clip(video.name, video.class_name, video.part) for video in found]
+    clips, problems = placed(_video_names(tree), "video")
     lies: dict[int, str] = {}
     _decoder()
 

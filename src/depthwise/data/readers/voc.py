@@ -20,7 +20,7 @@ from depthwise.data.readers.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.split_lists import split_lists
 from depthwise.data.readers.texts import number, part_in, stem
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.data.readers.xml_tree import parse_xml
 from depthwise.errors import DataError
 
@@ -115,11 +115,8 @@ def _left_over(
     pictures: Sequence[str], items: Sequence[Annotated], orphans: list[str]
 ) -> list[Problem]:
     bare = sorted(set(pictures) - {item.picture for item in items})
-    found = []
-    if bare:
-        detail = "has no annotation, left out"
-        found.append(Problem("picture without annotation", listed(bare), detail, len(bare)))
-    if orphans:
-        detail = "has no picture, or is no annotation; left out"
-        found.append(Problem("annotation without picture", listed(orphans), detail, len(orphans)))
-    return found
+    no_picture = "has no picture, or is no annotation; left out"
+    return [
+        *left_out("picture without annotation", bare, "has no annotation, left out"),
+        *left_out("annotation without picture", orphans, no_picture),
+    ]

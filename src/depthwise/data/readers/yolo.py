@@ -22,7 +22,7 @@ from depthwise.data.readers.boxed import Annotated, Box, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.split_lists import split_lists
 from depthwise.data.readers.texts import lines_of, number, part_in, require_one_spelling, stem
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.tree import Tree, left_out
 from depthwise.data.readers.yolo_names import MOST_CLASSES, class_names
 from depthwise.errors import DataError
 
@@ -118,9 +118,7 @@ def _stray(tree: Tree, labels: dict[str, str]) -> list[Problem]:
         and name.rpartition("/")[0] in folders
         and _LINE.match(tree.head(name).split(b"\n")[0])
     ]
-    if not stray:
-        return []
-    return [Problem("annotation without picture", listed(stray), "left out", len(stray))]
+    return left_out("annotation without picture", stray, "left out")
 
 
 def _boxes(tree: Tree, name: str, names: Sequence[str] | None) -> Iterator[tuple[int, Box]]:
