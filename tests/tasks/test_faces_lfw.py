@@ -32,4 +32,4 @@ def test_faces_of_other_people_teach_what_tells_people_apart(shared: Path) -> No
         same, different = pair_similarities(embedded, y[~seen])
         return float((same[:, None] > different[None, ::50]).mean())
 
-    assert told_apart(5) > max(told_apart(0.01), 0.6) + 0.04
+    assert told_apart(20) > max(told_apart(0.01), 0.6) + 0.06
