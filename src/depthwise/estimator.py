@@ -40,7 +40,7 @@ class Supervised(Estimator):
         self.columns_ = self.split_ = None
         if hasattr(X, "train") and y is None:
             self.columns_, self.split_ = columns_of(X), getattr(X, "split_marks", None)
-            X, y, validation = dataset_parts(X, validation)
+            X, y, validation = self._dataset_parts(X, validation)
         if y is None:
             self.__dict__.pop("classes_", None)
         inputs, targets = self._take(X, y, reset=True)
@@ -52,6 +52,10 @@ class Supervised(Estimator):
         y_held = None if targets is None else y_held
         known = getattr(self, "classes_", None)
         return inputs, targets, self._take(X_held, y_held, reset=False, classes=known)
+
+    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+        """Training inputs, their targets and the validation part of a Dataset."""
+        return dataset_parts(dataset, validation)
 
     def _labelled_parts(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
