@@ -57,19 +57,14 @@ def run(name: str, data: Path, smaller: float, quicker: float, points: float) ->
     won = next(t for t in done.record["tried"] if t["name"] == done.record["winner"])
     figures, test = won["figures"], done.record["test"]
     shrunk, way = load(kept.with_suffix("") / "best"), Way(**won["way"])
+    pairs = ((model, FLOAT), (shrunk, way))
     turns = [
-        [
-            figures_of(m, w, dataset.train.X[:256]).latency_ms
-            for m, w in ((model, FLOAT), (shrunk, way))
-        ]
-        for _ in range(TURNS)
+        [figures_of(m, w, dataset.train.X[:256]).latency_ms for m, w in pairs] for _ in range(TURNS)
     ]
     was, became = (min(times) for times in zip(*turns, strict=True))
     lost = 100 * (test["original"]["accuracy"] - test["winner"]["accuracy"])
-    print(f"bytes: {size_mb / figures['size_mb']:.1f} times fewer (wanted {smaller:g})")
-    print(
-        f"latency: {was:.3f} to {became:.3f} ms, {was / became:.1f} times lower (wanted {quicker:g})"
-    )
+    print(f"bytes: {size_mb / figures['size_mb']:.1f} times fewer (of {smaller:g})")
+    print(f"latency: {was:.3f} to {became:.3f} ms, {was / became:.1f} times lower (of {quicker:g})")
     print(f"accuracy on the test part: {lost:.2f} points lost (at most {points:g})")
     print(f"wall {time.monotonic() - begun:.0f} s, cpu {time.process_time() - cpu:.0f} s")
 
