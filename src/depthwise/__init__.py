@@ -72,6 +72,7 @@ _HOME = {
     "Prices": "depthwise.measuring.cost:Prices",
     "RBM": "depthwise.families.rbm:RBM",
     "Scorecard": "depthwise.measuring.scorecard:Scorecard",
+    "Segmenter": "depthwise.tasks.segmentation:Segmenter",
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
     "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
     "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
@@ -146,6 +147,7 @@ if TYPE_CHECKING:
     from depthwise.tasks.classification import ImageClassifier as ImageClassifier
     from depthwise.tasks.faces import FaceRecognizer as FaceRecognizer
     from depthwise.tasks.language import LanguageModel as LanguageModel
+    from depthwise.tasks.segmentation import Segmenter as Segmenter
     from depthwise.tasks.text_classification import TextClassifier as TextClassifier
     from depthwise.tasks.text_classification_baseline import TextLogistic as TextLogistic
 

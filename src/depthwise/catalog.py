@@ -19,6 +19,7 @@ from depthwise.modelfile import read_model
 from depthwise.tasks.classification import ImageClassifier
 from depthwise.tasks.faces import FaceRecognizer
 from depthwise.tasks.language import LanguageModel
+from depthwise.tasks.segmentation import Segmenter
 from depthwise.tasks.text_classification import TextClassifier
 from depthwise.tasks.text_classification_baseline import TextLogistic
 
@@ -43,6 +44,7 @@ TASKS: dict[str, type[Estimator]] = {
     "image-classifier": ImageClassifier,
     "faces": FaceRecognizer,
     "language": LanguageModel,
+    "segmenter": Segmenter,
     "text": TextClassifier,
     "tfidf": TextLogistic,
 }
