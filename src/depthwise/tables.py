@@ -230,6 +230,27 @@ def print_verdicts(found: Sequence[Verdict], out: Console) -> None:
     _print_threshold(found[0].threshold, out)
 
 
+def print_places(found: Sequence[Any], out: Console) -> None:
+    """Boxes a line each, under their file; counts, or shares of the picture, a line a file."""
+    heads, body = ["file", "class", "score", "left", "top", "right", "bottom"], []
+    for entry in found:
+        told = entry.to_dict()
+        if "boxes" not in told:
+            numbers = told.get("counts") or told.get("shares") or {}
+            texts = [f"{n:.1%}" if isinstance(n, float) else f"{n:,}" for n in numbers.values()]
+            pairs = [f"{plain(name)} {text}" for name, text in zip(numbers, texts)]
+            write(out, (f"{plain(entry.name)}  {', '.join(pairs) or 'nothing'}", ""))
+            continue
+        boxes = [
+            [plain(b["class"]), f"{b['score']:.2f}", *(f"{side:.0f}" for side in b["box"])]
+            for b in told["boxes"]
+        ]
+        lines = boxes or [["nothing", *[""] * 5]]
+        body += [[plain(entry.name) if k == 0 else "", *line] for k, line in enumerate(lines)]
+    if body:
+        _print_columns(heads, body, out, left=(0, 1))
+
+
 def print_seen(found: Sequence[Seen], out: Console) -> None:
     """A verdict an item, and how far its reconstruction is from it."""
     body = [[*_verdict(seen.verdict), readable(seen.difference)] for seen in found]

@@ -1,7 +1,8 @@
 """choose: give it data and a device, get the network to ship and the evidence.
 
-The task says what is best: accuracy (classification), or, without labels, the log-likelihood of
-items not seen (generate), or how well spoilt items are told from sound ones (anomaly).
+The task says what is best: accuracy (classification, video), or, without labels, the log-likelihood
+of items not seen (generate), or how well spoilt items are told from sound ones (anomaly); for
+boxes, masks and faces see measuring/quality.py.
 
     1  every family at every size is built with random weights and its cost on the device taken:
        latency, memory, energy and size do not depend on what a network has learnt
@@ -26,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from depthwise.catalog import FAMILIES, find_family
+from depthwise.catalog import FAMILIES, TASKS, find_family
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
@@ -47,7 +48,7 @@ from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
-from depthwise.measuring.quality import TASKS, likely_task
+from depthwise.measuring.quality import LABELLED, OWN, UNITS, likely_task, reading, tells_classes
 from depthwise.measuring.scorecard import Scorecard, costs, quality
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import pictures
@@ -57,6 +58,12 @@ __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
 RESCUE_SHARE = 0.4  # of the time, where other candidates keep the limits as they are
+SEEN_IN = {  # by what data are known to be for a task
+    "video": "clips in classes",
+    "detection": "pictures with boxes",
+    "segmentation": "pictures with masks",
+    "faces": "people and pairs of them",
+}
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
 
@@ -76,7 +83,8 @@ def choose(
     """The best network for `data` that keeps every limit of `budget` on `device`.
 
     `data`: a Dataset, or anything `load_data` takes. `task`: "classification", "generate",
-    "anomaly", or None for classification where there are labels and anomaly where there are none.
+    "anomaly", "detection", "segmentation", "video", "faces", or None for what the data say: boxes,
+    masks, clips, pairs of faces; else classification where there are labels, anomaly where not.
     `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
     all that can do the task. `out`: a folder for the results; the same
     call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
@@ -87,7 +95,7 @@ def choose(
     when no candidate can keep the limits.
     """
     budget, tell = budget or Budget(), watch or (lambda text: None)
-    makers = {name: find_family(name) for name in (families or FAMILIES)}
+    makers = {name: find_family(name) for name in (families or {**FAMILIES, **TASKS})}
     target = find(device)
     budget.check_device(target)
     dataset, task = _understood(data, task, seed, tell)
@@ -108,12 +116,16 @@ def choose(
 
 def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
     """The data as the task needs it, and the task where nobody said which; both are told."""
-    if asked is not None and asked not in TASKS:
-        raise InputError(f"task must be one of {', '.join(TASKS)}; got {asked!r}.")
-    wanted = None if asked is None else asked == "classification"
-    data = given if isinstance(given, Dataset) else load(given, seed=seed, labelled=wanted)
-    data.require_task("classification", "unlabelled", "faces")
+    if asked is not None and asked not in UNITS:
+        raise InputError(f"task must be one of {', '.join(UNITS)}; got {asked!r}.")
+    data = given if isinstance(given, Dataset) else load(given, seed=seed, **reading(asked))
     task = asked or likely_task(data)
+    if task in OWN:
+        data.require_task(task)
+        if asked is None:
+            tell(f"{data.name} is data for {task} ({SEEN_IN[task]}); --task says otherwise")
+        return data, task
+    data.require_task("classification", "unlabelled", "faces")
     if asked is None and task == "anomaly":
         tell(f"{data.name} has no labels: looking for what tells strange items best (task anomaly)")
     if task == "classification" and not data.classes:
@@ -212,7 +224,7 @@ class _Run:
         self.tell(f"{name} wins; on the test part: {test}")
         record = self._record(found, cards, name)
         record["test"] = test.to_dict()
-        if self.task == "classification":
+        if self.task in LABELLED:
             record["mistakes"] = mistakes(winner, self.data)
         record["pictures"] = pictures(winner, self.data.test.X)
         record["layers"] = layers_record(winner, self.data, self.device, cards[name])
@@ -235,7 +247,7 @@ class _Run:
                 self.device,
                 seconds=min(0.5, MEASURED_AGAIN / len(self.trials.trained)),
                 samples=samples,
-                logits=bool(model.n_outputs),
+                logits=tells_classes(model),
                 running=model.running_,
             )
             return card.to_dict()

@@ -79,7 +79,7 @@ def _unbuildable(candidate: Candidate, data: Dataset) -> str:
 
 def _costs(candidate: Candidate, data: Dataset, device: Device, seconds: float) -> dict[str, Any]:
     network = candidate.network(data.input_shape, data.n_classes)
-    dtype = "uint8" if data.kind == "images" else "float32"
+    dtype = "float32" if data.kind == "table" else "uint8"
     options: dict[str, Any] = {"seconds": seconds, "flexibility": False}
     return costs(
         network, data.input_shape, dtype, device, samples=data.inputs[:64], **options

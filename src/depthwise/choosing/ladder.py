@@ -72,7 +72,7 @@ def ladder(
 
     Raises InputError when no family is left.
     """
-    image = len(input_shape) == 3
+    image = len(input_shape) >= 3  # or a clip of them
     candidates = [
         Candidate(f"{name}-{size}" if size else name, make, size, seed)
         for name, make in families.items()

@@ -60,7 +60,7 @@ def choose(
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
-    from depthwise.measuring.quality import TASKS
+    from depthwise.measuring.quality import TASKS, reading
     from depthwise.shrinking.rescue import rescue
     from depthwise.tables import show_choice, stored_choice
 
@@ -71,7 +71,7 @@ def choose(
     tell = teller(quiet)
     target = find(device)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
-    options["labelled"] = None if task is None else task == "classification"
+    options |= reading(task)
     dataset = load_told(data, tell, seed=seed, **options)
     try:
         record = choose_network(

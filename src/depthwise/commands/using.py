@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,13 +17,22 @@ def predict(
     model: give.Model,
     files: give.Files,
     top: Annotated[int, typer.Option(help="Classes to tell, the likeliest first.", min=1)] = 1,
+    count: Annotated[bool, typer.Option("--count", help="How many objects of each class.")] = False,
+    draw: Annotated[
+        str | None, typer.Option(help="A .png, or a folder of them: boxes or areas drawn.")
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option(help="A .png, or a folder of them: the class of each pixel.")
+    ] = None,
     json: give.JsonLines = False,
 ) -> None:
     """Tell the class of each file, or of its rows.
 
-    A model that was fitted without labels tells how strange each is.
+    A model of boxes tells where which objects are, one of areas how much of the picture each class
+    covers. A model that was fitted without labels tells how strange each file is.
     """
     from depthwise.catalog import load_model
+    from depthwise.measuring.quality import own_task
     from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.generating import verdicts
     from depthwise.ship.reading import predictions
@@ -31,12 +40,49 @@ def predict(
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
-    if loaded.n_outputs:
+    sees = own_task(loaded) in ("detection", "segmentation")
+    if sees:
+        sound = _seen(loaded, files, count, draw, masks, json)
+    elif count or draw or masks:
+        given = "--count" if count else "--draw" if draw else "--masks"
+        raise InputError(f"{given} needs a model of boxes or areas; this is {loaded.family}.")
+    elif loaded.n_outputs:
         _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
     else:
         _, sound = show_answers(verdicts(loaded, files, say), print_verdicts, json)
     if not sound:
         raise typer.Exit(InputError.exit_code)
+
+
+def _seen(
+    model: Any, files: list[str], count: bool, draw: str | None, masks: str | None, json: bool
+) -> bool:
+    """Answers about places in pictures, told and drawn; whether every file could be read. Pictures
+    are written if every file could be."""
+    from depthwise.ship import placing, seeing
+    from depthwise.tables import print_places, show_answers
+
+    if masks and "segmentation" not in model.tasks:
+        raise InputError(f"--masks needs a model of areas; this is {model.family}.")
+    if draw and count:
+        raise InputError("--draw shows boxes, --count tells numbers. Give one of them.")
+    several = len(files) > 1
+    places = [
+        placing.require_drawn(option, out, several)
+        for option, out in (("--draw", draw), ("--masks", masks))
+        if out is not None
+    ]
+    found, sound = show_answers(seeing.answers(model, files, count, say), print_places, json)
+    if not sound:
+        return False
+    if draw is not None:
+        seeing.draw(places[0], found, model)
+    if masks is not None:
+        seeing.save_masks(places[-1], found)
+    for out in (draw, masks):
+        if out is not None and not json:
+            print(f"pictures in {out}")
+    return True
 
 
 def sample(

@@ -30,6 +30,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.errors import InputError, MissingExtraError
 from depthwise.exporting.formats import FORMATS, Format
 from depthwise.exporting.scripts import SCRIPTS
+from depthwise.measuring.quality import tells_classes
 from depthwise.quantised import is_int8
 from depthwise.runtimes.picking import agrees, apart, one_line
 
@@ -116,10 +117,17 @@ def about(model: Any) -> dict[str, Any]:
         "input_shape": list(model.input_shape_),
         "input_dtype": model.input_dtype_,
         "preprocessing": "none: give raw inputs; the first layer standardises them",
-        "answers": "logits of classes" if classes is not None else "numbers",
+        "answers": answers_of(model),
         "classes": None if classes is None else classes.tolist(),
         "shrunk": [edit["kind"] for edit in model.shrunk_],
     }
+
+
+def answers_of(model: Any) -> str:
+    """What the numbers are that its network answers with."""
+    if "detection" in model.tasks:
+        return "boxes (left, top, right, bottom, in pixels), then logits of classes, before NMS"
+    return "logits of classes" if tells_classes(model) else "numbers"
 
 
 def _write(model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path) -> None:
@@ -140,7 +148,7 @@ def _check(
     samples together and to a few one by one. Raises InputError where they are not the model's."""
     with torch.inference_mode():
         expected = model.network_(torch.from_numpy(rows)).float().numpy()
-    logits = getattr(model, "classes_", None) is not None
+    logits = tells_classes(model)
     try:
         program = form.read(scratch)
         step = min(len(rows), form.largest_batch)

@@ -186,13 +186,13 @@ def _verdict(
 
 
 def agreement(precision: str, got: Tensor, expected: Tensor) -> tuple[bool, str, float]:
-    """Whether answers (N, K) agree within the precision's tolerance, why, and how far."""
-    apart = (got - expected).abs().amax(1)  # (N,)
+    """Whether answers (N, K, ...) agree within the precision's tolerance, why, and how far."""
+    apart = (got - expected).abs().amax(1)  # (N, ...)
     same = got.argmax(1) == expected.argmax(1)
     difference = float(apart.max())
     close, loose = TOLERANCES[precision]
     alike = same & (apart <= loose)
-    ok = difference <= close or (loose > 0 and int(alike.sum()) >= AGREEMENT * len(alike))
+    ok = difference <= close or (loose > 0 and int(alike.sum()) >= AGREEMENT * alike.numel())
     share = float(same.float().mean())
     verdict = "agrees" if ok else "differs"
     return ok, f"{verdict}: by at most {difference:.1e}, {share:.0%} same class", difference

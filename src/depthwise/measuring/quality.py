@@ -4,6 +4,10 @@
     classification    fraction   share of items given their class
     generate          nats       mean log-likelihood of an item, or a lower bound of it
     anomaly           AUROC      chance that a spoilt item looks stranger than a sound one
+    video             fraction   share of clips given their class
+    detection         AP50       average precision of boxes at an overlap of a half, mean of classes
+    segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
+    faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
 More is better in each, and each has its 95 % interval over the items. Likelihoods of different
 models compare where their visible units are of the same kind (details: visible).
@@ -20,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.backbones.seeing import Named
 from depthwise.data.columns import width
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DivergedError, InputError
@@ -27,15 +32,38 @@ from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
 from depthwise.scores import accuracy_report, auroc, auroc_interval, mean_interval
 
-__all__ = ["TASKS", "UNITS", "accuracy", "likely_task", "quality"]
+__all__ = [
+    "LABELLED", "OWN", "TASKS", "UNITS", "accuracy", "assessment", "likely_task", "own_task",
+    "quality", "reading", "tells_classes",
+]  # fmt: skip
 
-UNITS = {"classification": "fraction", "generate": "nats", "anomaly": "AUROC"}
+UNITS = {
+    "classification": "fraction",
+    "generate": "nats",
+    "anomaly": "AUROC",
+    "video": "fraction",
+    "detection": "AP50",
+    "segmentation": "mIoU",
+    "faces": "fraction",
+}
 TASKS = tuple(UNITS)
+OWN = ("video", "detection", "segmentation", "faces")  # tasks that data say of themselves
+LABELLED = ("classification", "video")
 
 
 def likely_task(data: Dataset) -> str:
-    """What is asked of data where nobody says: its labels, or what is strange where it has none."""
+    """What is asked of data where nobody says: what they say themselves; else their labels, or
+    what is strange where they have none."""
+    if data.task in OWN:
+        return data.task
     return "classification" if data.classes else "anomaly"
+
+
+def reading(task: str | None) -> dict[str, Any]:
+    """Options of the loader for data that `task` is asked of."""
+    if task is None or task in OWN:
+        return {"task": task}
+    return {"labelled": task in LABELLED}
 
 
 def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Metric:
@@ -50,11 +78,45 @@ def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Me
         task = likely_task(data) if known else "anomaly"
     if task not in TASKS:
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
-    if task == "classification":
+    if task in LABELLED:
         return _classification(model, data, part)
+    if task in OWN:
+        return _assessed(model, data, part, task)
     _require_able(model, task)
     X = data.part(part).X
     return _likelihood(model, X) if task == "generate" else _detection(model, X, data, part)
+
+
+def tells_classes(model: Any) -> bool:
+    """Whether its network answers with logits of classes, (B, K) or (B, K, H, W)."""
+    known = getattr(model, "classes_", None) is not None
+    return known and "detection" not in getattr(model, "tasks", ())
+
+
+def own_task(model: Any) -> str | None:
+    """The task that it has a measure of its own for, `assess`; None for labels and densities."""
+    if not hasattr(model, "assess"):
+        return None
+    return next((task for task in getattr(model, "tasks", ()) if task in OWN), None)
+
+
+def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
+    """By the task's own measure, on items X and what is to be said of them."""
+    report = model.assess(X, y)
+    value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
+    source = f"{report['items']:,} held-out items, 95 % interval"
+    return Metric(value, UNITS[task], "measured", low, high, source, report)
+
+
+def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
+    data.require_task(task)
+    if task not in model.tasks:
+        raise InputError(
+            f"{model.family} is no model for the task {task}, which {data.name} is data for."
+        )
+    X, y = data.part(part)
+    named = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
+    return assessment(model, X, named, task)
 
 
 # -- classification -----------------------------------------------------------------------------

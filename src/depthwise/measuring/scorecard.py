@@ -29,12 +29,13 @@ from depthwise.measuring.energy import measure_energy, predict_energy
 from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.quality import accuracy, quality
+from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
 from depthwise.reshaping import edits_of
 from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
+NAMES = {"nats": "log-likelihood", "AUROC": "AUROC", "AP50": "AP50", "mIoU": "mIoU"}
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
 
@@ -83,7 +84,7 @@ class Scorecard:
     def _title(self, name: str) -> str:
         """What was taken for accuracy is called by its name: models of the data have none."""
         unit = self.accuracy.unit if self.accuracy and name == "accuracy" else ""
-        return {"nats": "log-likelihood", "AUROC": "AUROC"}.get(unit, name.replace("_", " "))
+        return NAMES.get(unit, name.replace("_", " "))
 
     def _cell(self, name: str) -> str:
         metric = getattr(self, name)
@@ -131,7 +132,8 @@ def measure(
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
-    X, y = _held_out(data) if data is not None else (None, None)
+    own = own_task(model)
+    X, y = (None, None) if data is None else _held_out(data, own)
     card = costs(
         model.network_,
         model.input_shape_,
@@ -140,12 +142,14 @@ def measure(
         seconds=seconds,
         flexibility=flexibility,
         samples=None if X is None else X[:64],
-        logits=getattr(model, "classes_", None) is not None,
+        logits=tells_classes(model),
         prices=prices,
         running=getattr(model, "running_", None),
     )
-    if X is not None:
-        labelled = y is not None and getattr(model, "classes_", None) is not None
+    if X is not None and own and not hasattr(data, "part"):
+        card.accuracy = assessment(model, X, y, own)
+    elif X is not None:
+        labelled = not own and y is not None and getattr(model, "classes_", None) is not None
         plain = labelled and task in (None, "classification")
         card.accuracy = accuracy(model, X, y) if plain else quality(model, data, "test", task)
     return card
@@ -294,9 +298,12 @@ def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> 
     return torch.from_numpy(noise.standard_normal((64, *shape), dtype=np.float32))
 
 
-def _held_out(data: Any) -> tuple[Any, Any]:
-    """(X, y) of a Dataset's test part, y as class names or None without any, or of a pair."""
+def _held_out(data: Any, own: str | None) -> tuple[Any, Any]:
+    """(X, y) of a Dataset's test part, y as class names or None without any, or of a pair; of a
+    task with a measure of its own y is left as it is."""
     X, y = data.test if hasattr(data, "test") else data
+    if own:
+        return np.asarray(X), y
     X, y = np.asarray(X), np.asarray(y)
     if len(X) != len(y) or not len(X):
         raise InputError(f"held-out data needs one label an item; got {len(X)} and {len(y)}.")

@@ -231,7 +231,13 @@ class ErrorScale(Scale):
         axes.set_yticks([self.place(t / 100) for t in ticks], names)
 
 
-SCALES: dict[str, Scale] = {"fraction": ErrorScale(100), "AUROC": ErrorScale(1), "nats": Scale()}
+SCALES: dict[str, Scale] = {
+    "fraction": ErrorScale(100),
+    "AUROC": ErrorScale(1),
+    "nats": Scale(),
+    "AP50": ErrorScale(1),
+    "mIoU": Scale(),
+}
 
 
 def _scale_cost(axes: Any, values: list[float]) -> None:

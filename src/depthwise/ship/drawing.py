@@ -28,7 +28,7 @@ from depthwise.data.images import Unreadable, open_picture
 from depthwise.errors import DepthwiseError, InputError
 
 __all__ = [
-    "columns_for", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours",
+    "columns_for", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours", "mark",
     "paired", "pictures", "png", "reconstructions_png", "samples_png", "shows", "to_pixels",
 ]  # fmt: skip
 
@@ -109,14 +109,21 @@ def _filled(tiles: np.ndarray, columns: int) -> np.ndarray:
 def png(canvas: np.ndarray) -> bytes:
     """A picture (height, width, 1 or 3) as the bytes of a PNG that says who made it."""
     from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
-    about, buffer = PngInfo(), io.BytesIO()
-    about.add_text(*MARK)
+    buffer = io.BytesIO()
     Image.fromarray(canvas.squeeze(axis=2) if canvas.shape[2] == 1 else canvas).save(
-        buffer, "PNG", optimize=True, pnginfo=about
+        buffer, "PNG", optimize=True, pnginfo=mark()
     )
     return buffer.getvalue()
+
+
+def mark() -> Any:
+    """What a PNG says of who made it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    about = PngInfo()
+    about.add_text(*MARK)
+    return about
 
 
 def is_ours(path: Path) -> bool:

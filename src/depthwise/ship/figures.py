@@ -80,8 +80,10 @@ SCORES = {
     "fraction": Score("accuracy", "%"),
     "nats": Score("log-likelihood", "nats"),
     "AUROC": Score("AUROC", ""),
+    "AP50": Score("AP50", ""),
+    "mIoU": Score("mIoU", ""),
 }
-UNITS = {"generate": "nats", "anomaly": "AUROC"}
+UNITS = {"generate": "nats", "anomaly": "AUROC", "detection": "AP50", "segmentation": "mIoU"}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Estimator, Watch
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.quality import quality
+from depthwise.measuring.quality import OWN, quality
 from depthwise.modelfile import versions
 from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
@@ -110,10 +110,12 @@ def fit_in(folder: Path, data: Dataset, model: Estimator, watch: Watch | None = 
 
 
 def _scored(model: Estimator, data: Dataset) -> Metric:
-    """On the test part: accuracy where labels were learnt, else the log-likelihood, or how well it
-    tells spoilt items where it has none; unknown of a model that has neither."""
+    """On the test part: by the measure of its task; accuracy where labels were learnt, else the
+    log-likelihood, or how well it tells spoilt items where it has none; unknown of a model that has
+    neither."""
     labelled = bool(model.n_outputs and data.classes)
-    for task in ("classification",) if labelled else ("generate", "anomaly"):
+    tasks = ("classification",) if labelled else ("generate", "anomaly")
+    for task in (data.task,) if data.task in OWN and data.task in model.tasks else tasks:
         try:
             return quality(model, data, "test", task)
         except InputError as error:

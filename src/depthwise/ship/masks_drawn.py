@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from depthwise.data.dataset import IGNORE
 from depthwise.data.readers.mask_classes import colour_wheel
 from depthwise.errors import InputError
+from depthwise.ship import drawing
 
 __all__ = ["colours_for", "index_png", "overlay", "with_names"]
 
@@ -83,7 +84,7 @@ def index_png(mask: np.ndarray, palette: np.ndarray | None = None) -> bytes:
     colours, buffer = _colours(palette, mask), io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8), "L")
     picture.putpalette(colours.tobytes())
-    picture.save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True, pnginfo=drawing.mark())
     return buffer.getvalue()
 
 

@@ -8,8 +8,8 @@ import typer
 
 Data = Annotated[str, typer.Argument(help="Folder, file, archive, or a name such as digits.")]
 Model = Annotated[str, typer.Argument(help="Folder that fit or choose (its best/) wrote.")]
-Files = Annotated[list[str], typer.Argument(help="Pictures, or .npy, .npz, .csv of items.")]
-Format = Annotated[str | None, typer.Option(help="folder, idx, cifar, npz or csv; else looked at.")]
+Files = Annotated[list[str], typer.Argument(help="Pictures, videos, or .npy, .npz, .csv.")]
+Format = Annotated[str | None, typer.Option(help="Such as csv, voc or masks; else looked at.")]
 Label = Annotated[str | None, typer.Option(help="Label column of a table.")]
 ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.")]
 Seed = Annotated[int, typer.Option(help="Of the split and the training.")]
@@ -22,7 +22,11 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the family; repeatable."),
 ]
 Task = Annotated[
-    str | None, typer.Option(help="classification, generate or anomaly; else by the labels.")
+    str | None,
+    typer.Option(
+        help="classification, generate, anomaly, detection, segmentation, video or faces; else "
+        "what the data say."
+    ),
 ]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
 MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]

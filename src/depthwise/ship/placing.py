@@ -31,7 +31,10 @@ from depthwise.ship.edge import require_folder
 from depthwise.ship.generating import Seen
 from depthwise.ship.reading import Told
 
-__all__ = ["require_out", "require_room", "write_reconstructions", "write_samples"]
+__all__ = [
+    "place_pictures", "require_drawn", "require_out", "require_room", "write_reconstructions",
+    "write_samples",
+]  # fmt: skip
 
 SUFFIXES = (".png", ".npy", ".npz", ".csv")
 
@@ -50,18 +53,36 @@ def require_out(out: str, model: Any, folder: bool = False) -> Path:
     if suffix == ".png":
         _require_pictures(model, ".png")
     require_free(path)
-    above = next(place for place in path.absolute().parents if place.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"--out {out}: {above} cannot be written; give another place.")
+    _require_writable_above(path)
     return path
 
 
-def require_free(path: Path) -> None:
+def require_drawn(option: str, out: str, several: bool) -> Path:
+    """That a picture of each item can be put there: one .png, or a folder for several items."""
+    path = Path(out)
+    if path.is_dir() or not path.suffix:
+        require_folder(out, option)
+        return path
+    if path.suffix.lower() != ".png" or several:
+        wanted = "name a folder: there are several files" if several else "end in .png"
+        raise InputError(f"{option} must {wanted}; got {out}.")
+    require_free(path, option)
+    _require_writable_above(path, option)
+    return path
+
+
+def _require_writable_above(path: Path, option: str = "--out") -> None:
+    above = next(place for place in path.absolute().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"{option} {path}: {above} cannot be written; give another place.")
+
+
+def require_free(path: Path, option: str = "--out") -> None:
     """That nothing is there, or a picture that depthwise drew."""
     if path.is_dir():
-        raise InputError(f"--out {path} is a folder; give a file.")
+        raise InputError(f"{option} {path} is a folder; give a file.")
     if path.exists() and not drawing.is_ours(path):
-        raise InputError(f"--out {path} exists. Delete it, or give another name.")
+        raise InputError(f"{option} {path} exists. Delete it, or give another name.")
 
 
 def _require_pictures(model: Any, what: str) -> None:
@@ -117,6 +138,20 @@ def write_reconstructions(out: Path, seen: Sequence[Seen], model: Any) -> None:
         require_free(path)
     for path, item, reconstruction in zip(names, above, below):
         _write(path, drawing.png(drawing.paired(item[None], reconstruction[None])))
+
+
+def place_pictures(out: Path, told: Sequence[Told], pictures: Sequence[bytes]) -> None:
+    """PNGs, one an item: into one file where there is one item and `out` is no folder."""
+    if out.suffix and not out.is_dir():
+        if len(pictures) != 1:
+            raise InputError(f"{out} is one picture, but there are {len(pictures)}: name a folder.")
+        _write(out, pictures[0])
+        return
+    paths = [out / f"{name}.png" for name in _names(told)]
+    for path in paths:
+        require_free(path)
+    for path, picture in zip(paths, pictures, strict=True):
+        _write(path, picture)
 
 
 def _names(told: Sequence[Told]) -> list[str]:

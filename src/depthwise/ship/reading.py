@@ -1,7 +1,9 @@
 """Files a model is asked about, brought to the model's own input exactly as the loader does.
 
     a picture                        one item        for a model of images
-    .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D)
+    a video, a folder of frames      one item        for a model of clips
+    .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D), clips
+                                                     (N, T, H, W[, C])
     .csv, .tsv                       a row an item   for a model of tables
 
 A model that was fitted on a table file remembers its columns, so any file with those columns will
@@ -26,7 +28,9 @@ from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset
 from depthwise.data.formats import open_tree
 from depthwise.data.images import Unreadable, looks_like_picture, picture_pixels
-from depthwise.data.readers import arrays, npz, table
+from depthwise.data.readers import arrays, frame_folders, npz, table, videos
+from depthwise.data.readers.clips import evenly
+from depthwise.data.readers.folder import FolderTree
 from depthwise.data.refit import refit
 from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
@@ -94,7 +98,7 @@ def each_item(
             if isinstance(inputs, InputError):
                 yield inputs
                 continue
-            single = len(inputs) == 1 and len(model.input_shape_) == 3
+            single = len(inputs) == 1 and len(model.input_shape_) >= 3
             for row in range(len(inputs)):
                 yield file, None if single else row, next(answers)
 
@@ -103,10 +107,11 @@ def as_the_model_takes(model: Any) -> dict[str, Any]:
     """Options of the loader that bring data to the model's (C, H, W), or to its columns, and leave
     labels out where it knows none."""
     labels = {} if model.n_outputs else {"labelled": False}
-    if len(model.input_shape_) != 3:
+    if len(model.input_shape_) < 3:
         return {**labels, "columns": model.columns_}
-    channels, height, width = model.input_shape_
-    return {**labels, "image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
+    *frames, channels, height, width = model.input_shape_
+    pixels = {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
+    return {**labels, **pixels, **({"frames": frames[0]} if frames else {})}
 
 
 def unlike_the_models(model: Any, data: Dataset) -> str | None:
@@ -149,27 +154,33 @@ def read_inputs(
     columns: Sequence[Column] | None = None,
     tell: Tell = lambda line: None,
 ) -> np.ndarray:
-    """The items of one file: uint8 (N, C, H, W) or float32 (N, D) for inputs of this `shape`.
+    """The items of one file: uint8 (N, C, H, W) or (N, T, C, H, W), or float32 (N, D), for inputs
+    of this `shape`.
 
     columns: what a table's columns become, if the model remembers; tell: of what was mended.
     Raises InputError naming the file, what is wrong with it, and what the model takes.
     """
+    if len(shape) == 4 and path.is_dir():
+        return _clip(partial(frame_folders.clip_of, FolderTree(path)), path, shape)
     try:
         data = path.read_bytes()
     except IsADirectoryError:
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
-    if len(shape) == 3 and dtype != "uint8":
+    if len(shape) >= 3 and dtype != "uint8":
         raise InputError("this model was fitted on float images; predict arrays with it in Python.")
+    if len(shape) == 4 and videos.demuxer(data[:512]):
+        return _clip(partial(videos.clip_of, data), path, shape)
     if looks_like_picture(data[:16]):
         return _picture(data, path, shape)
     if npz.is_npy(data[:8]):
         return _fitting(npz.parse(data, str(path)), str(path), shape)
     if data[:4] in (b"PK\3\4", b"PK\5\6"):
         return _fitting(_only_array(path), str(path), shape)
-    if len(shape) == 3:
-        raise DataError(f"{path} is not a picture; this model takes images ({_words(shape)}).")
+    if len(shape) >= 3:
+        known = {3: "a picture; this model takes images", 4: "a video; this model takes clips"}
+        raise DataError(f"{path} is not {known[len(shape)]} ({_words(shape)}).")
     if columns is not None:
         return _encoded(data, str(path), columns, tell)
     return _fitting(_table(data, str(path), shape[0]), str(path), shape)
@@ -184,11 +195,25 @@ def _encoded(data: bytes, where: str, columns: Sequence[Column], tell: Tell) -> 
 
 
 def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    if len(shape) == 4:
+        raise DataError(
+            f"{path} is a picture; this model takes clips, videos or folders of frames."
+        )
     if len(shape) != 3:
         raise DataError(f"{path} is a picture; this model takes rows of {shape[0]} numbers.")
     try:
         channels, height, width = shape
         return picture_pixels(data, (channels, height, width))[None]
+    except Unreadable as error:
+        raise DataError(f"{path} cannot be used: {error}.") from None
+
+
+def _clip(
+    take: Callable[[int, tuple[int, int, int]], np.ndarray], path: Path, shape: tuple[int, ...]
+) -> np.ndarray:
+    frames, channels, height, width = shape
+    try:
+        return take(frames, (channels, height, width))[None]
     except Unreadable as error:
         raise DataError(f"{path} cannot be used: {error}.") from None
 
@@ -215,9 +240,21 @@ def _fitting(array: np.ndarray, where: str, shape: tuple[int, ...]) -> np.ndarra
                 f"{where} has items of {_words(rows.shape[1:])}, not {shape[0]} numbers."
             )
         return rows
+    if len(shape) == 4:
+        return _clips(array[None] if array.ndim == 4 else array, where, shape)
     single = array.ndim == 2 or (array.ndim == 3 and shape[0] == 3)
     pixels = arrays.as_images(array[None] if single else array, where)
     return refit(pixels, (shape[1], shape[2]), shape[0])
+
+
+def _clips(array: np.ndarray, where: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Clips (N, T, C, H, W) or (N, T, H, W, C) with the model's frames, channels and size."""
+    if array.ndim != 5:
+        raise DataError(f"{where} holds {_words(array.shape)}; clips are (N, T, H, W, C).")
+    frames = arrays.as_images(array.reshape(-1, *array.shape[2:]), where)
+    clips = frames.reshape(*array.shape[:2], *frames.shape[1:])
+    clips = clips[:, evenly(clips.shape[1], shape[0])]
+    return refit(clips, (shape[2], shape[3]), shape[1])
 
 
 def _table(data: bytes, where: str, features: int) -> np.ndarray:

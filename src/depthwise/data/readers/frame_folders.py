@@ -22,7 +22,7 @@ from depthwise.data.readers.pictures import picture_names, picture_reader, place
 from depthwise.data.readers.texts import stem
 from depthwise.data.readers.tree import Tree
 
-__all__ = ["has_frames", "may_be_frames", "read"]
+__all__ = ["clip_of", "has_frames", "may_be_frames", "read"]
 
 _LOOKED_AT = 8  # clips
 _FEWEST = 4  # frames, or a folder of pictures is hardly a clip
@@ -82,11 +82,25 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         return upright_size(image), is_grey(image)
 
     def take(i: int, t: int, shape: Shape) -> np.ndarray:
-        read_one, chosen = picture_reader(tree, frames[i]), evenly(len(frames[i]), t)
-        once = {k: _frame(read_one(k), shape, frames[i][k]) for k in set(chosen.tolist())}
-        return np.stack([once[k] for k in chosen.tolist()])
+        return _taken(tree, frames[i], t, shape)
 
     return assemble(tree, clips, look, take, allocate, options, problems)
+
+
+def clip_of(tree: Tree, t: int, shape: Shape) -> np.ndarray:
+    """The pictures of one folder, in the order of their numbers, to uint8 (T, C, H, W), exactly as
+    a Dataset has it. Raises Unreadable for a broken frame, or where there are none."""
+    names = sorted(picture_names(tree), key=_in_order)
+    if not names:
+        raise Unreadable("no frames")
+    return _taken(tree, names, t, shape)
+
+
+def _taken(tree: Tree, names: Sequence[str], t: int, shape: Shape) -> np.ndarray:
+    """uint8 (T, C, H, W) of these pictures, evenly spaced."""
+    read_one, chosen = picture_reader(tree, names), evenly(len(names), t)
+    once = {k: _frame(read_one(k), shape, names[k]) for k in set(chosen.tolist())}
+    return np.stack([once[k] for k in chosen.tolist()])
 
 
 def _frame(data: bytes, shape: Shape, name: str) -> np.ndarray:

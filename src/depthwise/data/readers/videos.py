@@ -25,7 +25,7 @@ from depthwise.data.readers.pictures import picture_names, placed
 from depthwise.data.readers.tree import Tree
 from depthwise.errors import DataError, MissingExtraError
 
-__all__ = ["VIDEO_SUFFIXES", "demuxer", "has_videos", "read"]
+__all__ = ["VIDEO_SUFFIXES", "clip_of", "demuxer", "has_videos", "read"]
 
 _SUFFIXES = "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv 3gp ts"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
@@ -63,6 +63,13 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     raw = assemble(tree, clips, look, take, allocate, options, problems)
     raw.problems += [Problem("lying length", clips[i].name, lies[i]) for i in sorted(lies)]
     return raw
+
+
+def clip_of(data: bytes, t: int, shape: Shape) -> np.ndarray:
+    """A video file's bytes to uint8 (T, C, H, W), exactly as a Dataset has it. Raises Unreadable
+    for what is no video or has no frames, MissingExtraError without PyAV."""
+    _decoder()
+    return _Video(data).take(t, shape)
 
 
 def demuxer(head: bytes) -> str | None:
