@@ -76,6 +76,7 @@ _HOME = {
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
     "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
     "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
+    "VideoClassifier": "depthwise.tasks.video:VideoClassifier",
     "backbone": "depthwise.backbones.named:backbone",
     "best_runtime": "depthwise.running:best_runtime",
     "choose": "depthwise.choosing.choose:choose",
@@ -150,5 +151,6 @@ if TYPE_CHECKING:
     from depthwise.tasks.segmentation import Segmenter as Segmenter
     from depthwise.tasks.text_classification import TextClassifier as TextClassifier
     from depthwise.tasks.text_classification_baseline import TextLogistic as TextLogistic
+    from depthwise.tasks.video import VideoClassifier as VideoClassifier
 
     load, load_data, find_device = load_model, _load_data, _find_device

@@ -7,14 +7,14 @@ ends in an underscore:
     network_      the trained torch.nn.Module, in eval mode; takes raw pixels or columns
     runtime_      dict: what runs it, if not torch (running.py)
     shrunk_       list: the edits that made it smaller than its family builds it (reshaping.py)
-    input_shape_  (C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
+    input_shape_  (C, H, W), (T, C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
     columns_      what the columns of the table became, split_ which split it was: of a Dataset
                   that was fitted; None for arrays
 
 Models that learn labels or numbers are in estimator.py, those that model the data in generative.py.
 
-Shapes: N items, B batch, C channels, H W image, D features.
+Shapes: N items, B batch, T frames, C channels, H W image, D features.
 """
 
 from __future__ import annotations
@@ -172,12 +172,12 @@ class Estimator(BaseEstimator, abc.ABC):
     ) -> tuple[np.ndarray, Any]:
         """Checked inputs (N, ...) and what was made of y, or None; remembers shape on reset."""
         if _dimensions(X) >= 3:
-            inputs = as_images(X)
+            inputs = self._as_inputs(X)
             targets = None if y is None else self._check_targets(y, len(inputs))
             self._take_shape(inputs, reset)
-        elif not reset and len(self.input_shape_) == 3:
+        elif not reset and len(self.input_shape_) >= 3:
             raise InputError(
-                f"this model was fitted on images of {self.input_shape_} (C, H, W); got flat rows. "
+                f"this model was fitted on {_told(self.input_shape_)}; got flat rows. "
                 f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
             )
         else:
@@ -187,6 +187,10 @@ class Estimator(BaseEstimator, abc.ABC):
             self.input_shape_ = tuple(inputs.shape[1:])
             self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
         return inputs, None if targets is None else self._encode(targets, reset, classes)
+
+    def _as_inputs(self, X: Any) -> np.ndarray:
+        """Checked inputs of three axes and more: images, but for a task of something else."""
+        return as_images(X)
 
     def _take_rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
         """scikit-learn's own checks; on reset a family that needs y complains of its absence."""
@@ -203,13 +207,13 @@ class Estimator(BaseEstimator, abc.ABC):
             return
         if tuple(inputs.shape[1:]) != self.input_shape_:
             raise InputError(
-                f"images are {tuple(inputs.shape[1:])} (C, H, W), but this model was fitted on "
+                f"these are {_told(tuple(inputs.shape[1:]))}, but this model was fitted on "
                 f"{self.input_shape_}. Resize them (depthwise.load does)."
             )
         if (inputs.dtype == np.uint8) != (self.input_dtype_ == "uint8"):
             raise InputError(
-                f"images are {inputs.dtype}, but this model was fitted on {self.input_dtype_}: "
-                "pixels 0..255 and 0..1 must not be mixed. Convert them to the same type."
+                f"pixels are {inputs.dtype}, but this model was fitted on {self.input_dtype_}: "
+                "0..255 and 0..1 must not be mixed. Convert them to the same type."
             )
 
     def _check_targets(self, y: Any, items: int) -> np.ndarray:
@@ -260,6 +264,11 @@ def columns_of(dataset: Any) -> list[Column] | None:
     """The Dataset's columns, unless its inputs have been changed to another width since."""
     columns = getattr(dataset, "columns", None)
     return columns if columns and (width(columns),) == dataset.input_shape else None
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    """What items of this shape are called."""
+    return f"clips of {shape} (T, C, H, W)" if len(shape) == 4 else f"images of {shape} (C, H, W)"
 
 
 def _home(network: nn.Module) -> torch.device:

@@ -22,6 +22,7 @@ from depthwise.tasks.language import LanguageModel
 from depthwise.tasks.segmentation import Segmenter
 from depthwise.tasks.text_classification import TextClassifier
 from depthwise.tasks.text_classification_baseline import TextLogistic
+from depthwise.tasks.video import VideoClassifier
 
 __all__ = ["FAMILIES", "TASKS", "find_family", "load_model"]
 
@@ -43,6 +44,7 @@ FAMILIES: dict[str, type[Estimator]] = {
 TASKS: dict[str, type[Estimator]] = {
     "image-classifier": ImageClassifier,
     "faces": FaceRecognizer,
+    "video": VideoClassifier,
     "language": LanguageModel,
     "segmenter": Segmenter,
     "text": TextClassifier,

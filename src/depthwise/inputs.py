@@ -1,6 +1,6 @@
 """What a model takes in: arrays checked, described and handed to torch.
 
-Shapes: N items, C channels, H W image, D features.
+Shapes: N items, T frames, C channels, H W image, D features.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from torch import Tensor
 
 from depthwise.errors import InputError
 
-__all__ = ["as_images", "as_tensor", "check_labels", "fingerprint_arrays", "statistics"]
+__all__ = [
+    "as_clips", "as_images", "as_tensor", "check_labels", "fingerprint_arrays", "statistics",
+]  # fmt: skip
+
+
+_ORDERS = {"NTHWC": 4, "NCTHW": 1}  # other orders of a clip's axes, and where channels are then
 
 
 def as_images(X: Any) -> np.ndarray:
     """Images as a checked array (N, C, H, W): uint8, or float32 without NaN. Raises InputError."""
-    images = X.numpy() if isinstance(X, Tensor) else np.asarray(X)
+    images = _array(X)
     if images.ndim != 4:
-        remedy = " Add a channel axis: images[:, None]." if images.ndim == 3 else ""
+        remedy = {
+            3: " Add a channel axis: images[:, None].",
+            5: " Clips are for VideoClassifier; one frame of each is images[:, k].",
+        }.get(images.ndim, "")
         raise InputError(f"images must be (N, C, H, W); got {images.shape}.{remedy}")
     if len(images) == 0:
         raise InputError("images has 0 items; at least one is needed.")
@@ -30,15 +38,46 @@ def as_images(X: Any) -> np.ndarray:
             f"images must be (N, C, H, W); got {images.shape}, which looks like (N, H, W, C). "
             "Move the channels: images.transpose(0, 3, 1, 2)."
         )
+    return _pixels(images, "images")
+
+
+def as_clips(X: Any) -> np.ndarray:
+    """Clips as a checked array (N, T, C, H, W), like `as_images`. Raises InputError."""
+    clips = _array(X)
+    if clips.ndim != 5:
+        remedy = " Add an axis: clips[:, None] for one frame each, or clips[None] for one clip."
+        raise InputError(
+            f"clips must be (N, T, C, H, W); got {clips.shape}.{remedy if clips.ndim == 4 else ''}"
+        )
+    if 0 in clips.shape[:2]:
+        what = "items" if len(clips) == 0 else "frames"
+        raise InputError(f"clips has 0 {what}; at least one is needed.")
+    looks_like = next((axes for axes, k in _ORDERS.items() if clips.shape[k] <= 4), None)
+    if clips.shape[2] > 4 and looks_like:
+        order = ", ".join(str(looks_like.index(axis)) for axis in "NTCHW")
+        axes = ", ".join(looks_like)
+        raise InputError(
+            f"clips must be (N, T, C, H, W); got {clips.shape}, which looks like ({axes}). "
+            f"Move the axes: clips.transpose({order})."
+        )
+    return _pixels(clips, "clips")
+
+
+def _array(X: Any) -> np.ndarray:
+    return X.numpy() if isinstance(X, Tensor) else np.asarray(X)
+
+
+def _pixels(images: np.ndarray, name: str) -> np.ndarray:
+    """uint8, or float32 without NaN. (N, ...) -> the same shape."""
     if images.dtype == np.uint8:
         return images
     if not np.issubdtype(images.dtype, np.floating):
         raise InputError(
-            f"images must be uint8 or float; got {images.dtype}. Use .astype('uint8')."
+            f"{name} must be uint8 or float; got {images.dtype}. Use .astype('uint8')."
         )
     if not np.isfinite(images).all():
-        bad = int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))[0])
-        raise InputError(f"images[{bad}] contains NaN or infinity. Remove it or fill the pixels.")
+        bad = int(np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))[0])
+        raise InputError(f"{name}[{bad}] contains NaN or infinity. Remove it or fill the pixels.")
     return images.astype(np.float32, copy=False)
 
 

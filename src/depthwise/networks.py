@@ -204,11 +204,7 @@ class NetworkEstimator(Layered, Supervised):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
-        if self.image_only and inputs.ndim != 4:
-            raise InputError(
-                f"{type(self).__name__} learns from images (N, C, H, W); got {inputs.shape}. "
-                "For flat rows use DNN, or reshape: X.reshape(-1, 1, 28, 28)."
-            )
+        self._check_axes(inputs)
         self._require(
             "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
         )
@@ -229,6 +225,14 @@ class NetworkEstimator(Layered, Supervised):
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
         known = ("auto", "float32", "bfloat16")
         self._require("precision", self.precision in known, " or ".join(map(repr, known)))
+
+    def _check_axes(self, inputs: np.ndarray) -> None:
+        """Raises InputError where a family cannot learn from inputs of so many axes."""
+        if self.image_only and inputs.ndim != 4:
+            raise InputError(
+                f"{type(self).__name__} learns from images (N, C, H, W); got {inputs.shape}. "
+                "For flat rows use DNN, or reshape: X.reshape(-1, 1, 28, 28)."
+            )
 
     def _require_same_task(self, before: dict[str, Any]) -> None:
         """That a network which goes on has its inputs and classes; else all is as it was before."""
@@ -264,7 +268,7 @@ class NetworkEstimator(Layered, Supervised):
 
         key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
         with torch.random.fork_rng():
-            compute = cached_choice(key, lambda: fastest(step, self._ways(plain, x.dim() == 4)))
+            compute = cached_choice(key, lambda: fastest(step, self._ways(plain, x.dim() >= 4)))
             if self.threads == "auto" and device == "cpu":
                 return with_threads(key, compute, lambda ways: fastest(step, ways))
         return compute
@@ -362,7 +366,9 @@ def auto_epochs(items: int, batch_size: int) -> int:
 def _is_tiny(network: nn.Module, x: Tensor) -> bool:
     """So little work that choosing how to do it would cost more than doing it."""
     weights = sum(p.numel() for p in network.parameters())
-    positions = int(np.prod(x.shape[2:])) if x.dim() == 4 else 1
+    positions = 1
+    if x.dim() >= 4:  # of images, or of all frames of clips
+        positions = x[0].numel() // x.shape[-3]
     return len(x) * weights * positions < 2e9
 
 

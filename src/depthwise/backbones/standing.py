@@ -54,7 +54,7 @@ class OnBackbone(NetworkEstimator):
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Raises InputError for inputs that are no images or a backbone that is none."""
         network = self.stand(self._below(input_shape, pretrained=False), n_outputs)
-        network.backbone.freeze(self.freeze)  # type: ignore[operator, union-attr]
+        network.backbone.freeze(self._frozen())  # type: ignore[operator, union-attr]
         return network
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
@@ -66,6 +66,10 @@ class OnBackbone(NetworkEstimator):
 
     def _backbone_name(self) -> str:
         return self.backbone
+
+    def _frozen(self) -> int | str:
+        """How many of the backbone's lowest stages do not learn, or "all"."""
+        return self.freeze
 
     def _enlarge(self, input_shape: tuple[int, ...]) -> int:
         """How many times larger images of this shape are made first."""
@@ -89,7 +93,7 @@ class OnBackbone(NetworkEstimator):
         if self.is_transfer:
             below = self._below(self.input_shape_, pretrained=True)
             below.keeps_statistics = True
-            below.freeze(self.freeze)
+            below.freeze(self._frozen())
             network.backbone = below
         return network
 

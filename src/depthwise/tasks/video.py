@@ -1,0 +1,330 @@
+"""Classification of clips, by what is in their frames and by how it moves.
+
+The network, and what it makes of time, is in video_network.py. With a backbone that has learnt
+before and stays as it is (`freeze="all"`, what "lite" and "frame" do), every frame is seen once and
+the head alone is learnt, in seconds: the way to begin with a few hundred clips. The rung "frame"
+looks at the middle frame of a clip and no other: what a model of clips should be compared with,
+because a scene often tells more than what happens in it.
+
+Shapes: N clips, B batch, T frames of a clip, F frames looked at, C channels, H W frame, K classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.backbones.features import Backbone, checked_shape
+from depthwise.backbones.named import backbone
+from depthwise.backbones.standing import PIXELS_AT_ONCE, OnBackbone
+from depthwise.base import Estimator
+from depthwise.compute import Compute
+from depthwise.data.augment import augmenter
+from depthwise.errors import InputError
+from depthwise.estimator import Watch
+from depthwise.inputs import as_clips
+from depthwise.networks import NetworkClassifier
+from depthwise.tasks.video_network import TEMPORAL, Head, VideoNetwork
+from depthwise.updates import GradientUpdate, Recipe
+
+__all__ = ["VideoClassifier"]
+
+SEES_WELL = 112  # pixels a side that pretrained weights want at least
+LARGEST_FACTOR = 8  # by which small frames are enlarged at most
+ALONE_BATCH, ALONE_EPOCHS = 32, 30  # of a head alone
+MOST_EPOCHS = 30  # of a whole network, where nobody says
+
+
+class Rung(NamedTuple):
+    """One size: the backbone, what is made of time, how many frames, D, and blocks of the head."""
+
+    backbone: str
+    temporal: str
+    frames: int
+    width: int
+    layers: int
+
+
+SIZES: dict[str, Rung] = {
+    "frame": Rung("efficientnet-lite0", "none", 1, 0, 0),
+    "xs": Rung("residual-xs", "attention", 8, 32, 1),
+    "s": Rung("residual-s", "attention", 8, 64, 1),
+    "m": Rung("residual-m", "attention", 16, 96, 1),
+    "lite": Rung("efficientnet-lite0", "attention", 16, 64, 1),
+}
+
+
+class VideoClassifier(OnBackbone, NetworkClassifier):
+    """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : "frame" (the single-frame baseline), "xs", "s", "m" (from scratch) or "lite" (extra
+        `backbones`).
+    backbone : another than the rung's, see backbones/named.py.
+    temporal : "attention", "conv" or "none" in place of the rung's.
+    frames : how many frames are looked at, evenly spaced, 1 .. 64, in place of the rung's.
+    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
+        what has learnt before and 0 for what starts from scratch.
+    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
+    enlarge : how many times larger frames are made first, 1 .. 8; "auto" brings small ones to 112
+        pixels a side at least, where the backbone has learnt before.
+    dropout : share of what is seen of a frame silenced in training, 0 .. 0.7.
+    augment : as in `CNN`, for all frames of a clip alike; has no meaning with freeze="all". "auto"
+        mirrors clips in colour: give "shift" where left and right must be told apart.
+    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
+    verbose : as in `DNN`.
+    """
+
+    family: ClassVar[str] = "video"
+    tasks: ClassVar[tuple[str, ...]] = ("video",)
+    sizes: ClassVar[dict[str, Any]] = SIZES
+
+    def __init__(
+        self,
+        *,
+        size: str = "lite",
+        backbone: str | None = None,
+        temporal: str | None = None,
+        frames: int | None = None,
+        freeze: int | str | None = None,
+        backbone_rate: float = 0.1,
+        enlarge: int | str = "auto",
+        dropout: float = 0.5,
+        augment: str | tuple[str, ...] | None = "auto",
+        epochs: float | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 1e-3,
+        optimizer: str = "adamw",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.05,
+        clip_norm: float | None = 2.0,
+        average: float = 0.02,
+        patience: int | str | None = "auto",
+        label_smoothing: float = 0.05,
+        validation_fraction: float = 0.0,
+        warm_start: bool = False,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.backbone = backbone  # type: ignore[assignment]
+        self.temporal = temporal
+        self.frames = frames
+        self.freeze = freeze  # type: ignore[assignment]
+        self.backbone_rate = backbone_rate
+        self.enlarge = enlarge
+        self.dropout = dropout
+        self.augment = augment
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.label_smoothing = label_smoothing
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    @property
+    def rung(self) -> Rung:
+        """The size's, with what was said in its place. Raises InputError for what is none."""
+        if self.size not in SIZES:
+            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
+        rung, backbone = SIZES[self.size], self.backbone
+        rung = Rung(
+            rung.backbone if backbone is None else str(backbone),
+            rung.temporal if self.temporal is None else self.temporal,
+            rung.frames if self.frames is None else self.frames,
+            *rung[3:],
+        )
+        if rung.temporal not in TEMPORAL:
+            raise InputError(
+                f"temporal must be one of {', '.join(TEMPORAL)}; got {self.temporal!r}."
+            )
+        if not isinstance(rung.frames, int | np.integer) or rung.frames < 1:
+            raise InputError(f"frames must be 1 or more; got {self.frames!r}.")
+        return rung if rung.width or rung.temporal == "none" else rung._replace(width=64, layers=1)
+
+    # -- the network ----------------------------------------------------------------------------
+
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
+        _, temporal, frames, width, layers = self.rung
+        return VideoNetwork(
+            below,
+            n_outputs,
+            frames=int(frames),
+            temporal=temporal,
+            width=width,
+            layers=layers,
+            dropout=self.dropout,
+        )
+
+    def _backbone_name(self) -> str:
+        return self.rung.backbone
+
+    def _frozen(self) -> int | str:
+        if self.freeze is not None:
+            return self.freeze
+        return "all" if self.is_transfer else 0
+
+    def _below(self, input_shape: tuple[int, ...], pretrained: bool) -> Backbone:
+        if len(input_shape) != 4:
+            raise InputError(
+                f"VideoClassifier needs clips (T, C, H, W); got inputs of shape {input_shape}."
+            )
+        return backbone(
+            self._backbone_name(),
+            checked_shape(input_shape[1:]),
+            pretrained,
+            embedding=self.rung.temporal != "conv",
+            enlarge=self._enlarge(input_shape[1:]),
+        )
+
+    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
+        if self.enlarge != "auto":
+            return int(self.enlarge)
+        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
+        return min(LARGEST_FACTOR, wanted)
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        frames = inputs.reshape(-1, *inputs.shape[2:])  # whose channels' mean is that of clips
+        return super()._new_network(frames, targets)
+
+    # -- inputs and settings ----------------------------------------------------------------------
+
+    def _as_inputs(self, X: Any) -> np.ndarray:
+        return as_clips(X)
+
+    def _check_axes(self, inputs: np.ndarray) -> None:
+        if inputs.ndim != 5:
+            raise InputError(f"clips must be (N, T, C, H, W); got {inputs.shape}.")
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
+        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """A head alone takes larger batches; a whole network sees many frames a step, so fewer."""
+        made = super().recipe(items, **changes)
+        alone = self._frozen() == "all"
+        size = min(items, ALONE_BATCH) if alone else made.batch_size
+        epochs = ALONE_EPOCHS if alone else min(made.epochs, MOST_EPOCHS)
+        auto = {"batch_size": size, "epochs": epochs}
+        settings = {k: v for k, v in auto.items() if getattr(self, k) == "auto"}
+        return replace(made, **{**settings, **changes})
+
+    def _augmenter(self) -> Callable[[Tensor], Tensor]:
+        """All frames of a clip alike: they are channels of one image."""
+        frames, *shape = self.input_shape_
+        move = augmenter(self.augment, tuple(shape))
+        return lambda clips: move(clips.flatten(1, 2)).unflatten(1, (frames, shape[0]))
+
+    def _rows(
+        self,
+        inputs: np.ndarray,
+        run: Callable[[Any, Tensor], Tensor],
+        network: nn.Module | None = None,
+    ) -> Tensor:
+        """Clips in parts whose maps fit into memory."""
+        if self._is_alone:
+            return Estimator._rows(self, inputs, run, network)
+        pixels = inputs[0, 0, 0].size * self._enlarge(inputs.shape[2:]) ** 2
+        frames = min(self.rung.frames, inputs.shape[1])
+        part = max(1, PIXELS_AT_ONCE // (pixels * frames))
+        starts = range(0, len(inputs), part)
+        return torch.cat(
+            [Estimator._rows(self, inputs[i : i + part], run, network) for i in starts]
+        )
+
+    # -- learning the head only -------------------------------------------------------------------
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        rest = (checkpoint, seconds_limit, watch)
+        if not _below(self.network_).all_frozen:
+            super()._train(inputs, labels, held_out, *rest)
+            return
+        seen = self._seen(inputs)
+        held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
+        with self._head_alone():
+            super()._train(seen, labels, held, *rest)
+
+    def _run(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        recipe: Recipe,
+        state: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        if self._is_alone or not _below(self.network_).all_frozen:
+            return super()._run(inputs, labels, recipe, state, **options)
+        seen = self._seen(inputs)
+        with self._head_alone():
+            return super()._run(seen, labels, recipe, state, **options)
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        if self._is_alone:
+            return GradientUpdate(self.network_, loss, recipe, compute)
+        return super()._update(loss, recipe, compute)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether `network_` is the head just now."""
+        return isinstance(self.network_, Head)
+
+    def _seen(self, clips: np.ndarray) -> np.ndarray:
+        """n of what the backbone makes of clips, (N, F, ...); the first ever seen set n."""
+        whole: Any = self.network_
+        seen = self._rows(clips, lambda n, x: n.see(x), whole)
+        whole.keep_statistics(seen)
+        with torch.inference_mode():
+            found: np.ndarray = whole.eval().standardised(seen).numpy()
+        return found
+
+    @contextlib.contextmanager
+    def _head_alone(self) -> Iterator[None]:
+        """The head is the network for a while, from what was seen, standardised."""
+        whole: Any = self.network_
+        self.network_ = whole.head
+        try:
+            yield
+        finally:
+            self.network_ = whole.eval()
+
+
+def _below(network: Any) -> Backbone:
+    below: Backbone = network.backbone
+    return below
