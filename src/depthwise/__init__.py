@@ -47,6 +47,7 @@ _HOME = {
     "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
+    "Counter": "depthwise.tasks.detection_counter:Counter",
     "DBM": "depthwise.families.dbm:DBM",
     "DBN": "depthwise.families.dbn:DBN",
     "DNN": "depthwise.families.dnn:DNN",
@@ -55,6 +56,8 @@ _HOME = {
     "DSNRegressor": "depthwise.families.dsn:DSNRegressor",
     "DataError": "depthwise.errors:DataError",
     "Dataset": "depthwise.data.dataset:Dataset",
+    "Detections": "depthwise.tasks.detection_scores:Detections",
+    "Detector": "depthwise.tasks.detection:Detector",
     "DeepAutoencoder": "depthwise.families.autoencoder:DeepAutoencoder",
     "DepthwiseError": "depthwise.errors:DepthwiseError",
     "Device": "depthwise.measuring.devices:Device",
@@ -146,6 +149,9 @@ if TYPE_CHECKING:
     from depthwise.shrinking.shrink import Shrunk as Shrunk
     from depthwise.shrinking.shrink import shrink as shrink
     from depthwise.tasks.classification import ImageClassifier as ImageClassifier
+    from depthwise.tasks.detection import Detector as Detector
+    from depthwise.tasks.detection_counter import Counter as Counter
+    from depthwise.tasks.detection_scores import Detections as Detections
     from depthwise.tasks.faces import FaceRecognizer as FaceRecognizer
     from depthwise.tasks.language import LanguageModel as LanguageModel
     from depthwise.tasks.segmentation import Segmenter as Segmenter

@@ -17,6 +17,8 @@ from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.modelfile import read_model
 from depthwise.tasks.classification import ImageClassifier
+from depthwise.tasks.detection import Detector
+from depthwise.tasks.detection_counter import Counter
 from depthwise.tasks.faces import FaceRecognizer
 from depthwise.tasks.language import LanguageModel
 from depthwise.tasks.segmentation import Segmenter
@@ -43,6 +45,8 @@ FAMILIES: dict[str, type[Estimator]] = {
 
 TASKS: dict[str, type[Estimator]] = {
     "image-classifier": ImageClassifier,
+    "detector": Detector,
+    "counter": Counter,
     "faces": FaceRecognizer,
     "video": VideoClassifier,
     "language": LanguageModel,
