@@ -57,12 +57,13 @@ TASKS: dict[str, type[Estimator]] = {
 
 
 def find_family(name: str) -> type[Estimator]:
-    """The class of a family; raises InputError with the nearest name for a misspelt one."""
-    if name in FAMILIES:
-        return FAMILIES[name]
-    near = difflib.get_close_matches(name, FAMILIES, n=1)
+    """The class of a family or task; raises InputError with the nearest name for a misspelt one."""
+    known = {**FAMILIES, **TASKS}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"there is no family {name!r}; there are {', '.join(FAMILIES)}.{hint}")
+    raise InputError(f"there is no family {name!r}; there are {', '.join(known)}.{hint}")
 
 
 def load_model(folder: str | Path) -> Estimator:
