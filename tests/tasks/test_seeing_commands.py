@@ -78,7 +78,7 @@ def told(capsys) -> list[dict]:
 
 
 def test_boxes_are_told_in_the_pixels_of_the_picture(detector, boxes, capsys) -> None:
-    images, table = squares(80, seed=0)
+    _, table = squares(80, seed=0)
     some = [i for i in range(80) if len(table[i][1]) == 1][:8]
     assert run("predict", detector, *(boxes / f"{i:03d}.png" for i in some), "--json") == 0
     near = 0
@@ -159,7 +159,7 @@ def test_a_classifier_has_nothing_to_draw(tmp_path, digits, capsys) -> None:
 
 
 def test_choose_says_what_the_data_are_for(areas, tmp_path, capsys) -> None:
-    out, few = tmp_path / "out", ("--train-minutes", "0.15", "--max-size-mb", "0.5")
+    out, few = tmp_path / "out", ("--train-minutes", "0.15", "--max-size-mb", "1")
     assert run("choose", areas, "--image-size", "34x42", *few, "--out", out, "--json") == 0
     shown = capsys.readouterr()
     assert "pictures with masks" in shown.err
