@@ -9,6 +9,7 @@ from depthwise.measuring.cost import Prices, fits_memory, hardware_cost, usd_per
 from depthwise.measuring.counting import count
 from depthwise.measuring.devices import catalog
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.predict import predict_memory
 
 PI = catalog()["raspberry-pi-5"]
 
@@ -79,8 +80,18 @@ def test_an_unknown_price_is_unknown_with_the_remedy():
 def test_a_microcontrollers_weights_lie_in_its_flash():
     counts = count(nn.Linear(1000, 400), torch.zeros(1, 1000))  # 1.6 MB of weights
     chip = catalog()["stm32h7a3"]  # 1.4 MB of RAM, 2 MB of flash
-    peak = counts.peak_memory_bytes
-    assert fits_memory(counts, chip, peak)
-    assert not fits_memory(counts, replace(chip, flash_mb=None), peak)
-    assert not fits_memory(counts, replace(chip, flash_mb=1.5), peak)
-    assert not fits_memory(counts, replace(chip, memory_mb=0.005), peak)
+    peak = Metric(counts.peak_memory_bytes, "bytes", "predicted")
+    assert fits_memory(peak, counts, chip)
+    assert not fits_memory(peak, counts, replace(chip, flash_mb=None))
+    assert not fits_memory(peak, counts, replace(chip, flash_mb=1.5))
+    assert not fits_memory(peak, counts, replace(chip, memory_mb=0.005))
+
+
+def test_a_chip_of_8_bits_only_keeps_a_quarter_of_the_bytes():
+    counts = count(nn.Linear(1000, 400), torch.zeros(1, 1000))  # 1.6 MB in fp32, 0.4 MB in int8
+    chip = replace(catalog()["stm32h7a3"], peak_gflops=None, flash_mb=0.5)
+    assert chip.precision == "int8"
+    peak = predict_memory(counts, chip)
+    assert peak.details["weight_bytes"] == pytest.approx(counts.weight_bytes / 4)
+    assert fits_memory(peak, counts, chip)
+    assert not fits_memory(peak, counts, replace(chip, flash_mb=0.3))

@@ -71,7 +71,7 @@ def hardware_cost(
             "macs": counts.macs,
             "peak_memory_bytes": int(peak_memory.value),
             "peak_memory_how": peak_memory.how,
-            "fits_memory": fits_memory(counts, device, peak_memory.value),
+            "fits_memory": fits_memory(peak_memory, counts, device),
             **_per_million(device, throughput, energy, prices or Prices()),
         },
     )
@@ -119,13 +119,14 @@ def device_usd(device: Device, items_per_second: float, prices: Prices) -> float
     return 1e6 / items_per_second * device.price_usd / prices.work_seconds
 
 
-def fits_memory(counts: Counts, device: Device, peak_bytes: float) -> bool:
+def fits_memory(peak: Metric, counts: Counts, device: Device) -> bool:
     """Whether the network fits: all of it in the RAM, or its weights in the flash and the rest in
     the RAM."""
     if device.flash_mb is None:
-        return peak_bytes <= 1e6 * device.memory_mb
-    live = peak_bytes - counts.weight_bytes
-    return counts.weight_bytes <= 1e6 * device.flash_mb and live <= 1e6 * device.memory_mb
+        return peak.value <= 1e6 * device.memory_mb
+    weights = peak.details.get("weight_bytes", counts.weight_bytes)
+    live = peak.value - weights
+    return bool(weights <= 1e6 * device.flash_mb and live <= 1e6 * device.memory_mb)
 
 
 def _source(device: Device) -> str:

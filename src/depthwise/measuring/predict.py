@@ -91,7 +91,8 @@ def predict_latency(
 
 def predict_throughput(counts: Counts, device: Device, precision: str | None = None) -> Metric:
     """Items a second at the best batch of BATCHES whose memory the device has."""
-    room = [b for b in BATCHES if _peak_bytes(counts, b, precision) <= 1e6 * device.memory_mb]
+    chosen = precision or device.precision
+    room = [b for b in BATCHES if _peak_bytes(counts, b, chosen) <= 1e6 * device.memory_mb]
     rates = {b: b / seconds_of_run(counts, device, None, b, precision) for b in room or [1]}
     batch = max(rates, key=lambda b: rates[b])
     threads = _quickest(counts, device, batch, precision)[1]
@@ -117,16 +118,17 @@ def predict_memory(
     """Peak bytes of a run of `batch` items: weights, sample and activations; in a fused runtime
     those of the best order of execution (schedule.py), on a measured machine also the scratch
     space that its convolutions are known to take. details: weight_bytes, batch, exact: whether
-    the order is surely the best (None: as executed)."""
+    the order is surely the best (None: as executed). precision: None, the device's own."""
+    chosen = precision or device.precision
+    weight_bytes = round(SCALES[chosen] * counts.weight_bytes)
     planned = device.runtime == "fused" and bool(counts.storages)
     exact, source = None, "weights and live tensors counted"
     if planned:
-        best = plan(counts, ITEM_BYTES[precision or "fp32"])
-        live = best.peak_bytes * batch / counts.batch
-        value = SCALES[precision or "fp32"] * counts.weight_bytes + live
+        best = plan(counts, ITEM_BYTES[chosen])
+        value = weight_bytes + best.peak_bytes * batch / counts.batch
         exact, source = best.exact, "weights, and live tensors in the best order of execution"
     else:
-        value = float(_peak_bytes(counts, batch, precision, scratch=bool(device.calibration)))
+        value = float(_peak_bytes(counts, batch, chosen, scratch=bool(device.calibration)))
         source += ", convolutions' scratch space added" if device.calibration else ""
     return Metric(
         value,
@@ -135,7 +137,7 @@ def predict_memory(
         low=value / 1.25,
         high=value * 1.25,
         source=source,
-        details={"weight_bytes": counts.weight_bytes, "batch": batch, "exact": exact},
+        details={"weight_bytes": weight_bytes, "batch": batch, "exact": exact},
     )
 
 
