@@ -1,9 +1,9 @@
 """Boxes drawn on a picture, each with the name of its class and its score.
 
 A class has one colour, by its place among `classes`. The frame lies on the outermost pixels of the
-box, one pixel wide for every 400 of the picture's longer side; the name stands on the frame's
-colour above the box, or inside it where there is no room above. The likeliest boxes are drawn last,
-so that they lie on top.
+box, one pixel wide for every 400 of the picture's longer side. The name stands on the frame's
+colour above the box, or inside it where there is no room above; its letters are ten frames high.
+The likeliest boxes are drawn last, so that they lie on top.
 
 Shapes: C channels, H W picture, m boxes, K classes.
 """
@@ -25,7 +25,7 @@ COLOURS = (  # told apart by the colour-blind too: Okabe and Ito 2008, dark ones
     (240, 228, 66),
 )  # fmt: skip
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-PIXELS_A_LINE = 400
+PIXELS_A_LINE, LETTERS = 400, 10  # letters of a frame one pixel wide
 BRIGHT = 150  # luma above which text is black
 MARGIN = 1  # pixels round a name
 
@@ -74,7 +74,7 @@ def _draw(
     left, top, right, bottom = (round(float(side)) for side in box)
     right, bottom = max(left, right - 1), max(top, bottom - 1)
     pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
-    font = ImageFont.load_default()
+    font = ImageFont.load_default(LETTERS * thick)
     x1, y1, x2, y2 = (int(side) for side in font.getbbox(told))
     wide, high = x2 - x1 + 2 * MARGIN, y2 - y1 + 2 * MARGIN
     x = max(0, min(left, size[0] - wide))
