@@ -33,6 +33,7 @@ from depthwise.tasks.segmentation_scores import confusions, segmentation_report
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "camvid-240.zip"
 OUT = ROOT / "benchmarks" / "out" / "segmentation"
+OWN = {"lite": {"freeze": 1}}  # its lowest stage knows edges already, and is a quarter of a step
 
 
 def prior(data: Dataset, part: str) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def main() -> None:
     common |= {name: _value(text) for name, text in (each.split("=") for each in given.set)}
     mark = "-".join([f"{given.epochs:g}", str(given.seed), *given.set])
     results = {
-        size: scored(data, part, f"{size}-{mark}", {"size": size, **common}) for size in given.sizes
+        size: scored(data, part, f"{size}-{mark}", {"size": size, **OWN.get(size, {}), **common})
+        for size in given.sizes
     }
     smallest_that_keeps(results)
     if given.frozen:

@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, jaccard_score
+from torch import nn
 from torch.nn import functional
 
 from depthwise.backbones.named import backbone
 from depthwise.data.dataset import IGNORE
 from depthwise.errors import InputError
+from depthwise.tasks.segmentation_learning import depthwise_in_float32
 from depthwise.tasks.segmentation_loss import Shown, class_weights, pixel_loss
 from depthwise.tasks.segmentation_masks import as_masks
 from depthwise.tasks.segmentation_network import UNet, continued
@@ -213,6 +215,37 @@ def test_bytes_and_their_fractions_of_255_are_one_image_to_what_was_pretrained()
         of_bytes = network.backbone.features(x)[-1]
         of_floats = network.backbone.features(x / 255)[-1]
     torch.testing.assert_close(of_bytes, of_floats, atol=1e-4, rtol=1e-4)
+
+
+def test_depthwise_convolutions_compute_in_float32_while_the_rest_is_narrow() -> None:
+    depthwise = nn.Conv2d(6, 6, 5, padding=2, groups=6)
+    network, x = nn.Sequential(depthwise, nn.Conv2d(6, 2, 1)), torch.randn(2, 6, 7, 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = network(x)
+        with depthwise_in_float32(network):
+            mixed = network(x)
+            alone = depthwise(x.bfloat16())
+        assert torch.is_autocast_enabled("cpu")
+        assert depthwise(x).dtype == torch.bfloat16  # and afterwards all is as before
+    told = depthwise(x)
+    assert narrow.dtype == mixed.dtype == torch.bfloat16
+    assert alone.dtype == torch.float32
+    torch.testing.assert_close(alone, functional.conv2d(x.bfloat16().float(), *_own(depthwise)))
+    after = functional.conv2d(told.bfloat16(), network[1].weight.bfloat16())
+    bias = network[1].bias.bfloat16()[:, None, None]
+    torch.testing.assert_close(mixed, after + bias, atol=0.02, rtol=0.02)
+
+
+def _own(conv: nn.Conv2d) -> tuple[object, ...]:
+    return conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
+
+
+def test_a_failure_within_leaves_autocast_as_it_was() -> None:
+    network = nn.Conv2d(6, 6, 5, groups=6)
+    with torch.autocast("cpu", torch.bfloat16), depthwise_in_float32(network):
+        with pytest.raises(RuntimeError):
+            network(torch.zeros(1, 6, 2, 2))
+        assert torch.is_autocast_enabled("cpu")
 
 
 # -- masks ----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from depthwise.data.augment_targets import (
 from depthwise.data.dataset import IGNORE
 from depthwise.errors import DivergedError, InputError
 from depthwise.inputs import as_tensor
+from depthwise.tasks.segmentation_learning import depthwise_in_float32
 from depthwise.tasks.segmentation_loss import (
     ClassWeight,
     Shown,
@@ -48,8 +49,9 @@ from depthwise.updates import Recipe
 
 __all__ = ["Segmenter"]
 
-STEPS, FEWEST_PASSES, MOST_PASSES = 1500, 12, 60  # of epochs="auto"
-BATCH = 8  # of batch_size="auto"
+STEPS, FEWEST_PASSES, MOST_PASSES = 3000, 12, 60  # of epochs="auto"
+BATCH = 4  # of batch_size="auto"
+COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.4}  # light changes outdoors
 AT_ONCE = 16  # images by a runtime
 
 
@@ -202,7 +204,8 @@ class Segmenter(Seeing):
             self._shown = Shown(self.n_outputs)
         self._shown.add(labels)
         self.class_weight_ = class_weights(self.class_weight, self._shown)
-        return super()._run(inputs, labels, recipe, state, **options)
+        with depthwise_in_float32(self.network_):
+            return super()._run(inputs, labels, recipe, state, **options)
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         weights = torch.from_numpy(self.class_weight_)
@@ -221,8 +224,9 @@ class Segmenter(Seeing):
         mirror = self.augment == "auto"
         windows = random_windows(len(images), *sides, mirror=mirror, device=images.device)
         levels = BYTES if images.is_floating_point() else 1
-        moved = random_colours(move_images(images, windows) * levels) / levels
-        return moved.to(images.dtype), move_masks(targets, windows)
+        coloured = random_colours(move_images(images, windows) * levels, **COLOURS)
+        moved = coloured / levels if images.is_floating_point() else coloured
+        return moved, move_masks(targets, windows)
 
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module
