@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -166,4 +167,5 @@ def test_choose_says_what_the_data_are_for(areas, tmp_path, capsys) -> None:
     record = json.loads(shown.out)
     assert record["task"] == "segmentation" and record["test"]["unit"] == "mIoU"
     assert record["winner"].startswith("segmenter")
-    assert (out / "report.html").stat().st_size > 10_000
+    assert base64.b64decode(record["pictures"]["answers"]).startswith(b"\x89PNG")
+    assert "test pictures, and what it says of them" in (out / "report.html").read_text()

@@ -51,8 +51,9 @@ from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import LABELLED, OWN, UNITS, likely_task, reading, tells_classes
 from depthwise.measuring.scorecard import Scorecard, costs, quality
 from depthwise.modelfile import versions
-from depthwise.ship.drawing import pictures
+from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.report import write_report
+from depthwise.ship.seeing import answers_png
 
 __all__ = ["Choice", "choose"]
 
@@ -226,7 +227,9 @@ class _Run:
         record["test"] = test.to_dict()
         if self.task in LABELLED:
             record["mistakes"] = mistakes(winner, self.data)
-        record["pictures"] = pictures(winner, self.data.test.X)
+        X = self.data.test.X
+        record["pictures"] = {"answers": encoded(lambda: answers_png(winner, X))}
+        record["pictures"] |= pictures(winner, X)
         record["layers"] = layers_record(winner, self.data, self.device, cards[name])
         winner.save(self.out / "best")
         self._write(record)

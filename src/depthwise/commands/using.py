@@ -32,16 +32,15 @@ def predict(
     covers. A model that was fitted without labels tells how strange each file is.
     """
     from depthwise.catalog import load_model
-    from depthwise.measuring.quality import own_task
     from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.generating import verdicts
     from depthwise.ship.reading import predictions
+    from depthwise.ship.seeing import PLACES
     from depthwise.tables import print_predictions, print_verdicts, show_answers
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
-    sees = own_task(loaded) in ("detection", "segmentation")
-    if sees:
+    if PLACES.intersection(loaded.tasks):
         sound = _seen(loaded, files, count, draw, masks, json)
     elif count or draw or masks:
         given = "--count" if count else "--draw" if draw else "--masks"

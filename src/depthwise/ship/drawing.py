@@ -28,8 +28,8 @@ from depthwise.data.images import Unreadable, open_picture
 from depthwise.errors import DepthwiseError, InputError
 
 __all__ = [
-    "columns_for", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours", "mark",
-    "paired", "pictures", "png", "reconstructions_png", "samples_png", "shows", "to_pixels",
+    "columns_for", "encoded", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours",
+    "mark", "paired", "pictures", "png", "reconstructions_png", "samples_png", "shows", "to_pixels",
 ]  # fmt: skip
 
 GAP, GREY = 2, 128  # pixels between tiles (1 between those as they are), and their level
@@ -234,10 +234,11 @@ def pictures(model: Any, X: np.ndarray) -> dict[str, str | None]:
         "samples": lambda: samples_png(model),
         "reconstructions": lambda: reconstructions_png(model, X),
     }
-    return {name: _encoded(make) for name, make in makers.items()}
+    return {name: encoded(make) for name, make in makers.items()}
 
 
-def _encoded(make: Callable[[], bytes | None]) -> str | None:
+def encoded(make: Callable[[], bytes | None]) -> str | None:
+    """A PNG in base64; None of nothing, and of what cannot be drawn."""
     try:
         made = make()
     except DepthwiseError:  # what cannot be drawn must not cost the choice

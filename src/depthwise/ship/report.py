@@ -39,6 +39,7 @@ ONLY_LIMITED = ("parameters", "macs", "price")  # columns shown where there is a
 MOST_PROBLEMS, MOST_MISTAKES, MOST_CLASSES = 50, 60, 200
 MOST_PICTURE_BYTES = 1_500_000  # of all pictures together, as text
 PICTURES = {  # of record["pictures"] -> title, what it shows
+    "answers": ("Answers", "test pictures, and what it says of them"),
     "samples": ("Samples", "new items that it makes"),
     "reconstructions": ("Reconstructions", "test items, and under each what it makes of them"),
     "filters": ("Filters", "first-layer weights, the largest first; blue is below zero, red above"),

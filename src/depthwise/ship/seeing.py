@@ -25,9 +25,10 @@ from depthwise.ship.masks_drawn import index_png, overlay, with_names
 from depthwise.ship.placing import place_pictures
 from depthwise.ship.reading import Tell, Told, each_item, read_inputs
 
-__all__ = ["Areas", "Boxes", "Counts", "answers", "draw", "save_masks"]
+__all__ = ["PLACES", "Areas", "Boxes", "Counts", "answers", "answers_png", "draw", "save_masks"]
 
 HEAD = 16  # bytes that tell a picture
+PLACES, SHOWN = {"detection", "segmentation"}, 8  # tasks; pictures of a grid
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,24 @@ def draw(out: Path, found: Sequence[Boxes | Areas], model: Any) -> None:
 def save_masks(out: Path, found: Sequence[Areas]) -> None:
     """Every mask as a PNG of class numbers, which `depthwise.load` reads as a mask."""
     place_pictures(out, found, [index_png(answer.mask) for answer in found])
+
+
+def answers_png(model: Any, X: np.ndarray) -> bytes | None:
+    """A grid of the first pictures of X (N, C, H, W) with what the model says of them; None for a
+    model that says nothing of places."""
+    if not PLACES.intersection(model.tasks):
+        return None
+    X = np.asarray(X[:SHOWN])
+    rows = [_marked(image, one, model) for image, one in zip(X, model.predict(X), strict=True)]
+    tiles = np.stack(rows).transpose(0, 3, 1, 2)
+    return drawing.png(drawing.grid(tiles, columns=min(4, len(tiles)), scale=1))
+
+
+def _marked(image: np.ndarray, said: Any, model: Any) -> np.ndarray:
+    """uint8 (H, W, 3): an image (C, H, W) under the model's boxes (m, 4) or mask (H, W)."""
+    if "segmentation" in model.tasks:
+        return overlay(image, said)
+    return draw_boxes(image, said, [str(name) for name in model.classes_], with_scores=False)
 
 
 def _drawn(answer: Boxes | Areas, model: Any) -> np.ndarray:
