@@ -97,6 +97,23 @@ def test_objects_are_counted(detector, boxes, capsys) -> None:
     assert all(isinstance(number, int) for number in answer["counts"].values())
 
 
+def test_a_counter_tells_numbers_and_draws_what_it_counted(boxes, tmp_path, capsys) -> None:
+    model, rest = (
+        tmp_path / "counter",
+        ("--size", "xs", "--epochs", "1", "--set", "threads=1", "-q"),
+    )
+    about = ("--image-size", "48x64", "--family", "counter", "--json")
+    assert run("fit", boxes, *about, *rest, "--out", model) == 0
+    (fitted,) = told(capsys)
+    assert fitted["-mae"]["value"] <= 0 and set(fitted["-mae"]["details"]["per_class"]) == {
+        *CLASSES
+    }
+    assert run("predict", model, boxes / "000.png", "--json") == 0
+    assert set(told(capsys)[0]["counts"]) == set(CLASSES)
+    assert run("predict", model, boxes / "000.png", "--draw", tmp_path / "seen.png") == 0
+    assert Image.open(tmp_path / "seen.png").size == (128, 96)
+
+
 def test_boxes_are_drawn_at_the_pictures_own_size(detector, boxes, tmp_path, capsys) -> None:
     out = tmp_path / "drawn.png"
     assert run("predict", detector, boxes / "001.png", "--draw", out) == 0

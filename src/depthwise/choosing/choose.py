@@ -122,7 +122,7 @@ def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[D
     data = given if isinstance(given, Dataset) else load(given, seed=seed, **reading(asked))
     task = asked or likely_task(data)
     if task in OWN:
-        data.require_task(task)
+        data.require_task(OWN[task])
         if asked is None:
             tell(f"{data.name} is data for {task} ({SEEN_IN[task]}); --task says otherwise")
         return data, task

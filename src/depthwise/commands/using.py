@@ -65,6 +65,7 @@ def _seen(
         raise InputError(f"--masks needs a model of areas; this is {model.family}.")
     if draw and count:
         raise InputError("--draw shows boxes, --count tells numbers. Give one of them.")
+    count = count or ("counting" in model.tasks and not draw)
     several = len(files) > 1
     places = [
         placing.require_drawn(option, out, several)

@@ -125,7 +125,7 @@ def about(model: Any) -> dict[str, Any]:
 
 def answers_of(model: Any) -> str:
     """What the numbers are that its network answers with."""
-    if "detection" in model.tasks:
+    if {"detection", "counting"}.intersection(model.tasks):
         return "boxes (left, top, right, bottom, in pixels), then logits of classes, before NMS"
     return "logits of classes" if tells_classes(model) else "numbers"
 

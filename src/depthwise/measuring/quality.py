@@ -6,6 +6,7 @@
     anomaly           AUROC      chance that a spoilt item looks stranger than a sound one
     video             fraction   share of clips given their class
     detection         AP50       average precision of boxes at an overlap of a half, mean of classes
+    counting          -MAE       minus the mean absolute error of counts by image, mean of classes
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
@@ -43,26 +44,35 @@ UNITS = {
     "anomaly": "AUROC",
     "video": "fraction",
     "detection": "AP50",
+    "counting": "-MAE",
     "segmentation": "mIoU",
     "faces": "fraction",
 }
 TASKS = tuple(UNITS)
-OWN = ("video", "detection", "segmentation", "faces")  # tasks that data say of themselves
+OWN = {  # tasks that have data of their own, and what these say that they are for
+    "video": "video",
+    "detection": "detection",
+    "counting": "detection",
+    "segmentation": "segmentation",
+    "faces": "faces",
+}
 LABELLED = ("classification", "video")
 
 
 def likely_task(data: Dataset) -> str:
     """What is asked of data where nobody says: what they say themselves; else their labels, or
     what is strange where they have none."""
-    if data.task in OWN:
-        return data.task
+    return data.task if data.task in OWN else _by_labels(data)
+
+
+def _by_labels(data: Dataset) -> str:
     return "classification" if data.classes else "anomaly"
 
 
 def reading(task: str | None) -> dict[str, Any]:
     """Options of the loader for data that `task` is asked of."""
     if task is None or task in OWN:
-        return {"task": task}
+        return {"task": OWN.get(str(task))}
     return {"labelled": task in LABELLED}
 
 
@@ -75,7 +85,7 @@ def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Me
     """
     if task is None:
         known = getattr(model, "classes_", None) is not None
-        task = likely_task(data) if known else "anomaly"
+        task = own_task(model, data) or (_by_labels(data) if known else "anomaly")
     if task not in TASKS:
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
     if task in LABELLED:
@@ -90,14 +100,13 @@ def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Me
 def tells_classes(model: Any) -> bool:
     """Whether its network answers with logits of classes, (B, K) or (B, K, H, W)."""
     known = getattr(model, "classes_", None) is not None
-    return known and "detection" not in getattr(model, "tasks", ())
+    return known and not {"detection", "counting"}.intersection(getattr(model, "tasks", ()))
 
 
-def own_task(model: Any) -> str | None:
-    """The task that it has a measure of its own for, `assess`; None for labels and densities."""
-    if not hasattr(model, "assess"):
-        return None
-    return next((task for task in getattr(model, "tasks", ()) if task in OWN), None)
+def own_task(model: Any, data: Dataset | None = None) -> str | None:
+    """The task that it has data of its own for, these data if any are given; else None."""
+    tasks = [task for task in getattr(model, "tasks", ()) if task in OWN]
+    return next((task for task in tasks if data is None or OWN[task] == data.task), None)
 
 
 def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
@@ -109,7 +118,7 @@ def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
 
 
 def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
-    data.require_task(task)
+    data.require_task(OWN[task])
     if task not in model.tasks:
         raise InputError(
             f"{model.family} is no model for the task {task}, which {data.name} is data for."

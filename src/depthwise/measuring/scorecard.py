@@ -35,7 +35,8 @@ from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
-NAMES = {"nats": "log-likelihood", "AUROC": "AUROC", "AP50": "AP50", "mIoU": "mIoU"}
+NAMES = {"nats": "log-likelihood", "-MAE": "negative MAE"}
+NAMES |= {unit: unit for unit in ("AUROC", "AP50", "mIoU")}
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
 
@@ -132,7 +133,7 @@ def measure(
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
-    own = own_task(model)
+    own = own_task(model) if hasattr(model, "assess") else None
     X, y = (None, None) if data is None else _held_out(data, own)
     card = costs(
         model.network_,

@@ -65,14 +65,15 @@ def trade_off(record: Record, measure: Callable[[Record], Any], axis: str, limit
 
 
 def learning_curves(record: Record) -> str:
-    """Validation accuracy against seconds of training, one line a candidate, the winner's bold.
+    """The score on validation against seconds of training, one line a candidate, the winner's bold.
     Models of the data itself have none: each watches something else while it learns."""
+    unit = unit_of(record)
     curves = {c["name"]: _curve(c) for c in record["candidates"]}
     curves = {name: curve for name, curve in curves.items() if curve}
-    if not curves or unit_of(record) != "fraction":
+    if not curves or unit not in WATCHED:
         return ""
-    scale = SCALES["fraction"]
-    axes = new_axes("training time, s", "validation accuracy, %")
+    scale = SCALES[unit]
+    axes = new_axes("training time, s", f"validation {score_of(unit).label}")
     ends = []
     for name, curve in sorted(curves.items(), key=lambda item: item[0] == record.get("winner")):
         won = name == record.get("winner")
@@ -231,12 +232,14 @@ class ErrorScale(Scale):
         axes.set_yticks([self.place(t / 100) for t in ticks], names)
 
 
+WATCHED = ("fraction", "AP50", "mIoU")  # what training watches is what is scored
 SCALES: dict[str, Scale] = {
     "fraction": ErrorScale(100),
     "AUROC": ErrorScale(1),
     "nats": Scale(),
     "AP50": ErrorScale(1),
     "mIoU": Scale(),
+    "-MAE": Scale(),
 }
 
 

@@ -82,8 +82,15 @@ SCORES = {
     "AUROC": Score("AUROC", ""),
     "AP50": Score("AP50", ""),
     "mIoU": Score("mIoU", ""),
+    "-MAE": Score("negative MAE", "objects"),
 }
-UNITS = {"generate": "nats", "anomaly": "AUROC", "detection": "AP50", "segmentation": "mIoU"}
+UNITS = {
+    "generate": "nats",
+    "anomaly": "AUROC",
+    "detection": "AP50",
+    "counting": "-MAE",
+    "segmentation": "mIoU",
+}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Estimator, Watch
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.quality import OWN, quality
+from depthwise.measuring.quality import own_task, quality
 from depthwise.modelfile import versions
 from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
@@ -114,8 +114,9 @@ def _scored(model: Estimator, data: Dataset) -> Metric:
     log-likelihood, or how well it tells spoilt items where it has none; unknown of a model that has
     neither."""
     labelled = bool(model.n_outputs and data.classes)
+    own = own_task(model, data)
     tasks = ("classification",) if labelled else ("generate", "anomaly")
-    for task in (data.task,) if data.task in OWN and data.task in model.tasks else tasks:
+    for task in (own,) if own else tasks:
         try:
             return quality(model, data, "test", task)
         except InputError as error:

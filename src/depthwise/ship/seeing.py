@@ -28,7 +28,7 @@ from depthwise.ship.reading import Tell, Told, each_item, read_inputs
 __all__ = ["PLACES", "Areas", "Boxes", "Counts", "answers", "answers_png", "draw", "save_masks"]
 
 HEAD = 16  # bytes that tell a picture
-PLACES, SHOWN = {"detection", "segmentation"}, 8  # tasks; pictures of a grid
+PLACES, SHOWN = {"detection", "counting", "segmentation"}, 8  # tasks; pictures of a grid
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _manner(model: Any, count: bool) -> tuple[Callable[..., Any], Callable[..., 
         return model.predict, lambda file, row, mask: Areas(
             file, row, _grown(mask, own_size(file, model)), names
         )
-    if "detection" not in model.tasks:
+    if "segmentation" in model.tasks:
         raise InputError(f"--count needs a model that finds objects; this is {model.family}.")
     if count:
         return (
@@ -153,7 +153,8 @@ def answers_png(model: Any, X: np.ndarray) -> bytes | None:
     if not PLACES.intersection(model.tasks):
         return None
     X = np.asarray(X[:SHOWN])
-    rows = [_marked(image, one, model) for image, one in zip(X, model.predict(X), strict=True)]
+    said = model.predict(X) if "segmentation" in model.tasks else model.predict(X, count=False)
+    rows = [_marked(image, one, model) for image, one in zip(X, said, strict=True)]
     tiles = np.stack(rows).transpose(0, 3, 1, 2)
     return drawing.png(drawing.grid(tiles, columns=min(4, len(tiles)), scale=1))
 
