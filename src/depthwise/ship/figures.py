@@ -63,7 +63,7 @@ class Score:
     @property
     def key(self) -> str:
         """Its name in JSON."""
-        return self.name.lower().replace("-", "_")
+        return self.name.lower().replace("-", "_").replace(" ", "_")
 
     @property
     def label(self) -> str:
