@@ -2,7 +2,7 @@
 
     <cache>/decoded/<key>/inputs.npy    memory-mapped when read
                           masks.npy     likewise, of a segmentation
-                          arrays.npz    labels, groups, parts, boxes, pairs and the like
+                          arrays.npz    labels, groups, parts, boxes, captions, pairs and the like
                           about.json    the rest, and what the files must look like
 
 The key hashes the source's path, every file's size and time, the options and the layout's
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
+from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
 from depthwise.data.pairs import Pairs
@@ -159,6 +160,8 @@ def _arrays(raw: Raw) -> dict[str, Any]:
     arrays = {name: getattr(raw, name) for name in names}
     if isinstance(raw.targets, BoxTable):
         arrays |= {f"boxes.{key}": value for key, value in vars(raw.targets).items()}
+    if isinstance(raw.targets, CaptionTable):
+        arrays |= {f"captions.{key}": value for key, value in raw.targets.to_arrays().items()}
     if raw.pairs is not None:
         arrays |= {f"pairs.{key}": value for key, value in vars(raw.pairs).items()}
     return {name: value for name, value in arrays.items() if value is not None}
@@ -193,10 +196,12 @@ def _read(folder: Path) -> Raw:
 
 def _targets(
     folder: Path, arrays: dict[str, np.ndarray], spots: int | None
-) -> BoxTable | np.ndarray | None:
-    """Boxes, or masks memory-mapped, or None."""
+) -> BoxTable | CaptionTable | np.ndarray | None:
+    """Boxes, captions, or masks memory-mapped, or None."""
     if boxes := _some(arrays, "boxes."):
         return BoxTable(**boxes)
+    if captions := _some(arrays, "captions."):
+        return CaptionTable.of_arrays(captions)
     if spots is None:
         return None
     if _spots(folder / "masks.npy") != spots:

@@ -7,6 +7,7 @@ What is to be said of an item is the affair of the `task`:
     video            the same, of a clip                     unlabelled   nothing
     detection        boxes and their classes: `targets`, a BoxTable
     segmentation     a class for each pixel: `targets`, masks uint8 (N, H, W)
+    captions         what a person said of it: `targets`, a CaptionTable
 
 `indices` says which part an item is in, `problems` lists all that reading and checking found.
 Without labels there are no classes; labels that nobody gave are 0.
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
+from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import Column
 from depthwise.data.pairs import Pairs
 from depthwise.data.summary import PARTS, summary
@@ -29,7 +31,10 @@ from depthwise.errors import InputError
 
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
-TASKS = ("classification", "detection", "segmentation", "video", "faces", "unlabelled")
+TASKS = (
+    *("classification", "detection", "segmentation", "video", "faces", "captions"),
+    "unlabelled",
+)
 IGNORE = 255  # in masks: neither learnt nor scored
 _HASH_BYTES = 1 << 24
 _ABOUT_LABELS = (
@@ -54,7 +59,8 @@ class Problem:
 
 
 class Split(NamedTuple):
-    """One part of a dataset: X as its inputs; y int64 (N,), a BoxTable, or masks (N, H, W)."""
+    """One part of a dataset: X as its inputs; y int64 (N,), a BoxTable, masks (N, H, W), or
+    a CaptionTable."""
 
     X: np.ndarray
     y: Any
@@ -82,7 +88,7 @@ class Dataset:
     seed: of the split; None if it was not drawn by `load`.
     task: one of TASKS.
     targets: a BoxTable of N images (detection) or masks uint8 (N, H, W) of classes and IGNORE
-        (segmentation), in pixels of `inputs`; None for other tasks.
+        (segmentation), in pixels of `inputs`; a CaptionTable (captions); None for other tasks.
     sizes: int64 (N, 2), H and W of each image before all were brought to one size, if known.
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
@@ -101,7 +107,7 @@ class Dataset:
     columns: list[Column] | None = field(default=None, repr=False)
     seed: int | None = None
     task: str = "classification"
-    targets: BoxTable | np.ndarray | None = field(default=None, repr=False)
+    targets: BoxTable | CaptionTable | np.ndarray | None = field(default=None, repr=False)
     sizes: np.ndarray | None = field(default=None, repr=False)
     palette: np.ndarray | None = field(default=None, repr=False)
     pairs: Pairs | None = field(default=None, repr=False)
@@ -129,7 +135,7 @@ class Dataset:
 
     def _answers(self, chosen: np.ndarray) -> Any:
         """What is to be said of these items."""
-        if isinstance(self.targets, BoxTable):
+        if isinstance(self.targets, BoxTable | CaptionTable):
             return self.targets.take(chosen)
         return self.labels[chosen] if self.targets is None else np.asarray(self.targets[chosen])
 
@@ -158,7 +164,7 @@ class Dataset:
 
     def without_labels(self) -> Self:
         """The same items in the same split, labels forgotten; itself where there are none."""
-        if not self.classes:
+        if not self.classes and self.targets is None:
             return self
         kept = [problem for problem in self.problems if problem.kind not in _ABOUT_LABELS]
         return replace(
@@ -197,7 +203,7 @@ class Dataset:
         k = self.n_classes
         if isinstance(self.targets, BoxTable):
             return self.targets.take(chosen).class_counts(k)
-        if self.targets is None:
+        if self.targets is None or isinstance(self.targets, CaptionTable):
             return np.bincount(self.labels[chosen], minlength=k)[:k]
         counts = np.zeros(k, np.int64)
         for i in chosen:
@@ -239,10 +245,10 @@ def _blocks(array: np.ndarray) -> Iterable[np.ndarray]:
 
 
 def _target_blocks(
-    targets: BoxTable | np.ndarray | None, chosen: np.ndarray | None = None
+    targets: BoxTable | CaptionTable | np.ndarray | None, chosen: np.ndarray | None = None
 ) -> Iterable[bytes]:
     """The bytes of the chosen targets, or of all; nothing where there are none."""
-    if isinstance(targets, BoxTable):
+    if isinstance(targets, BoxTable | CaptionTable):
         yield (targets if chosen is None else targets.take(chosen)).tobytes()
     elif targets is not None:
         rows = np.arange(len(targets)) if chosen is None else chosen

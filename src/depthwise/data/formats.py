@@ -11,6 +11,7 @@ and, looked for first, pictures with more beside them:
 
 voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a folder of masks
 videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
+captions                 text, a table or COCO's JSON of what is said of them
 """
 
 import zipfile
@@ -26,6 +27,7 @@ from depthwise.data.options import Options
 from depthwise.data.raw import Raw
 from depthwise.data.readers import (
     boxes_csv,
+    captions,
     cifar,
     coco,
     faces,
@@ -100,10 +102,12 @@ _SEEN = {
     "clips": _Seen("video", strips.has_strips, strips.read),
     "frames": _Seen("video", frame_folders.has_frames, frame_folders.read),
     "faces": _Seen("faces", faces.has_pairs, faces.read),
+    "captions": _Seen("captions", captions.has_captions, captions.read),
 }
 _EXPECTED = {
     "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
     "segmentation": "images/ and masks/ (or labels/) with files of the same names",
+    "captions": "pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
     "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
 }
 

@@ -60,7 +60,7 @@ def load(
 
     source: a name, a path, arrays, (X, y), or a dict of arrays; see the table at the top.
     format: "folder", "idx", "cifar", "npz", "csv"; "voc", "coco", "yolo", "boxes" (CSV); "masks";
-        "videos", "frames", "clips" (strips of frames), where recognising goes wrong.
+        "videos", "frames", "clips" (strips of frames); "captions", where recognising goes wrong.
     label: the label column of a table; "fine" or "coarse" for CIFAR-100.
     image_size: (H, W) or one number for both, in pixels; default: see `decode`.
     mode: "L" (grey, C = 1) or "RGB" (C = 3); default: grey if every picture is.
@@ -69,8 +69,8 @@ def load(
     columns: how to encode a table, as a model remembers it (`model.columns_`); default: learnt.
     labelled: True to insist on labels, False to go without them (they still shape the split, where
         there are some), None to see whether there are any.
-    task: "classification", "detection", "segmentation", "video", "faces" or "unlabelled", where
-        recognising goes wrong.
+    task: "classification", "detection", "segmentation", "video", "faces", "captions" or
+        "unlabelled", where recognising goes wrong.
     frames: of a clip, evenly spaced from its first to its last; default: 16.
     cache: keep what was decoded, so that the next start is instant.
 

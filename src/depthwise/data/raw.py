@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
+from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Problem
 from depthwise.data.pairs import Pairs
@@ -53,7 +54,7 @@ class Raw:
     groups: np.ndarray | None = None
     columns: list[Column] | None = None
     task: str = "classification"
-    targets: BoxTable | np.ndarray | None = None
+    targets: BoxTable | CaptionTable | np.ndarray | None = None
     sizes: np.ndarray | None = None
     palette: np.ndarray | None = None
     pairs: Pairs | None = None

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from depthwise.data.boxes_table import BoxTable
+from depthwise.data.caption_table import CaptionTable
 from depthwise.data.decode import target_size
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw
@@ -28,7 +29,7 @@ def fit(raw: Raw, options: Options) -> None:
     size = options.image_size or (None if raw.targets is None else (before[0], before[1]))
     raw.inputs = refit(raw.inputs, size, options.channels)
     height, width = raw.inputs.shape[-2:]
-    if (height, width) == before or raw.targets is None:
+    if (height, width) == before or raw.targets is None or isinstance(raw.targets, CaptionTable):
         return
     if isinstance(raw.targets, BoxTable):
         raw.targets = raw.targets.scaled((height / before[0], width / before[1]))

@@ -1,6 +1,7 @@
 """What the split has to share out evenly, and what it must not part.
 
 classification, video     the classes; copies of one another stay together
+captions                  nothing; copies stay together
 detection, segmentation   each image counts for the rarest of the classes that it shows, or, where
                           fewer than three do, with the largest lot
 faces                     people: whoever is asked about has never been seen, so that a person is in
@@ -10,6 +11,7 @@ faces                     people: whoever is asked about has never been seen, so
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
+from depthwise.data.caption_table import CaptionTable
 from depthwise.data.dataset import IGNORE, PARTS, Problem
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw
 
@@ -22,7 +24,7 @@ def strata(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
     """What `splits.split` takes: the class (N,) and the group (N,) of each item."""
     if raw.task == "faces":
         return np.zeros_like(raw.labels), raw.labels
-    if raw.targets is None:
+    if raw.targets is None or isinstance(raw.targets, CaptionTable):
         return raw.labels, raw.groups
     shown = classes_shown(raw)
     rarity = np.where(shown, shown.sum(axis=0), len(shown) + 1)
@@ -44,7 +46,7 @@ def _look(raw: Raw) -> np.ndarray:
     shown = np.zeros((n, k), bool)
     if isinstance(raw.targets, BoxTable):
         shown[raw.targets.items, raw.targets.labels] = True
-    elif raw.targets is not None:
+    elif isinstance(raw.targets, np.ndarray):
         for i, mask in enumerate(raw.targets):
             shown[i] = np.bincount(mask.reshape(-1), minlength=IGNORE + 1)[:k] > 0
     return shown
@@ -53,7 +55,7 @@ def _look(raw: Raw) -> np.ndarray:
 def missing_classes(raw: Raw, indices: dict[str, np.ndarray]) -> list[Problem]:
     """Classes of boxes or masks that one part shows and the training part does not, or that the
     training part shows and another does not."""
-    if raw.targets is None:
+    if raw.targets is None or isinstance(raw.targets, CaptionTable):
         return []
     shown = classes_shown(raw)
     by_part = {part: set(np.flatnonzero(shown[indices[part]].any(axis=0))) for part in PARTS}

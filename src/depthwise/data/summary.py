@@ -6,7 +6,7 @@ Names come from files: no line break and no terminal code of theirs is passed on
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from depthwise.data.columns import label_of
 
@@ -65,6 +65,11 @@ def _masks(data: Dataset) -> str:
     return f"with masks of {_plural(data.n_classes, 'class', 'classes')}"
 
 
+def _captions(data: Dataset) -> str:
+    targets: Any = data.targets
+    return f"with {_plural(len(targets.texts), 'caption')}"
+
+
 def _people(data: Dataset) -> str:
     pairs = data.pairs
     told = f", {len(pairs):,} pairs in {_plural(pairs.n_folds, 'fold')}" if pairs else ""
@@ -75,7 +80,13 @@ def _in_classes(data: Dataset) -> str:
     return f"in {_plural(data.n_classes, 'class', 'classes')}"
 
 
-_ANSWERS = {"detection": _boxes, "segmentation": _masks, "faces": _people, "video": _in_classes}
+_ANSWERS = {
+    "detection": _boxes,
+    "segmentation": _masks,
+    "faces": _people,
+    "video": _in_classes,
+    "captions": _captions,
+}
 
 
 def _class_table(data: Dataset) -> list[str]:
