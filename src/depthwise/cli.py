@@ -6,6 +6,10 @@
     depthwise sample MODEL -n 64 --out grid.png   new items, of a model of the data itself
     depthwise reconstruct MODEL FILE...           items as such a model sees them; what is strange
     depthwise generate MODEL --prompt TEXT        text, of a language model
+    depthwise enroll MODEL NAME FILE...           a person to be recognised, by a model of faces
+    depthwise identify MODEL FILE...              who is on these pictures
+    depthwise verify MODEL A B                    whether two pictures show one person
+    depthwise forget MODEL NAME                   a person removed for good
     depthwise measure MODEL                       its six metrics
     depthwise shrink MODEL --data DATA --out DIR  made to keep limits
     depthwise export MODEL --to onnx              a file that runs without depthwise
@@ -27,7 +31,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from depthwise.commands import learning, looking, using
+from depthwise.commands import learning, looking, people, using
 from depthwise.commands.devices import devices
 from depthwise.commands.exporting import export
 from depthwise.commands.shrinking import shrink
@@ -87,6 +91,10 @@ for command in (
     using.sample,
     using.reconstruct,
     generate,
+    people.enroll,
+    people.identify,
+    people.verify,
+    people.forget,
     looking.measure,
     shrink,
     export,

@@ -43,6 +43,7 @@ __all__ = [
     "print_choice",
     "print_devices",
     "print_fitted",
+    "print_people",
     "print_predictions",
     "print_seen",
     "print_verdict",
@@ -221,6 +222,12 @@ def print_predictions(found: Sequence[Prediction], out: Console) -> None:
         for p in found
     ]
     _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
+
+
+def print_people(found: Sequence[Any], out: Console) -> None:
+    """A line a picture: who is on it, and how similar to the nearest person enrolled."""
+    body = [[plain(entry.where), plain(entry.name), f"{entry.similarity:.3f}"] for entry in found]
+    _print_columns(["file", "person", "similarity"], body, out, left=(0, 1))
 
 
 def print_verdicts(found: Sequence[Verdict], out: Console) -> None:

@@ -225,6 +225,23 @@ def test_validation_on_people_trained_on_is_not_called_held_out(digits: Any) -> 
     assert "score" in model.history_["epochs"][0]
 
 
+def test_an_assessment_is_of_people_who_need_not_be_known(
+    model: FaceRecognizer, digits: Any
+) -> None:
+    X, y = digits[2], np.array([f"stranger {n}" for n in digits[3]])
+    told = model.assess(X[y > "stranger 6"], y[y > "stranger 6"])
+    same, different = pair_similarities(model.transform(X[y > "stranger 6"]), y[y > "stranger 6"])
+    assert told["true_accepts_at_threshold"] == pytest.approx((same > model.threshold_).mean())
+    assert told["false_accepts_at_threshold"] == pytest.approx(
+        (different > model.threshold_).mean()
+    )
+    assert 0.6 < told["low"] <= told["value"] <= told["high"]  # chance is 0.5
+    assert list(told["per_class"]) == ["stranger 7", "stranger 8", "stranger 9"]
+    json.dumps(told)
+    with pytest.raises(InputError, match="two people"):
+        model.assess(X[:1], y[:1])
+
+
 # -- forgetting -----------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from depthwise.errors import InputError
 from depthwise.tasks.faces_scores import (
+    assessment,
     best_threshold,
     equal_error_rate,
     fold_accuracies,
@@ -83,3 +85,63 @@ def test_the_equal_error_rate_by_hand() -> None:
 def test_rates_need_pairs_of_two_people() -> None:
     with pytest.raises(InputError, match="pairs of two people"):
         threshold_at(0.01, np.array([]))
+
+
+# -- an assessment --------------------------------------------------------------------------------
+
+
+def faces_of(people: int, each: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit embeddings (M, 8) round one direction a person; the smaller `apart` the more alike."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((people, 8))
+    embedded = apart * np.repeat(centres, each, axis=0) + rng.standard_normal((people * each, 8))
+    names = np.repeat([f"p{k}" for k in range(people)], each)
+    return embedded / np.linalg.norm(embedded, axis=1, keepdims=True), names
+
+
+def test_an_assessment_is_that_of_all_pairs_by_brute_force() -> None:
+    embedded, names = faces_of(9, 4, 1.0)
+    told = assessment(embedded, names, threshold=0.3, rate=0.1)
+    same, different, own = [], [], {name: [[], []] for name in set(names)}
+    for i in range(len(names)):
+        for j in range(i):
+            similar, one = float(embedded[i] @ embedded[j]), names[i] == names[j]
+            (same if one else different).append(similar)
+            for name in {names[i], names[j]}:
+                own[name][0 if one else 1].append((similar > 0.3) == one)
+    assert told["value"] == pytest.approx(1 - equal_error_rate(np.array(same), np.array(different)))
+    assert told["true_accepts_at_threshold"] == pytest.approx(np.mean(np.array(same) > 0.3))
+    assert told["false_accepts_at_threshold"] == pytest.approx(np.mean(np.array(different) > 0.3))
+    assert (told["pairs_of_one"], told["pairs_of_two"]) == (len(same), len(different))
+    assert told["items"] == 36
+    for name, value in told["per_class"].items():
+        assert value == pytest.approx((np.mean(own[name][0]) + np.mean(own[name][1])) / 2)
+
+
+def test_the_interval_holds_the_value_and_narrows_with_people() -> None:
+    few, many = (assessment(*faces_of(n, 3, 1.5), threshold=0.5, rate=0.01) for n in (6, 60))
+    for told in (few, many):
+        assert told["low"] <= told["value"] <= told["high"]
+        assert json.loads(json.dumps(told)) == told
+    assert many["high"] - many["low"] < few["high"] - few["low"]
+
+
+def test_faces_told_apart_without_a_mistake_are_told_so() -> None:
+    embedded, names = np.repeat(np.eye(5, 8), 2, axis=0), np.repeat(list("abcde"), 2)
+    told = assessment(embedded, names, threshold=0.5, rate=0.01)
+    assert told["value"] == told["true_accept_rate"] == 1
+    assert set(told["per_class"].values()) == {1.0}
+
+
+def test_a_person_with_one_image_has_no_value_of_their_own() -> None:
+    embedded, names = np.eye(3)[[0, 0, 1]], np.array(["a", "a", "b"])
+    assert assessment(embedded, names, threshold=0.5, rate=0.1)["per_class"] == {
+        "a": 1.0,
+        "b": None,
+    }
+
+
+@pytest.mark.parametrize("names", [["a", "a", "a"], ["a", "b", "c"]])
+def test_faces_that_make_no_pairs_are_refused(names: list[str]) -> None:
+    with pytest.raises(InputError, match="two people, and two images of one"):
+        assessment(np.eye(3), np.array(names), threshold=0.5, rate=0.1)

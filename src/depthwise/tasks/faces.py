@@ -36,6 +36,7 @@ from depthwise.networks import NetworkClassifier
 from depthwise.tasks.faces_gallery import Gallery, checked_people
 from depthwise.tasks.faces_network import LOSSES, FaceNetwork, face_augmenter, margin_loss
 from depthwise.tasks.faces_scores import (
+    assessment,
     equal_error_rate,
     pair_similarities,
     threshold_at,
@@ -173,6 +174,19 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         rate = self.false_accept_rate if false_accept_rate is None else false_accept_rate
         self._put_threshold(images, people, "given", rate)
         return self
+
+    def assess(self, X: Any, y: Any) -> dict[str, Any]:
+        """How well pairs of these images are told apart, who need not have been trained on.
+
+        "value" is 1 - EER: the accuracy where as many pairs of one person are refused as pairs of
+        two are accepted, whatever the threshold; "low" and "high" its 95% interval, by drawing
+        people anew. The rest: faces_scores.py. `score` is of the people trained on instead.
+        """
+        check_is_fitted(self, "network_")
+        images = self._take(X, reset=False)[0]
+        people = check_labels(y, len(images))
+        rate = self.false_accept_rate
+        return assessment(self._embeddings(images), people, self.threshold_, rate, self._seed())
 
     # -- learning -------------------------------------------------------------------------------
 

@@ -1,0 +1,139 @@
+"""Commands about people: `enroll`, `identify`, `verify` and `forget`, of a model of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from depthwise.errors import InputError
+from depthwise.ship import options as give
+from depthwise.ship.edge import print_json, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["enroll", "forget", "identify", "verify"]
+
+Name = Annotated[str, typer.Argument(help="Who it is.")]
+Faces = Annotated[list[str], typer.Argument(help="Pictures of aligned faces, or .npy of them.")]
+Face = Annotated[str, typer.Argument(help="A picture of an aligned face.")]
+
+
+def enroll(
+    model: give.Model,
+    name: Name,
+    files: Faces,
+    add: Annotated[bool, typer.Option("--add", help="More pictures of somebody known.")] = False,
+    json: give.Json = False,
+) -> None:
+    """Teach a model of faces to recognise a person. It keeps one vector, and no picture."""
+    import numpy as np
+
+    loaded = _people(model)
+    pictures = np.concatenate([_pictures(loaded, file) for file in files])
+    loaded.enroll(name, pictures, add=add).save(Path(model))
+    if json:
+        print_json({"name": name, "pictures": len(pictures), "enrolled": loaded.enrolled_})
+        return
+    number = f"{loaded.enrolled_[name]:,} pictures" if loaded.enrolled_[name] > 1 else "1 picture"
+    print(f"{name} by {number}; {_people_told(loaded)} in {model}")
+
+
+def identify(model: give.Model, files: Faces, json: give.JsonLines = False) -> None:
+    """Tell who is on each picture, of the people enrolled; "unknown" for strangers."""
+    from depthwise.tables import print_people, show_answers
+
+    loaded = _people(model)
+    if not loaded.enrolled_:
+        raise InputError(f"nobody is enrolled in {model}: depthwise enroll {model} NAME FILE...")
+    _, sound = show_answers(_told(loaded, files), print_people, json)
+    if not sound:
+        raise typer.Exit(InputError.exit_code)
+
+
+def verify(model: give.Model, a: Face, b: Face, json: give.Json = False) -> None:
+    """Tell whether two pictures show the same person, enrolled or not."""
+    loaded = _people(model)
+    pictures = [_pictures(loaded, file) for file in (a, b)]
+    for file, found in zip((a, b), pictures, strict=True):
+        if len(found) != 1:
+            raise InputError(f"{file} holds {len(found)} pictures; verify compares one with one.")
+    similarity = float(loaded.similarity(*pictures)[0])
+    same, threshold = similarity > loaded.threshold_, loaded.threshold_
+    if json:
+        print_json({"same": same, "similarity": similarity, "threshold": threshold})
+        return
+    verdict = "the same person" if same else "two people"
+    print(f"{verdict}  similarity {similarity:.3f}, one person above {threshold:.3f}")
+
+
+def forget(model: give.Model, name: Name, json: give.Json = False) -> None:
+    """Remove a person from a model of faces for good; other copies of the folder are yours to
+    delete."""
+    loaded = _people(model)
+    loaded.forget(name).save(Path(model))
+    if json:
+        print_json({"name": name, "enrolled": loaded.enrolled_})
+    else:
+        print(f"{name} is gone; {_people_told(loaded)} in {model}")
+
+
+# -- inside ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who is on a picture, and how similar to the nearest of those enrolled."""
+
+    file: str
+    row: int | None
+    name: str
+    similarity: float
+
+    @property
+    def where(self) -> str:
+        return self.file if self.row is None else f"{self.file}[{self.row}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        row = {} if self.row is None else {"row": self.row}
+        return {"file": self.file, **row, "name": self.name, "similarity": self.similarity}
+
+
+def _told(model: Any, files: list[str]) -> Iterator[Found | InputError]:
+    from depthwise.ship.reading import each_item
+
+    def ask(pictures: np.ndarray) -> list[tuple[str, float]]:
+        nearest = model.similarities(pictures).max(axis=1)
+        return [(str(n), float(s)) for n, s in zip(model.identify(pictures), nearest, strict=True)]
+
+    for told in each_item(model, files, ask, say):
+        yield told if isinstance(told, InputError) else Found(told[0], told[1], *told[2])
+
+
+def _people_told(model: Any) -> str:
+    count = len(model.enrolled_)
+    return f"{count:,} people enrolled" if count != 1 else "1 person enrolled"
+
+
+def _people(folder: str) -> Any:
+    """The model of faces in a folder. Raises InputError for another model."""
+    from depthwise.catalog import load_model
+
+    loaded = load_model(folder)
+    if not hasattr(loaded, "enroll"):
+        raise InputError(
+            f"a {loaded.family} knows no people: give a model of faces "
+            "(depthwise fit DATA --family faces)."
+        )
+    return loaded
+
+
+def _pictures(model: Any, file: str) -> np.ndarray:
+    """The pictures of a file, as the model takes them: (N, C, H, W)."""
+    from depthwise.ship.reading import read_inputs
+
+    return read_inputs(Path(file), model.input_shape_, model.input_dtype_)
