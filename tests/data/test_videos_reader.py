@@ -54,6 +54,14 @@ def test_frames_come_evenly_from_every_container(tmp_path, suffix, container, co
     assert np.abs(seen - [14, 46, 78, 110, 142]).max() < 4
 
 
+def test_a_video_with_another_containers_extension_is_read_by_what_it_is(tmp_path):
+    make_videos(tmp_path, 3)
+    (tmp_path / "b/2.mp4").write_bytes(video(levels(17, 98), "matroska"))
+    data = load(tmp_path, cache=False, frames=3)  # of 17: 0, 8, 16
+    assert len(data.inputs) == 6 and not kinds(data).get("unreadable clip")
+    assert np.abs(data.inputs[-1].mean((1, 2, 3)) - [98, 162, 226]).max() < 4
+
+
 def test_grey_and_other_sizes_on_request(tmp_path):
     data = load(make_videos(tmp_path, 3), cache=False, frames=2, image_size=(12, 16), mode="L")
     assert data.inputs.shape == (6, 2, 1, 12, 16)

@@ -86,8 +86,8 @@ def test_which_way_something_moves_is_learnt(
     assert trained[temporal].score(*moving(100, 1)) > 0.9
 
 
-@pytest.mark.parametrize("name", ["none", "frame"])
-def test_which_way_something_moves_is_not_in_single_frames(
+@pytest.mark.parametrize("name", ["none", "frame", "motion"])
+def test_which_way_something_moves_is_in_no_frame_and_no_amount(
     trained: dict[str, VideoClassifier], name: str
 ) -> None:
     assert 0.3 < trained[name].score(*moving(100, 1)) < 0.7
@@ -100,10 +100,23 @@ def test_the_order_of_frames_counts_unless_each_speaks_for_itself(
     X, model = moving(40, 1)[0], trained[temporal]
     backwards = np.ascontiguousarray(X[:, ::-1])
     there, back = model.predict_proba(X), model.predict_proba(backwards)
+    mixed = model.predict_proba(np.ascontiguousarray(X[:, [0, 2, 1, 3]]))
+    if temporal in ("attention", "conv"):
+        assert (there.argmax(axis=1) != back.argmax(axis=1)).mean() > 0.8
+    else:
+        assert np.allclose(there, mixed, atol=1e-5) is (temporal == "none")
     if temporal == "none":
         np.testing.assert_allclose(there, back, atol=1e-5)
-    else:
-        assert (there.argmax(axis=1) != back.argmax(axis=1)).mean() > 0.8
+
+
+def test_how_much_moves_is_learnt_where_nothing_else_differs() -> None:
+    """Clips that stand still against the same with their frames moved on."""
+    X = moving(120, 4)[0]
+    still = np.repeat(X[:60, :1], T, axis=1)
+    both, y = np.concatenate([still, X[60:]]), np.repeat([0, 1], 60)
+    learn = np.arange(120) % 2 == 0
+    model = VideoClassifier(**{**QUICK, "temporal": "motion"}).fit(both[learn], y[learn])
+    assert model.score(both[~learn], y[~learn]) > 0.9
 
 
 def test_frames_looked_at_are_spread_evenly_and_the_single_one_is_the_middle(

@@ -53,11 +53,11 @@ class Rung(NamedTuple):
 
 
 SIZES: dict[str, Rung] = {
-    "frame": Rung("efficientnet-lite0", "none", 1, 0, 0),
+    "frame": Rung("efficientnet-lite0", "none", 1, 64, 1),
     "xs": Rung("residual-xs", "attention", 8, 32, 1),
     "s": Rung("residual-s", "attention", 8, 64, 1),
     "m": Rung("residual-m", "attention", 16, 96, 1),
-    "lite": Rung("efficientnet-lite0", "attention", 16, 64, 1),
+    "lite": Rung("efficientnet-lite0", "motion", 16, 64, 1),
 }
 
 
@@ -69,7 +69,8 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
     size : "frame" (the single-frame baseline), "xs", "s", "m" (from scratch) or "lite" (extra
         `backbones`).
     backbone : another than the rung's, see backbones/named.py.
-    temporal : "attention", "conv" or "none" in place of the rung's.
+    temporal : "motion", "attention", "conv" or "none" in place of the rung's; "motion" knows how
+        much moves, "attention" and "conv" also in which order.
     frames : how many frames are looked at, evenly spaced, 1 .. 64, in place of the rung's.
     freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
         what has learnt before and 0 for what starts from scratch.
@@ -163,7 +164,7 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
             )
         if not isinstance(rung.frames, int | np.integer) or rung.frames < 1:
             raise InputError(f"frames must be 1 or more; got {self.frames!r}.")
-        return rung if rung.width or rung.temporal == "none" else rung._replace(width=64, layers=1)
+        return rung
 
     # -- the network ----------------------------------------------------------------------------
 

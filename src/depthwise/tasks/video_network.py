@@ -5,14 +5,15 @@
 
 `d` says how much of each kind of thing (edge, texture, limb) moves, whatever there is to be seen:
 motion by the differences of deep maps in place of those of pixels, after the two streams of
-Simonyan and Zisserman 2014. d_1 is taken as d_2, since nothing comes before it. Three heads:
+Simonyan and Zisserman 2014. d_1 is taken as d_2, since nothing comes before it. Four heads:
 
     none        z = mean_t W n(e_t) + b              frames one by one, in any order: the baseline
-    attention   u_t = n([e_t, d_t]),   h = blocks(P u_1 .. P u_T)
-                z = W mean_t u_t + V sum_t a_t h_t + b,      a = softmax_t(w . h_t)
-                a Transformer's blocks over time, positions by rotation (families/transformer.py),
-                beside the plain average, which has little to learn and is hard to beat with few
-                clips; V begins at 0
+    motion      z = mean_t W u_t + b,  u_t = n([e_t, d_t])
+                which knows how much moves and not which way: little to learn, and hard to beat
+                with a few hundred clips
+    attention   z = mean_t W u_t + V sum_t a_t h_t + b,  a = softmax_t(w . h_t)
+                h = blocks(P u_1 .. P u_T), a Transformer's, with positions by rotation
+                (families/transformer.py): any order in time; V begins at 0
     conv        y = x + time(relu(norm(space(x)))), a few such blocks on the last maps, then the
                 mean over time and positions. space 3x3 within a frame, time 3 frames at a position:
                 the factorised (2+1)-D convolution of Tran et al. 2018, above a network of single
@@ -36,7 +37,7 @@ from depthwise.families.transformer import Rung as BlockSize
 
 __all__ = ["TEMPORAL", "Head", "VideoNetwork"]
 
-TEMPORAL = ("attention", "conv", "none")
+TEMPORAL = ("motion", "attention", "conv", "none")
 LEAST_MOTION = 1e-3  # eps: below what a channel of a map changes by
 HEAD_SIZE = 32  # of attention
 
@@ -63,11 +64,12 @@ class VideoNetwork(nn.Module):
         super().__init__()
         self.backbone, self.frames, self.temporal = backbone, frames, temporal
         features = backbone.channels[-1] if temporal == "conv" else backbone.n_embedding
-        if temporal == "attention":
+        self.moves = temporal in ("motion", "attention")
+        if self.moves:
             features += sum(backbone.channels)
         self.norm = nn.BatchNorm1d(features, affine=False)
         self.head: Head
-        if temporal == "none":
+        if temporal in ("none", "motion"):
             self.head = FrameByFrame(features, n_classes, dropout)
         elif temporal == "attention":
             self.head = TimeAttention(features, n_classes, width, layers, dropout)
@@ -85,7 +87,7 @@ class VideoNetwork(nn.Module):
         maps = self.backbone.features(x.flatten(0, 1))
         seen = maps[-1] if self.temporal == "conv" else self.backbone.embed(maps[-1])
         seen = seen.unflatten(0, (-1, len(taken)))
-        if self.temporal != "attention":
+        if not self.moves:
             return seen
         return torch.cat([seen, *(motion(m.unflatten(0, (-1, len(taken)))) for m in maps)], dim=2)
 
