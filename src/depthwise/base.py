@@ -252,7 +252,7 @@ class Layered(TransformerMixin, Estimator):
 def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
     """A Dataset's training part, its labels as class names, and its validation part; labels are
     None where the items have none. Raises InputError for boxes or masks."""
-    dataset.require_task("classification", "unlabelled", "faces", "video")
+    dataset.require_task("classification", "unlabelled", "faces", "video", "text")
     names = np.asarray(dataset.classes) if dataset.classes else None
     train_part, held = dataset.train, dataset.validation
     if validation is None and len(held.y):

@@ -114,6 +114,11 @@ class OnBackbone(NetworkEstimator):
         )
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone learns nothing, so that it sees each item once only."""
+        return self.freeze == "all"
+
+    @property
     def is_transfer(self) -> bool:
         """Whether the backbone has learnt something before."""
         return is_pretrained(self._backbone_name())

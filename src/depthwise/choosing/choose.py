@@ -49,7 +49,7 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import LABELLED, OWN, UNITS, likely_task, reading, tells_classes
-from depthwise.measuring.scorecard import Scorecard, costs, quality
+from depthwise.measuring.scorecard import Scorecard, costs, quality, samples_of
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.report import write_report
@@ -64,6 +64,7 @@ SEEN_IN = {  # by what data are known to be for a task
     "detection": "pictures with boxes",
     "segmentation": "pictures with masks",
     "faces": "people and pairs of them",
+    "text": "texts in classes",
 }
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
@@ -219,7 +220,9 @@ class _Run:
         trained = self.trials.trained
         cards = {name: self._final_card(entry) for name, entry in trained.items()}
         best = min(trained.values(), key=lambda t: (-t.score, _latency(cards[t.candidate.name])))
-        winner = best.model().set_params(**({"warm_start": False} if best.rungs > 1 else {}))
+        winner = best.model()
+        if best.rungs > 1:
+            winner.set_params(warm_start=False)
         test = quality(winner, self.data, "test", self.task)
         name = best.candidate.name
         self.tell(f"{name} wins; on the test part: {test}")
@@ -227,13 +230,17 @@ class _Run:
         record["test"] = test.to_dict()
         if self.task in LABELLED:
             record["mistakes"] = mistakes(winner, self.data)
-        X = self.data.test.X
-        record["pictures"] = {"answers": encoded(lambda: answers_png(winner, X))}
-        record["pictures"] |= pictures(winner, X)
+        record["pictures"] = self._pictures(winner)
         record["layers"] = layers_record(winner, self.data, self.device, cards[name])
         winner.save(self.out / "best")
         self._write(record)
         return Choice(record, winner, self.out)
+
+    def _pictures(self, winner: Any) -> dict[str, str | None] | None:
+        if self.data.kind == "text":
+            return None
+        X = self.data.test.X
+        return {"answers": encoded(lambda: answers_png(winner, X)), **pictures(winner, X)}
 
     def _final_card(self, entry: Trained) -> Scorecard:
         """Costs of the trained network, and its support matrix, on real samples."""
@@ -242,7 +249,7 @@ class _Run:
         def take() -> dict[str, Any]:
             self.tell(f"{entry.candidate.name}: measuring the trained network")
             shape, dtype = model.input_shape_, model.input_dtype_
-            samples = self.data.inputs[self.data.indices["validation"][:64]]
+            samples = samples_of(model, self.data.inputs[self.data.indices["validation"][:64]])
             card = costs(
                 model.network_,
                 shape,

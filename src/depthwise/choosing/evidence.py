@@ -18,9 +18,12 @@ from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
-from depthwise.measuring.scorecard import Scorecard
+from depthwise.measuring.scorecard import Scorecard, samples_of
 
 __all__ = ["candidate_records", "dataset_record", "layers_record", "mistakes"]
+
+
+MOST_TEXT = 300  # characters of a mistaken text that are shown
 
 
 def dataset_record(data: Dataset) -> dict[str, Any]:
@@ -39,7 +42,8 @@ def dataset_record(data: Dataset) -> dict[str, Any]:
 def layers_record(winner: Any, data: Dataset, device: Device, card: Scorecard) -> dict[str, Any]:
     """Where the winner's time, memory and energy go, for one item of the validation part."""
     place = data.indices["validation"][:1]
-    sample = torch.from_numpy(np.asarray(data.inputs[place], winner.input_dtype_))
+    one = samples_of(winner, data.inputs[place])
+    sample = torch.from_numpy(np.asarray(one, winner.input_dtype_))
     return breakdown(winner.network_, sample, device, card)
 
 
@@ -140,6 +144,7 @@ def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str,
     return [
         {
             "png": _png(X[i]) if data.kind == "images" else None,
+            "text": str(X[i])[:MOST_TEXT] if data.kind == "text" else None,
             "truth": str(truth[i]),
             "predicted": str(predicted[i]),
             "confidence": float(confidence[i]),

@@ -78,12 +78,34 @@ def _unbuildable(candidate: Candidate, data: Dataset) -> str:
 
 
 def _costs(candidate: Candidate, data: Dataset, device: Device, seconds: float) -> dict[str, Any]:
+    if data.kind == "text":
+        return _costs_of_texts(candidate, data, device, seconds)
     network = candidate.network(data.input_shape, data.n_classes)
     dtype = "float32" if data.kind == "table" else "uint8"
     options: dict[str, Any] = {"seconds": seconds, "flexibility": False}
     return costs(
         network, data.input_shape, dtype, device, samples=data.inputs[:64], **options
     ).to_dict()
+
+
+def _costs_of_texts(
+    candidate: Candidate, data: Dataset, device: Device, seconds: float
+) -> dict[str, Any]:
+    """With the vocabulary that the training part gives it, on texts as tokens."""
+    model: Any = candidate.model()
+    model.tokens(data.train.X, learn=True)
+    tokens = model.tokens(data.train.X[:64])
+    network = model.build(tokens.shape[1:], data.n_classes).eval()
+    card = costs(
+        network,
+        tokens.shape[1:],
+        "int64",
+        device,
+        seconds=seconds,
+        flexibility=False,
+        samples=tokens,
+    )
+    return card.to_dict()
 
 
 def _sort_in(

@@ -17,8 +17,11 @@ taken up again where it stopped is trained once, before (once.py).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 
 from depthwise.choosing.ladder import Candidate
@@ -26,7 +29,7 @@ from depthwise.choosing.once import train_once
 from depthwise.choosing.trials import Trials, named
 from depthwise.data.dataset import Dataset
 from depthwise.estimator import Classifier
-from depthwise.networks import NetworkClassifier
+from depthwise.networks import NetworkEstimator
 
 __all__ = ["fill", "halve", "rung_sizes"]
 
@@ -38,7 +41,7 @@ SURVIVORS = 2  # candidates in the last rung
 def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str = "plan") -> None:
     """Train `candidates` within `seconds`; results are in `trials`. `step`: what the journal calls
     its plans. Raises Interrupted."""
-    deep = [c for c in candidates if issubclass(c.make, NetworkClassifier)]
+    deep = [c for c in candidates if _goes_on(c)]
     once = [c for c in candidates if c not in deep]
     others = len(deep) + 1 if deep else 0
     seconds -= train_once(trials, once, seconds, others)
@@ -49,6 +52,15 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
         alive = _best(trials, alive, size)
         seconds -= _train_rung(trials, rung, alive, seconds, len(sizes) - rung, step)
     _train_rung(trials, len(sizes), _best(trials, deep, len(deep)), seconds, 1, step)
+
+
+def _goes_on(candidate: Candidate) -> bool:
+    """Whether it can be trained a little and taken up again without loss: by gradient descent, and
+    not behind a frozen backbone, through which all items must go each time."""
+    model = candidate.model()
+    if not isinstance(model, NetworkEstimator) or "warm_start" not in model.get_params():
+        return False
+    return not getattr(model, "is_frozen", False)
 
 
 def rung_sizes(candidates: int) -> list[int]:
@@ -120,7 +132,7 @@ def _epochs_left(trials: Trials, candidate: Candidate) -> float:
 
 def _full_epochs(trials: Trials, candidate: Candidate) -> float:
     model = candidate.model()
-    assert isinstance(model, NetworkClassifier)
+    assert isinstance(model, NetworkEstimator)
     return model.recipe(len(trials.data.indices["train"])).epochs
 
 
@@ -143,10 +155,19 @@ def _pace(trials: Trials, candidate: Candidate) -> float | None:
 
 
 def _epoch_seconds(model: Classifier, data: Dataset) -> float:
-    X, y = named(data, "train")
-    steps_per_epoch = math.ceil(len(X) / model.recipe(len(X)).batch_size)
+    items = len(data.indices["train"])
+    steps_per_epoch = math.ceil(items / model.recipe(items).batch_size)
     trial = clone(model).set_params(epochs=PACE_STEPS / steps_per_epoch)
+    to_learn = _training_part(data)
     for _ in range(2):  # the first steps of a process are slow: kernels are prepared
-        if trial.fit(X, y).history_["stopped"] == "interrupted":
+        if trial.fit(*to_learn).history_["stopped"] == "interrupted":
             raise KeyboardInterrupt  # the loop ends in peace on Ctrl-C; the choice must not go on
     return float(trial.history_["seconds"] / trial.history_["steps"] * steps_per_epoch)
+
+
+def _training_part(data: Dataset) -> tuple[Any, ...]:
+    """What `fit` learns from when nothing is held out."""
+    if data.targets is None:
+        return named(data, "train")
+    nothing = np.zeros(0, np.int64)
+    return (replace(data, indices={**data.indices, "validation": nothing}),)

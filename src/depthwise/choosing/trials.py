@@ -34,6 +34,7 @@ __all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named"]
 
 FAILURES = (DepthwiseError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
 BATCH, REPEATS = 128, 3
+QUICK = 0.1  # seconds
 BACKWARD = 3  # a training step takes at least as long as this many passes forward
 
 
@@ -182,6 +183,8 @@ class Trials:
 
     def least_pass_seconds(self, candidate: Candidate) -> float:
         """What a pass over the training part takes at least, from the network's own speed."""
+        if self.data.kind == "text":  # in which nothing of the ladder takes long
+            return QUICK
         network = candidate.network(self.data.input_shape, self.data.n_classes)
         items = len(self.data.indices["train"])
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])

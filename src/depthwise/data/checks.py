@@ -13,7 +13,7 @@ import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import PARTS, Dataset, Problem
-from depthwise.data.duplicates import exact_groups, near_groups, unite
+from depthwise.data.duplicates import exact_groups, near_groups, same_texts, unite
 from depthwise.data.raw import Raw
 from depthwise.data.readers.tree import listed
 from depthwise.data.strata import classes_shown
@@ -49,8 +49,9 @@ def examine(raw: Raw) -> None:
     """Fills in the groups of `raw` and adds what is wrong with it to its problems. Groups that it
     brings stay together too, but are no copies."""
     brought = raw.groups
-    exact = exact_groups(raw.inputs)
-    raw.groups = exact if raw.kind == "table" else near_groups(_stills(raw.inputs), exact)
+    exact = same_texts(raw.inputs) if raw.kind == "text" else exact_groups(raw.inputs)
+    alike = raw.kind in ("table", "text")
+    raw.groups = exact if alike else near_groups(_stills(raw.inputs), exact)
     found = list(_contents(raw, exact))
     if raw.kind == "table" and len(np.unique(exact)) < _REPEATS_ARE_NORMAL * len(exact):
         raw.groups = np.arange(len(exact), dtype=np.int64)
@@ -86,7 +87,8 @@ def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
     yield from _conflicts(raw, raw.groups)
     if raw.parts is not None:
         yield from _leakage(raw, raw.groups, raw.parts)
-    yield from _constant(raw)
+    if raw.kind != "text":
+        yield from _constant(raw)
 
 
 def _class_counts(raw: Raw) -> Iterator[Problem]:

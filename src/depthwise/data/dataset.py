@@ -1,10 +1,12 @@
 """The noun Dataset: items and what is to be said of them, split once into train, validation, test.
 
-Images are pixel matrices, uint8 (N, C, H, W); clips uint8 (N, T, C, H, W); tables float32 (N, D).
+Images are pixel matrices, uint8 (N, C, H, W); clips uint8 (N, T, C, H, W); tables float32 (N, D);
+texts str (N,).
 What is to be said of an item is the affair of the `task`:
 
     classification   which of the K classes: `labels`        faces   the same, a class is a person
-    video            the same, of a clip                     unlabelled   nothing
+    video            the same, of a clip                     text         the same, of a text
+    unlabelled       nothing
     detection        boxes and their classes: `targets`, a BoxTable
     segmentation     a class for each pixel: `targets`, masks uint8 (N, H, W)
     captions         what a person said of it: `targets`, a CaptionTable
@@ -32,7 +34,7 @@ from depthwise.errors import InputError
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
 TASKS = (
-    *("classification", "detection", "segmentation", "video", "faces", "captions"),
+    *("classification", "detection", "segmentation", "video", "faces", "captions", "text"),
     "unlabelled",
 )
 IGNORE = 255  # in masks: neither learnt nor scored
@@ -78,9 +80,9 @@ class SplitMarks(NamedTuple):
 class Dataset:
     """Items, labelled or not, and their split.
 
-    kind: of the inputs, "images", "video" or "table".
+    kind: of the inputs, "images", "video", "table" or "text".
     inputs: images uint8 (N, C, H, W), clips uint8 (N, T, C, H, W), both perhaps a read-only memory
-        map; tables float32 (N, D).
+        map; tables float32 (N, D); texts an array of objects (N,), each a str.
     labels: int64 (N,), positions in `classes`; all 0 where `targets` say more or there is nothing.
     indices: int64 positions of "train", "validation" and "test" items.
     groups: int64 (N,), equal for items that are copies of one another; None if not looked for.
@@ -113,7 +115,7 @@ class Dataset:
     pairs: Pairs | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.task in ("classification", "video") and not self.classes:
+        if self.task in ("classification", "video", "text") and not self.classes:
             self.task = "unlabelled"
 
     @property
@@ -146,7 +148,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of an image, (T, C, H, W) of a clip, or (D,) of a row."""
+        """(C, H, W) of an image, (T, C, H, W) of a clip, (D,) of a row, or () of a text."""
         return tuple(self.inputs.shape[1:])
 
     def require_task(self, *tasks: str) -> None:
@@ -183,7 +185,7 @@ class Dataset:
         """SHA-256 (hex) of inputs, answers, classes and split: equal only for equal data."""
         digest = hashlib.sha256(f"{self.inputs.dtype}{self.inputs.shape}".encode())
         for block in _blocks(self.inputs):
-            digest.update(block.data)
+            digest.update(block)
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         for part in PARTS:
@@ -221,8 +223,7 @@ class Dataset:
         digest = hashlib.sha256(f"{self.inputs.dtype}{self.input_shape}{len(chosen)}".encode())
         rows = max(1, _HASH_BYTES // max(1, self.inputs[:1].nbytes))
         for start in range(0, len(chosen), rows):
-            block = self.inputs[chosen[start : start + rows]]
-            digest.update(np.ascontiguousarray(block).data)
+            digest.update(_bytes_of(self.inputs[chosen[start : start + rows]]))
         digest.update(self.labels[chosen].astype("<i8").tobytes())
         digest.update("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         for answers in _target_blocks(self.targets, chosen):
@@ -237,11 +238,19 @@ class Dataset:
         return summary(self)
 
 
-def _blocks(array: np.ndarray) -> Iterable[np.ndarray]:
+def _blocks(array: np.ndarray) -> Iterable[bytes | memoryview]:
     """C-ordered bytes of an array in pieces, so that a memory map is never held whole."""
     rows = max(1, _HASH_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
-        yield np.ascontiguousarray(array[start : start + rows])
+        yield _bytes_of(array[start : start + rows])
+
+
+def _bytes_of(array: np.ndarray) -> bytes | memoryview:
+    """C-ordered; of texts what they say, with the length of each before it."""
+    if array.dtype != object:
+        return np.ascontiguousarray(array).data
+    said = [text.encode("utf-8", "surrogatepass") for text in array.tolist()]
+    return b"".join(b"%d " % len(each) + each for each in said)
 
 
 def _target_blocks(

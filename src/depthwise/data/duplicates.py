@@ -24,7 +24,7 @@ import numpy as np
 
 from depthwise.host import available_cores
 
-__all__ = ["exact_groups", "near_groups", "row_keys", "unite"]
+__all__ = ["exact_groups", "near_groups", "row_keys", "same_texts", "unite"]
 
 MAX_DISTANCE = {1: 0.12, 3: 0.20}  # by channels
 GRID_DISTANCE = {1: 0.05, 3: 0.10}
@@ -52,6 +52,14 @@ def row_keys(items: np.ndarray) -> np.ndarray:
 def exact_groups(items: np.ndarray) -> np.ndarray:
     """int64 (N,): the position of the first item equal to each."""
     return _first_of_each(row_keys(items))
+
+
+def same_texts(texts: np.ndarray) -> np.ndarray:
+    """int64 (N,): the position of the first text (N,) that says the same as each, whatever its
+    capitals and spaces."""
+    first: dict[str, int] = {}
+    plain = (" ".join(text.casefold().split()) for text in texts.tolist())
+    return np.array([first.setdefault(text, i) for i, text in enumerate(plain)], np.int64)
 
 
 def near_groups(images_u8: np.ndarray, exact: np.ndarray | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ and, looked for first, pictures with more beside them:
 voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a folder of masks
 videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
 captions                 text, a table or COCO's JSON of what is said of them
+text                     tables of prose and class
 """
 
 import zipfile
@@ -38,6 +39,7 @@ from depthwise.data.readers import (
     pictures,
     strips,
     table,
+    text_tables,
     videos,
     voc,
     yolo,
@@ -103,11 +105,13 @@ _SEEN = {
     "frames": _Seen("video", frame_folders.has_frames, frame_folders.read),
     "faces": _Seen("faces", faces.has_pairs, faces.read),
     "captions": _Seen("captions", captions.has_captions, captions.read),
+    "text": _Seen("text", text_tables.has_texts, text_tables.read),
 }
 _EXPECTED = {
     "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
     "segmentation": "images/ and masks/ (or labels/) with files of the same names",
     "captions": "pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
+    "text": "a table of two columns, a text and its class; or train, dev and test of these",
     "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
 }
 

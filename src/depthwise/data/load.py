@@ -2,7 +2,7 @@
 
     a name               "digits", "mnist", "fashion-mnist", "cifar10"
     a folder or archive  class folders of pictures, IDX, CIFAR batches, .npz or .npy, a table;
-                         pictures with boxes (VOC, COCO, YOLO, CSV) or masks; clips; people
+                         pictures with boxes (VOC, COCO, YOLO, CSV) or masks; clips; people; texts
     a file               the same single: .zip, .tar.gz, IDX, .npz, .npy, .csv, .tsv
     arrays               load(X, labels=y), load((X, y)), load({"x_train": ..., "y_train": ...})
 
@@ -204,7 +204,8 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
     draft = stores.Draft(key)
     try:
         raw = _prepared(read_tree(tree, options, draft.allocate), options, str(path))
-        draft.commit(raw)
+        if raw.kind != "text":  # which is read as quickly again
+            draft.commit(raw)
     finally:
         draft.discard()
     if draft.trouble:
@@ -218,7 +219,7 @@ def _prepared(raw: Raw, options: Options, where: str) -> Raw:
     """Brought to the size and colours asked for, and checked."""
     checks.require_usable(raw, where, wanted=options.labelled is not False)
     _require_task(raw, options.task, where)
-    if raw.kind != "table":
+    if raw.kind not in ("table", "text"):
         fit(raw, options)
     checks.examine(raw)
     return raw

@@ -38,6 +38,8 @@ def summary(data: Dataset) -> str:
 
 def _what(data: Dataset) -> str:
     n, shape = f"{len(data.inputs):,}", data.input_shape
+    if data.kind == "text":
+        return f"{n} texts, {_answers(data)}"
     if data.kind == "table":
         return f"{n} rows of {_plural(shape[0], 'feature')}, {_answers(data)}"
     *frames, c, h, w = shape
@@ -85,6 +87,7 @@ _ANSWERS = {
     "segmentation": _masks,
     "faces": _people,
     "video": _in_classes,
+    "text": _in_classes,
     "captions": _captions,
 }
 

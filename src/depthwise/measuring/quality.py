@@ -4,7 +4,7 @@
     classification    fraction   share of items given their class
     generate          nats       mean log-likelihood of an item, or a lower bound of it
     anomaly           AUROC      chance that a spoilt item looks stranger than a sound one
-    video             fraction   share of clips given their class
+    video, text       fraction   share of clips or texts given their class
     detection         AP50       average precision of boxes at an overlap of a half, mean of classes
     counting          -MAE       minus the mean absolute error of counts by image, mean of classes
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
@@ -47,6 +47,7 @@ UNITS = {
     "counting": "-MAE",
     "segmentation": "mIoU",
     "faces": "fraction",
+    "text": "fraction",
 }
 TASKS = tuple(UNITS)
 OWN = {  # tasks that have data of their own, and what these say that they are for
@@ -55,8 +56,9 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "counting": "detection",
     "segmentation": "segmentation",
     "faces": "faces",
+    "text": "text",
 }
-LABELLED = ("classification", "video")
+LABELLED = ("classification", "video", "text")
 
 
 def likely_task(data: Dataset) -> str:

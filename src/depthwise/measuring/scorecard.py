@@ -142,7 +142,7 @@ def measure(
         target,
         seconds=seconds,
         flexibility=flexibility,
-        samples=None if X is None else X[:64],
+        samples=None if X is None else samples_of(model, X),
         logits=tells_classes(model),
         prices=prices,
         running=getattr(model, "running_", None),
@@ -154,6 +154,14 @@ def measure(
         plain = labelled and task in (None, "classification")
         card.accuracy = accuracy(model, X, y) if plain else quality(model, data, "test", task)
     return card
+
+
+def samples_of(model: Any, X: NDArray[Any]) -> NDArray[Any]:
+    """The first items as the network takes them: (n, *input_shape), texts as tokens."""
+    if getattr(model, "input_dtype_", "") != "int64":
+        return X[:64]
+    tokens: NDArray[Any] = model.tokens(X[:64])
+    return tokens
 
 
 def costs(
@@ -170,8 +178,9 @@ def costs(
     running: Running | None = None,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
-    or (D,); input_dtype: "uint8" or "float32"; samples: (N, *input_shape) real ones, None: made;
-    logits: whether the network answers with classes, or with numbers such as a reconstruction;
+    or (D,); input_dtype: "uint8", "float32" or, of tokens, "int64"; samples: (N, *input_shape) real
+    ones, None: made; logits: whether the network answers with classes, or with numbers such as a
+    reconstruction;
     prices and flexibility: as in `measure`; running: what runs this network, if not torch."""
     if flexibility not in (True, False, "full"):
         raise InputError(f'flexibility must be True, False or "full"; got {flexibility!r}.')
@@ -285,14 +294,19 @@ def example(input_shape: tuple[int, ...], input_dtype: str) -> Tensor:
 
 
 def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> Tensor:
-    """(64, *shape) of the network's dtype: the given ones, repeated, or noise from a fixed seed."""
-    if dtype not in ("uint8", "float32"):
-        raise InputError(f'input_dtype must be "uint8" or "float32"; got {dtype!r}.')
+    """(64, *shape) of the network's dtype: the given ones, repeated, or noise from a fixed seed; of
+    tokens the one of unknown words."""
+    if dtype not in ("uint8", "float32", "int64"):
+        raise InputError(f'input_dtype must be "uint8", "float32" or "int64"; got {dtype!r}.')
     if given is not None and len(given):
+        if dtype == "int64":
+            shape = given.shape[1:]  # texts are as long as they are
         if tuple(given.shape[1:]) != tuple(shape):
             raise InputError(f"data must be (N, {_commas(shape)}); got {tuple(given.shape)}.")
         rows = np.resize(np.asarray(given, dtype=dtype), (64, *shape))
         return torch.from_numpy(rows)
+    if dtype == "int64":
+        return torch.ones((64, *shape), dtype=torch.int64)
     noise = np.random.default_rng(0)
     if dtype == "uint8":
         return torch.from_numpy(noise.integers(0, 256, (64, *shape), dtype=np.uint8))

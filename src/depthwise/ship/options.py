@@ -24,8 +24,8 @@ Settings = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help="classification, generate, anomaly, detection, counting, segmentation, video or "
-        "faces; else what the data say."
+        help="classification, generate, anomaly, detection, counting, segmentation, video, "
+        "text or faces; else what the data say."
     ),
 ]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]

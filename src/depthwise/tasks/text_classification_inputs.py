@@ -40,12 +40,23 @@ class OfTexts(Classifier):
         self._require("max_words", whole, "a whole number, at least 1")
         if reset:
             self.words_ = self._learn_words(texts)
-        self._tell_of_long(texts)
-        inputs = filled([self._row(text) for text in texts])
+        inputs = self._tokens(texts)
         if reset:
             self.input_shape_, self.input_dtype_ = (inputs.shape[1],), "int64"
             self.n_features_in_ = 1
         return inputs, None if targets is None else self._encode(targets, reset, classes)
+
+    def tokens(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Texts (N,) as rows of tokens (N, T) int64; with `learn` the vocabularies, for which
+        `build` makes its network, are those of these texts."""
+        texts = as_texts(X)
+        if learn:
+            self.words_ = self._learn_words(texts)
+        return self._tokens(texts)
+
+    def _tokens(self, texts: list[str]) -> np.ndarray:
+        self._tell_of_long(texts)
+        return filled([self._row(text) for text in texts])
 
     def _row(self, text: str) -> list[int]:
         row, known = [], 0
@@ -61,7 +72,7 @@ class OfTexts(Classifier):
             warnings.warn(
                 f"{len(long)} of {len(texts)} texts have more than {self.max_words} words; what "
                 "comes after them is not read. Raise max_words to read it.",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _is_long(self, text: str) -> bool:
