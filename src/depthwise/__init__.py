@@ -45,6 +45,8 @@ _HOME = {
     "Budget": "depthwise.choosing.budget:Budget",
     "CNN": "depthwise.families.cnn:CNN",
     "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
+    "CaptionTable": "depthwise.data.caption_table:CaptionTable",
+    "Captioner": "depthwise.tasks.captioning:Captioner",
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
     "Counter": "depthwise.tasks.detection_counter:Counter",
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from depthwise.choosing.choose import choose as choose
     from depthwise.compute import Compute as Compute
     from depthwise.data.boxes_table import BoxTable as BoxTable
+    from depthwise.data.caption_table import CaptionTable as CaptionTable
     from depthwise.data.dataset import Dataset as Dataset
     from depthwise.data.load import load as _load_data
     from depthwise.errors import DataError as DataError
@@ -148,6 +151,7 @@ if TYPE_CHECKING:
     from depthwise.shrinking.rescue import rescue as rescue
     from depthwise.shrinking.shrink import Shrunk as Shrunk
     from depthwise.shrinking.shrink import shrink as shrink
+    from depthwise.tasks.captioning import Captioner as Captioner
     from depthwise.tasks.classification import ImageClassifier as ImageClassifier
     from depthwise.tasks.detection import Detector as Detector
     from depthwise.tasks.detection_counter import Counter as Counter

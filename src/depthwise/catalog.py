@@ -16,6 +16,7 @@ from depthwise.families.dsn import DSN, DSNRegressor
 from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
 from depthwise.modelfile import read_model
+from depthwise.tasks.captioning import Captioner
 from depthwise.tasks.classification import ImageClassifier
 from depthwise.tasks.detection import Detector
 from depthwise.tasks.detection_counter import Counter
@@ -44,6 +45,7 @@ FAMILIES: dict[str, type[Estimator]] = {
 }
 
 TASKS: dict[str, type[Estimator]] = {
+    "captioner": Captioner,
     "image-classifier": ImageClassifier,
     "detector": Detector,
     "counter": Counter,
