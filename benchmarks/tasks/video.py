@@ -10,7 +10,7 @@ source video kept together, five parts drawn twice; every choice was made by it.
 the single-frame baseline: the same backbone, shown the middle frame of a clip and nothing else.
 
 Each of `--seeds` models learns from all 225 clips; told are the accuracy of each on the test clips,
-that of their averaged answers, and 95% Wilson intervals. What a frozen backbone sees of a clip is
+that of their averaged answers with the area under its curve, and 95% Wilson intervals. What a frozen backbone sees of a clip is
 remembered, so that seeds and parts share it. Figures stay in benchmarks/out/video/.
 """
 
@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from depthwise.data.load import load
 from depthwise.modelfile import read_model
-from depthwise.scores import wilson_interval
+from depthwise.scores import auroc, wilson_interval
 from depthwise.tasks.video import VideoClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +108,7 @@ def tested(rung: str, parts: Any, seeds: int, settings: dict[str, Any]) -> dict[
         "seeds": [right / n for right in each],
         "together": together / n,
         "together_interval": wilson_interval(together, n),
+        "area": auroc(sum(answers)[y_test == 0, 1], sum(answers)[y_test == 1, 1]),
         "answers": [p[:, 1].round(3).tolist() for p in answers],
     }
 

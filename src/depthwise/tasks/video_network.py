@@ -167,6 +167,7 @@ class TimeAttention(Head):
     def summary(self, seen: Tensor) -> Tensor:
         """sum_t a_t h_t, (B, D)."""
         hidden = self.project(self.dropout(seen))
+        hidden = hidden.to(self.weigh.weight.dtype)  # what blocks add up stays exact in autocast
         for layer, block in enumerate(self.blocks):
             hidden = block(hidden, None, None, layer)
         hidden = self.normed(hidden)  # (B, F, D)
