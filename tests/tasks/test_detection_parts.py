@@ -149,9 +149,8 @@ def by_loops(
     for m in {m for _, m in claims.values()}:
         own = [a for a, (_, owner) in claims.items() if owner == m]
         most = max(metrics[m, a] for a in own)
-        best = max(claims[a][0] for a in own)
         for a in own:
-            objects[a], quality[a] = m, metrics[m, a] / most * best
+            objects[a], quality[a] = m, metrics[m, a] / most
     return objects, quality
 
 

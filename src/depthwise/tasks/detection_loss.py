@@ -1,18 +1,21 @@
 """What the detector minimises, and which positions are to find which box.
 
 With s the network's probability of the object's class at a position, u the IoU of its box there
-with the object's box, and t the quality it is to answer with, 0 at all positions of no object:
+with the object's box, and t what it is to answer with, 0 at all positions of no object:
 
     alignment     m = s^alpha u^beta, at the positions inside the object's box
     assignment    the k positions of the largest m are the object's; a position that two objects
                   claim belongs to the one it overlaps more
-    quality       t = m / max m * max u, over the object's positions
+    quality       t = m / max m, over the object's positions
     loss          sum |t - s|^2 BCE(s, t) / T  +  lambda sum t (1 - GIoU) / T,      T = sum t
 
-So the positions that already do well at both, class and box, are those that are taught, and the
-score learnt tells how good the box is: task-aligned learning (Feng et al. 2021, "TOOD", equations
-5 to 9), quality focal loss (Li et al. 2020), GIoU (Rezatofighi et al. 2019). An object too small to
-have a position inside has those within half a stride of the finest level.
+So the positions that already do well at both, class and box, are those that are taught:
+task-aligned learning (Feng et al. 2021, "TOOD", equations 5 to 9), quality focal loss (Li et al.
+2020), GIoU (Rezatofighi et al. 2019). TOOD has t = m / max m * max u, so that a score tells how
+good the box is; without that factor it tells that the object is there, and where boxes were drawn
+carelessly it is not lower for it: on the validation list of BCCD, 25 passes of size s, AP50 0.885
+for 0.861, AP 0.553 for 0.535. An object too small to have a position inside has those within half
+a stride of the finest level.
 
 Crowds are not learnt: of positions inside one only those that have an object count.
 
@@ -90,7 +93,7 @@ def assign(
     best = claimed.amax(dim=1, keepdim=True)
     chosen &= claimed == best
     chosen &= chosen.cumsum(dim=1) == 1  # of two equal claims the first
-    quality = _quality(metric, overlap, chosen)
+    quality = _quality(metric * chosen)
     objects = torch.where(chosen.any(dim=1), chosen.int().argmax(dim=1), -1)
     ignored = (inside & crowd[..., None]).any(dim=1) & (objects < 0)
     return Assignment(objects, quality.sum(dim=1), ignored)
@@ -111,11 +114,9 @@ def _kth_largest(metric: Tensor) -> Tensor:
     return metric.topk(count, dim=2).values[..., -1:]
 
 
-def _quality(metric: Tensor, overlap: Tensor, chosen: Tensor) -> Tensor:
+def _quality(metric: Tensor) -> Tensor:
     """t of each object at the positions that are its own, elsewhere 0: (B, M, A)."""
-    metric, overlap = metric * chosen, overlap * chosen
-    most = metric.amax(dim=2, keepdim=True).clamp(min=LEAST)
-    return metric / most * overlap.amax(dim=2, keepdim=True)
+    return metric / metric.amax(dim=2, keepdim=True).clamp(min=LEAST)
 
 
 def _own(targets: Tensor, objects: Tensor) -> Tensor:
