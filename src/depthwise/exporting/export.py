@@ -39,6 +39,12 @@ __all__ = ["Exported", "export"]
 MADE_UP = 64  # samples, where none are given
 
 
+PREPARED = {
+    False: "none: give raw inputs; the first layer standardises them",
+    True: "tokens of words, 0 behind a text's end: the saved model's model.json lists the words",
+}
+
+
 @dataclass(frozen=True)
 class Exported:
     """What was left in a folder, and how near its answers are to the model's.
@@ -97,6 +103,8 @@ def export(
 def _rows(model: Any, samples: Any) -> np.ndarray:
     """Samples (N, ...) of the model's own kind, or made-up ones."""
     shape, dtype = tuple(model.input_shape_), model.input_dtype_
+    if dtype == "int64":
+        return _tokens(model, samples)
     if samples is None:
         noise = np.random.default_rng(0)
         if dtype == "uint8":
@@ -108,6 +116,16 @@ def _rows(model: Any, samples: Any) -> np.ndarray:
     return rows
 
 
+def _tokens(model: Any, texts: Any) -> np.ndarray:
+    """Texts as tokens (N, T), T that of the longest text learnt from; unknown words without any."""
+    length = model.input_shape_[0]
+    if texts is None:
+        return np.ones((MADE_UP, length), np.int64)
+    tokens = model.tokens(texts)[:, :length]
+    short = length - tokens.shape[1]
+    return np.ascontiguousarray(np.pad(tokens, ((0, 0), (0, short))))
+
+
 def about(model: Any) -> dict[str, Any]:
     """What goes into the file beside the network."""
     classes = getattr(model, "classes_", None)
@@ -116,7 +134,7 @@ def about(model: Any) -> dict[str, Any]:
         "family": model.family,
         "input_shape": list(model.input_shape_),
         "input_dtype": model.input_dtype_,
-        "preprocessing": "none: give raw inputs; the first layer standardises them",
+        "preprocessing": PREPARED[model.input_dtype_ == "int64"],
         "answers": answers_of(model),
         "classes": None if classes is None else classes.tolist(),
         "shrunk": [edit["kind"] for edit in model.shrunk_],

@@ -5,6 +5,7 @@
     .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D), clips
                                                      (N, T, H, W[, C])
     .csv, .tsv                       a row an item   for a model of tables
+    .txt, or a table of texts        a line or a row an item        for a model of texts
 
 A model that was fitted on a table file remembers its columns, so any file with those columns will
 do, in any order, with text and blank cells; one fitted on arrays takes numbers in their order.
@@ -28,7 +29,7 @@ from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset
 from depthwise.data.formats import open_tree
 from depthwise.data.images import Unreadable, looks_like_picture, picture_pixels
-from depthwise.data.readers import arrays, frame_folders, npz, table, videos
+from depthwise.data.readers import arrays, frame_folders, npz, table, text_tables, videos
 from depthwise.data.readers.clips import evenly
 from depthwise.data.readers.folder import FolderTree
 from depthwise.data.refit import refit
@@ -73,11 +74,19 @@ class Prediction(Told):
         return {**self.where(), "class": label, "probability": probability, "top": top}
 
 
+def _require_classes(model: Any) -> None:
+    if not hasattr(model, "predict_proba"):
+        raise InputError(
+            f"{model.family} tells no classes. A language model writes: depthwise generate."
+        )
+
+
 def predictions(
     model: Any, files: Sequence[str], top: int = 1, tell: Tell = lambda line: None
 ) -> Iterator[Prediction | InputError]:
     """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
     `tell` is told of blank cells and of texts that the model does not know."""
+    _require_classes(model)
     for told in each_item(model, files, partial(_ranked, model, top), tell):
         yield told if isinstance(told, InputError) else Prediction(*told)
 
@@ -155,7 +164,7 @@ def read_inputs(
     tell: Tell = lambda line: None,
 ) -> np.ndarray:
     """The items of one file: uint8 (N, C, H, W) or (N, T, C, H, W), or float32 (N, D), for inputs
-    of this `shape`.
+    of this `shape`; texts (N,) where the network takes tokens.
 
     columns: what a table's columns become, if the model remembers; tell: of what was mended.
     Raises InputError naming the file, what is wrong with it, and what the model takes.
@@ -168,6 +177,10 @@ def read_inputs(
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
+    if dtype == "int64":
+        texts = np.empty(len(found := text_tables.parse_texts(data, str(path))), object)
+        texts[:] = found
+        return texts
     if len(shape) >= 3 and dtype != "uint8":
         raise InputError("this model was fitted on float images; predict arrays with it in Python.")
     if len(shape) == 4 and videos.demuxer(data[:512]):

@@ -30,7 +30,7 @@ from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
 
-__all__ = ["has_texts", "read"]
+__all__ = ["has_texts", "parse_texts", "read"]
 
 LABELS = ("label", "labels", "class", "classes", "target", "y", "category", "sentiment", "intent")
 TEXTS = (
@@ -38,6 +38,7 @@ TEXTS = (
     *("question", "tweet", "utterance", "sms", "description", "headline", "title"),
 )
 ASIDE = ("id", "idx", "index", "split", "set", "subset")
+TABLES = (".csv", ".tsv", ".tab")
 LOOKED_AT = 200  # rows
 FEWEST_WORDS, FEWEST_DISTINCT = 3.0, 0.7  # a cell of prose has, on average; share of cells
 MOST_CLASSES = 0.5  # classes, as a share of the rows
@@ -93,6 +94,27 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     if "" in labels:
         raise DataError(f"{tree.where}: no label in {where[labels.index('')]}; fill it in.")
     return _raw(tree, texts, labels, parts if len(tables) > 1 else None, where, problems)
+
+
+def parse_texts(data: bytes, where: str) -> list[str]:
+    """The texts of a file: of a table its column of prose, else a text a line; blank lines are
+    none. Raises DataError for what is not UTF-8, has no text, or has several columns of prose."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where} is not UTF-8 text (byte {error.start:,}); save it as UTF-8."
+        ) from None
+    if not where.lower().endswith(TABLES):
+        texts = [line.strip() for line in text.splitlines() if line.strip()]
+    else:
+        table = _cut(text, where)
+        wide = len(table.cells[0]) if table.cells else 0
+        place = 0 if wide == 1 else _columns(table, None)[0]
+        texts = [row[place].strip() for row in table.cells if row[place].strip()]
+    if not texts:
+        raise DataError(f"{where} has no text in it; expected one a line.")
+    return texts
 
 
 def _raw(

@@ -1,0 +1,75 @@
+"""Texts in classes as a person asks for them: inspect, choose, predict, measure, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from depthwise.cli import main
+
+NICE = ("lovely", "warm", "brave", "funny", "moving")
+POOR = ("dull", "cold", "silly", "boring", "weak")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reviews")
+    rows = [
+        f"number {i} was a {words[i % 5]} and {words[i // 5 % 5]} film\t{name}"
+        for i in range(150)
+        for words, name in ((NICE, "good"), (POOR, "bad"))
+    ]
+    (folder / "reviews.tsv").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory, reviews) -> Path:
+    out = tmp_path_factory.mktemp("models") / "out"
+    limits = ("--families", "tfidf,text", "--max-size-mb", "3.8", "--train-minutes", "0.2")
+    assert run("choose", reviews, *limits, "--out", out, "-q") == 0
+    return out
+
+
+def test_choose_knows_texts_and_says_how_good_the_winner_is(chosen) -> None:
+    record = json.loads((chosen / "choice.json").read_text())
+    assert record["task"] == "text" and record["test"]["value"] > 0.9
+    assert {"tfidf", "text-xs"} <= {c["name"] for c in record["candidates"]}
+    assert record["pictures"] is None
+    assert "<svg" in (chosen / "report.html").read_text()
+
+
+def test_texts_are_told_a_line_each(chosen, tmp_path, capsys) -> None:
+    (tmp_path / "new.txt").write_text("a lovely and moving film\n\na dull and boring film\n")
+    assert run("predict", chosen / "best", tmp_path / "new.txt", "--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(entry["row"], entry["class"]) for entry in told] == [(0, "good"), (1, "bad")]
+
+
+def test_a_table_of_texts_is_asked_by_its_prose(chosen, reviews, capsys) -> None:
+    assert run("predict", chosen / "best", reviews / "reviews.tsv", "--json") == 0
+    told = [json.loads(line)["class"] for line in capsys.readouterr().out.splitlines()]
+    assert told[:2] == ["good", "bad"] and len(told) == 300
+
+
+def test_it_is_measured_and_exported(chosen, reviews, tmp_path, capsys) -> None:
+    assert run("measure", chosen / "best", "--data", reviews, "--json") == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["accuracy"]["value"] > 0.9 and card["latency"]["value"] > 0
+    about = ("--to", "torch-export", "--data", reviews, "--out", tmp_path / "out", "--json", "-q")
+    assert run("export", chosen / "best", *about) == 0
+    assert json.loads(capsys.readouterr().out)["same_class"] == 1
+
+
+def test_a_picture_is_no_text(chosen, tmp_path, capsys) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xff")
+    assert run("predict", chosen / "best", tmp_path / "a.png") == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err
