@@ -10,8 +10,9 @@ source video kept together, five parts drawn twice; every choice was made by it.
 the single-frame baseline: the same backbone, shown the middle frame of a clip and nothing else.
 
 Each of `--seeds` models learns from all 225 clips; told are the accuracy of each on the test clips,
-that of their averaged answers with the area under its curve, and 95% Wilson intervals. What a frozen backbone sees of a clip is
-remembered, so that seeds and parts share it. Figures stay in benchmarks/out/video/.
+that of their averaged answers with the area under its curve, and 95% Wilson intervals. What a
+frozen backbone sees of a clip is remembered, so that seeds and parts share it. Figures stay in
+benchmarks/out/video/.
 """
 
 from __future__ import annotations
