@@ -22,7 +22,7 @@ from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
 from depthwise.choosing.once import _round_seconds
 from depthwise.choosing.pareto import pareto_front
-from depthwise.choosing.trials import Trained
+from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.families.dnn import DNN
@@ -223,6 +223,23 @@ def test_an_interrupt_while_a_pace_is_taken_is_not_swallowed(
     monkeypatch.setattr(GradientUpdate, "__call__", interrupt)
     with pytest.raises(KeyboardInterrupt):
         _epoch_seconds(DNN(size="xxs"), sorted_rows(20, ["cat", "dog"]))
+
+
+def test_a_cycle_that_leaves_a_network_worse_is_not_kept(tmp_path: Path) -> None:
+    scores, told = iter([0.7, 0.9, 0.6]), []
+
+    class Scripted(Trials):
+        def _fit(self, model: Any, name: str, folder: Path, limit: float) -> dict[str, Any]:
+            about = {"history": [], "epochs": 1.0, "seconds": 1.0, "stopped": "finished"}
+            return {"accuracy": Metric(next(scores), "fraction", "measured").to_dict(), **about}
+
+    data = sorted_rows(4, ["a", "b"])
+    trials = Scripted(data, "classification", Journal(tmp_path, {}), tmp_path, told.append)
+    candidate = ladder({"dnn": DNN}, (3,), 0)[0]
+    found = [trials.train(candidate, rung, DNN(), 1.0) for rung in range(3)]
+    assert all(entry is found[0] for entry in found) and found[0] is not None
+    assert (found[0].score, found[0].rungs, found[0].epochs) == (0.9, 3, 3.0)
+    assert found[0].folder == tmp_path / f"{candidate.name}-1"
 
 
 def test_a_device_described_anew_under_the_same_name_is_another_request() -> None:

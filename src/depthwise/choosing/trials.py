@@ -44,7 +44,7 @@ class Interrupted(Exception):
 
 @dataclass
 class Trained:
-    """A candidate that was trained: where its newest model is, how it did, rung by rung;
+    """A candidate that was trained: where its best model is, how it did, rung by rung;
     `complete` once it had its full schedule or stopped improving."""
 
     candidate: Candidate
@@ -146,7 +146,9 @@ class Trials:
             {**r, "epoch": r["epoch"] + known.epochs, "seconds": r["seconds"] + known.seconds}
             for r in result["history"]
         ]
-        known.folder, known.accuracy, known.rungs = folder, score, rung + 1
+        if score.value >= known.score:  # a short new cycle may leave a network worse than it was
+            known.folder, known.accuracy = folder, score
+        known.rungs = rung + 1
         known.epochs += result["epochs"]
         known.seconds += result["seconds"]
         known.complete = result["stopped"] == "patience"
