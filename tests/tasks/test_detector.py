@@ -117,6 +117,16 @@ def test_a_pretrained_backbone_is_stood_on(late: Any) -> None:
     assert all(torch.equal(lowest[0][name], lowest[1][name]) for name in lowest[0])
 
 
+def test_grey_floats_are_learnt_from_as_well() -> None:
+    X, y = squares(12, seed=8)
+    grey = X.mean(axis=1, keepdims=True, dtype=np.float32) / 255
+    model = Detector(**{**QUICK, "epochs": 1, "augment": "auto"}).fit(grey, y, classes=CLASSES)
+    assert model.input_shape_ == (1, 48, 64)
+    assert len(model.predict(grey)) == 12
+    with pytest.raises(InputError, match="must not be mixed"):
+        model.predict(X[:, :1])
+
+
 # -- its answers ----------------------------------------------------------------------------------
 
 
