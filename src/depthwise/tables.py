@@ -242,6 +242,9 @@ def print_places(found: Sequence[Any], out: Console) -> None:
     heads, body = ["file", "class", "score", "left", "top", "right", "bottom"], []
     for entry in found:
         told = entry.to_dict()
+        if "caption" in told:
+            write(out, (f"{plain(entry.name)}  {plain(told['caption'])}", ""))
+            continue
         if "boxes" not in told:
             numbers = told.get("counts") or told.get("shares") or {}
             texts = [f"{n:.1%}" if isinstance(n, float) else f"{n:,}" for n in numbers.values()]

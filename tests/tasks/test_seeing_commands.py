@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_captions import told_shapes
 from made_shapes import CLASSES as SHAPES
 from made_shapes import shapes
 from made_squares import CLASSES, squares
@@ -150,6 +151,24 @@ def test_measure_and_export_know_the_models(detector, boxes, segmenter, tmp_path
         out = tmp_path / f"{unit}.onnx"
         assert run("export", model, "--to", "onnx", "--out", out) == 0
         capsys.readouterr()
+
+
+def test_a_caption_is_written_for_each_picture(tmp_path, capsys) -> None:
+    images, captions = told_shapes(60)
+    (tmp_path / "data").mkdir()
+    rows = ["image,caption"]
+    for i, (image, said) in enumerate(zip(images, captions, strict=True)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "data" / f"{i}.png")
+        rows += [f"{i}.png,{text}" for text in said]
+    (tmp_path / "data" / "captions.txt").write_text("\n".join(rows) + "\n")
+    about = ("--family", "captioner", "--size", "xs", "--epochs", "2", "--set", "threads=1", "-q")
+    assert run("fit", tmp_path / "data", *about, "--out", tmp_path / "model", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["bleu_4"]["unit"] == "BLEU-4"
+    pictures = [tmp_path / "data" / f"{i}.png" for i in range(2)]
+    assert run("predict", tmp_path / "model", *pictures, "--json") == 0
+    assert [set(entry) for entry in told(capsys)] == [{"file", "caption"}] * 2
+    assert run("predict", tmp_path / "model", pictures[0], "--draw", "x.png") == 2
+    assert "--draw needs a model of boxes or areas" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

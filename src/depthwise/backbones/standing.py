@@ -116,7 +116,7 @@ class OnBackbone(NetworkEstimator):
     @property
     def is_frozen(self) -> bool:
         """Whether the backbone learns nothing, so that it sees each item once only."""
-        return self.freeze == "all"
+        return self._frozen() == "all"
 
     @property
     def is_transfer(self) -> bool:

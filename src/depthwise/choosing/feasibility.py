@@ -71,7 +71,7 @@ def feasible(
 def _unbuildable(candidate: Candidate, data: Dataset) -> str:
     """Why it is not built for such items; "" if it is."""
     try:
-        weights = candidate.parameters(data.input_shape, data.n_classes)
+        weights = candidate.parameters(data.input_shape, candidate.outputs(data))
     except InputError as error:
         return str(error)
     return f"{weights:,} weights: too many to build for a first choice" * (weights > TOO_LARGE)
@@ -80,7 +80,7 @@ def _unbuildable(candidate: Candidate, data: Dataset) -> str:
 def _costs(candidate: Candidate, data: Dataset, device: Device, seconds: float) -> dict[str, Any]:
     if data.kind == "text":
         return _costs_of_texts(candidate, data, device, seconds)
-    network = candidate.network(data.input_shape, data.n_classes)
+    network = candidate.network(data.input_shape, candidate.outputs(data))
     dtype = "float32" if data.kind == "table" else "uint8"
     options: dict[str, Any] = {"seconds": seconds, "flexibility": False}
     return costs(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.layers import parameter_count
@@ -34,6 +35,10 @@ class Candidate:
 
     def model(self) -> Classifier:
         return self.make(**self.settings)
+
+    def outputs(self, data: Dataset) -> int:
+        """Outputs of its network: classes, or of captions the pieces of words they are made of."""
+        return int(self.model().vocabulary) if data.task == "captions" else data.n_classes
 
     def parameters(self, input_shape: tuple[int, ...], n_classes: int) -> int:
         """How many weights it would have, without making them."""

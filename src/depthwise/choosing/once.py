@@ -153,4 +153,4 @@ def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float
 
 
 def _weights(data: Dataset, candidate: Candidate) -> int:
-    return candidate.parameters(data.input_shape, data.n_classes)
+    return candidate.parameters(data.input_shape, candidate.outputs(data))

@@ -187,7 +187,7 @@ class Trials:
         """What a pass over the training part takes at least, from the network's own speed."""
         if self.data.kind == "text":  # in which nothing of the ladder takes long
             return QUICK
-        network = candidate.network(self.data.input_shape, self.data.n_classes)
+        network = candidate.network(self.data.input_shape, candidate.outputs(self.data))
         items = len(self.data.indices["train"])
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
         best = math.inf

@@ -29,7 +29,8 @@ def predict(
     """Tell the class of each file, or of its rows.
 
     A model of boxes tells where which objects are, one of areas how much of the picture each class
-    covers. A model that was fitted without labels tells how strange each file is.
+    covers, one of captions what is on it. A model that was fitted without labels tells how strange
+    each file is.
     """
     from depthwise.catalog import load_model
     from depthwise.ship.fitting import require_no_numbers
@@ -40,7 +41,7 @@ def predict(
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
-    if PLACES.intersection(loaded.tasks):
+    if {*PLACES, "captions"}.intersection(loaded.tasks):
         sound = _seen(loaded, files, count, draw, masks, json)
     elif count or draw or masks:
         given = "--count" if count else "--draw" if draw else "--masks"
@@ -63,6 +64,8 @@ def _seen(
 
     if masks and "segmentation" not in model.tasks:
         raise InputError(f"--masks needs a model of areas; this is {model.family}.")
+    if draw and "captions" in model.tasks:
+        raise InputError(f"--draw needs a model of boxes or areas; this is {model.family}.")
     if draw and count:
         raise InputError("--draw shows boxes, --count tells numbers. Give one of them.")
     count = count or ("counting" in model.tasks and not draw)

@@ -7,6 +7,7 @@
     video, text       fraction   share of clips or texts given their class
     detection         AP50       average precision of boxes at an overlap of a half, mean of classes
     counting          -MAE       minus the mean absolute error of counts by image, mean of classes
+    captions          BLEU-4     runs of words shared with what people said, over all items
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
@@ -48,6 +49,7 @@ UNITS = {
     "segmentation": "mIoU",
     "faces": "fraction",
     "text": "fraction",
+    "captions": "BLEU-4",
 }
 TASKS = tuple(UNITS)
 OWN = {  # tasks that have data of their own, and what these say that they are for
@@ -57,6 +59,7 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "segmentation": "segmentation",
     "faces": "faces",
     "text": "text",
+    "captions": "captions",
 }
 LABELLED = ("classification", "video", "text")
 
@@ -126,8 +129,9 @@ def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
             f"{model.family} is no model for the task {task}, which {data.name} is data for."
         )
     X, y = data.part(part)
-    named = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
-    return assessment(model, X, named, task)
+    if task != "captions":
+        y = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
+    return assessment(model, X, y, task)
 
 
 # -- classification -----------------------------------------------------------------------------

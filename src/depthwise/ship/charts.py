@@ -239,6 +239,7 @@ SCALES: dict[str, Scale] = {
     "nats": Scale(),
     "AP50": ErrorScale(1),
     "mIoU": Scale(),
+    "BLEU-4": Scale(),
     "-MAE": Scale(),
 }
 

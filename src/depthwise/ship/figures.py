@@ -82,6 +82,7 @@ SCORES = {
     "AUROC": Score("AUROC", ""),
     "AP50": Score("AP50", ""),
     "mIoU": Score("mIoU", ""),
+    "BLEU-4": Score("BLEU-4", ""),
     "-MAE": Score("negative MAE", "objects"),
 }
 UNITS = {
@@ -90,6 +91,7 @@ UNITS = {
     "detection": "AP50",
     "counting": "-MAE",
     "segmentation": "mIoU",
+    "captions": "BLEU-4",
 }
 
 
@@ -356,7 +358,9 @@ def _quality(test: Record, unseen: str) -> str:
             "that no choice had seen."
         )
     name = score_of(unit).name
-    return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
+    if unit == "nats":
+        return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
+    return f"Its {name} is {told(test)} on {unseen} that no choice had seen."
 
 
 def _why(record: Record, winner: Record) -> str:

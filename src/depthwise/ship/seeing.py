@@ -1,5 +1,5 @@
-"""What a model that sees says of pictures: boxes, counts, or a class for each pixel; told, or drawn
-on the picture.
+"""What a model that sees says of pictures: boxes, counts, a class for each pixel, or a caption;
+told, or drawn on the picture.
 
 A picture is brought to the size that the model was fitted on, as the loader does it, and the answer
 back to the picture's own size: boxes scaled, masks by nearest pixel. An item of an array has the
@@ -25,7 +25,17 @@ from depthwise.ship.masks_drawn import index_png, overlay, with_names
 from depthwise.ship.placing import place_pictures
 from depthwise.ship.reading import Tell, Told, each_item, read_inputs
 
-__all__ = ["PLACES", "Areas", "Boxes", "Counts", "answers", "answers_png", "draw", "save_masks"]
+__all__ = [
+    "PLACES",
+    "Areas",
+    "Boxes",
+    "Caption",
+    "Counts",
+    "answers",
+    "answers_png",
+    "draw",
+    "save_masks",
+]
 
 HEAD = 16  # bytes that tell a picture
 PLACES, SHOWN = {"detection", "counting", "segmentation"}, 8  # tasks; pictures of a grid
@@ -75,9 +85,19 @@ class Areas(Told):
         return {**self.where(), "shares": self.shares}
 
 
+@dataclass(frozen=True)
+class Caption(Told):
+    """What is said of the picture."""
+
+    caption: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.where(), "caption": self.caption}
+
+
 def answers(
     model: Any, files: Sequence[str], count: bool = False, tell: Tell = lambda line: None
-) -> Iterator[Boxes | Counts | Areas | InputError]:
+) -> Iterator[Boxes | Counts | Areas | Caption | InputError]:
     """One answer an item, in the order of `files`; in the place of a bad file, its error.
 
     Raises InputError where the model is asked to count and cannot.
@@ -93,12 +113,14 @@ def answers(
 
 def _manner(model: Any, count: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """How the model is asked, and what is made of its answer."""
-    names = [str(name) for name in model.classes_]
+    if "captions" in model.tasks and not count:
+        return model.predict, Caption
+    names = [str(name) for name in getattr(model, "classes_", ())]
     if "segmentation" in model.tasks and not count:
         return model.predict, lambda file, row, mask: Areas(
             file, row, _grown(mask, own_size(file, model)), names
         )
-    if "segmentation" in model.tasks:
+    if not PLACES.intersection(model.tasks) or "segmentation" in model.tasks:
         raise InputError(f"--count needs a model that finds objects; this is {model.family}.")
     if count:
         return (
