@@ -1,4 +1,5 @@
-"""Networks that turn images into feature maps, the same way for every image task.
+"""Networks that turn images into feature maps, the same way for every image task; and texts into
+vectors.
 
 named.py            backbone(name_or_path, input_shape): the door, and what each name means
 features.py         what a backbone is: maps at several strides, an embedding, freezing
@@ -9,4 +10,9 @@ residual.py         a small residual network, from scratch
 huggingface.py      image models of the transformers library
 standing.py         what every estimator that stands on a backbone shares
 learning.py         gradient descent that is gentler with the backbone than with the rest
+
+sentences.py        sentence_encoder(name_or_path): the door, and what each name means
+bert.py             BERT's encoder, our own definition; sentence_pieces.py, what it reads
+huggingface_text.py text models of the transformers library
+reading.py          what every estimator that stands on a sentence encoder shares
 """
