@@ -21,7 +21,8 @@ import time
 from typing import Any
 
 import numpy as np
-from flickr8k import ROOT, flickr8k, kept
+from flickr8k import ROOT, by_openvino, flickr8k, kept
+from torch import Tensor, nn
 
 from depthwise.data.dataset import Dataset
 from depthwise.modelfile import read_model
@@ -30,6 +31,17 @@ from depthwise.tasks.captioning_scores import caption_report
 
 OUT = ROOT / "benchmarks" / "out" / "captioning"
 BEAMS, PENALTIES = (1, 2, 4, 8), (0.0, 0.5, 0.7, 1.0)
+
+
+class Sees(nn.Module):
+    """What a Captioner's network sees, as a network of its own."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.see(x)
 
 
 class KeptCaptioner(Captioner):
@@ -45,7 +57,7 @@ class KeptCaptioner(Captioner):
         if not self._sees_once or not self.is_transfer:
             return super()._seen(images)
         name = f"seen-{self._backbone_name()}-{self._enlarge(images.shape[1:])}"
-        return kept(name, images, super()._seen)
+        return kept(name, images, lambda block: by_openvino(Sees(self.network_), block))
 
     def embeddings(self, images: np.ndarray) -> np.ndarray:
         """e(x) (N, E), the end of the rows that are seen."""

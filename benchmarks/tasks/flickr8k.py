@@ -1,9 +1,11 @@
 """Flickr8k for the benchmarks of captions: its parts, and what a backbone sees, computed once.
 
-    .venv/bin/python benchmarks/tasks/flickr8k.py        5 minutes of one core, 270 MB
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/flickr8k.py        270 MB
 
 What is seen of a thousand images is one file in benchmarks/out/flickr8k/, named after the images'
-fingerprint, so that a run that is killed goes on where it was.
+fingerprint, so that a run that is killed goes on where it was. The backbone runs by OpenVINO: 7 ms
+an image in float32, where eager torch takes 45 (28 with channels last), with answers that differ by
+2e-5 at most.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
-from depthwise.inputs import fingerprint_arrays
+from depthwise.inputs import as_tensor, fingerprint_arrays
+from depthwise.runtimes import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "flickr8k-112.zip"
@@ -50,6 +54,13 @@ def _block(name: str, items: np.ndarray, compute: Callable[[np.ndarray], np.ndar
         wall, cpu = time.monotonic() - started, time.process_time() - cpu
         print(f"{name}: {len(items)} items, {wall:.1f} s, CPU {cpu:.1f} s", flush=True)
     return np.load(path)
+
+
+def by_openvino(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """network(images) in float32 by one thread, as float16."""
+    program = RUNTIMES["openvino"].prepare(network.eval(), as_tensor(images[:2]), threads=1)
+    parts = [program(images[i : i + 50]).astype(np.float16) for i in range(0, len(images), 50)]
+    return np.concatenate(parts)
 
 
 def see_all() -> None:

@@ -68,6 +68,7 @@ _HOME = {
     "FaceRecognizer": "depthwise.tasks.faces:FaceRecognizer",
     "GradientBoosting": "depthwise.families.shallow:GradientBoosting",
     "ImageClassifier": "depthwise.tasks.classification:ImageClassifier",
+    "ImageTextMatcher": "depthwise.tasks.image_text:ImageTextMatcher",
     "InputError": "depthwise.errors:InputError",
     "LanguageModel": "depthwise.tasks.language:LanguageModel",
     "LogisticRegression": "depthwise.families.shallow:LogisticRegression",
@@ -157,6 +158,7 @@ if TYPE_CHECKING:
     from depthwise.tasks.detection_counter import Counter as Counter
     from depthwise.tasks.detection_scores import Detections as Detections
     from depthwise.tasks.faces import FaceRecognizer as FaceRecognizer
+    from depthwise.tasks.image_text import ImageTextMatcher as ImageTextMatcher
     from depthwise.tasks.language import LanguageModel as LanguageModel
     from depthwise.tasks.segmentation import Segmenter as Segmenter
     from depthwise.tasks.text_classification import TextClassifier as TextClassifier

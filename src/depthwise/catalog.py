@@ -21,6 +21,7 @@ from depthwise.tasks.classification import ImageClassifier
 from depthwise.tasks.detection import Detector
 from depthwise.tasks.detection_counter import Counter
 from depthwise.tasks.faces import FaceRecognizer
+from depthwise.tasks.image_text import ImageTextMatcher
 from depthwise.tasks.language import LanguageModel
 from depthwise.tasks.segmentation import Segmenter
 from depthwise.tasks.text_classification import TextClassifier
@@ -51,6 +52,7 @@ TASKS: dict[str, type[Estimator]] = {
     "counter": Counter,
     "faces": FaceRecognizer,
     "video": VideoClassifier,
+    "image-text": ImageTextMatcher,
     "language": LanguageModel,
     "segmenter": Segmenter,
     "text": TextClassifier,

@@ -56,6 +56,8 @@ class FeatureHead(nn.Module):
 
 def trimmed(tokens: Tensor, filling: int) -> Tensor:
     """Tokens (B, ..., T) without the columns that are filling in all rows."""
+    if tokens.is_meta:
+        return tokens
     real = (tokens != filling).flatten(0, -2).any(dim=0)
     return tokens[..., : int(real.nonzero().max()) + 1] if bool(real.any()) else tokens
 

@@ -13,6 +13,9 @@ With some thousand texts to learn from, neither half is clearly better than the 
 together are as good as the better one or a little more (figures: docs/language.md). In training,
 words are silenced at random (Iyyer et al. 2015), so that no single one is relied upon.
 
+With a pretrained `encoder` (backbones/sentences.py) neither half is there: log p is linear in the
+encoder's mean hidden state, and the encoder is frozen or adapted too.
+
 Shapes: B batch, T words of the longest text, D width of the encoder, V vocabulary, K classes.
 """
 
@@ -25,6 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.backbones.reading import FeatureHead, OnEncoder, trimmed
+from depthwise.backbones.sentences import SentenceEncoder
 from depthwise.errors import InputError
 from depthwise.families.transformer import Rung, Transformer
 from depthwise.networks import NetworkClassifier
@@ -135,17 +140,46 @@ class TextNetwork(nn.Module):
         return [self.deep.bag(words), *encoded]
 
 
-class TextClassifier(NetworkClassifier, OfTexts):
-    """Tells texts apart; trained from scratch on texts (N,) and labels (N,). In `partial_fit` the
-    wide half learns from the first piece of data, the deep one from all.
+class EncodedText(nn.Module):
+    """Pieces (B, T) -> logits (B, K), by a pretrained encoder."""
+
+    def __init__(self, encoder: SentenceEncoder, n_classes: int, dropout: float):
+        super().__init__()
+        self.encoder = encoder
+        self.head = FeatureHead(encoder.n_embedding, n_classes, dropout)
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.vectors(pieces))
+        return logits
+
+    def vectors(self, pieces: Tensor) -> Tensor:
+        """The encoder's mean hidden state: (B, E)."""
+        if self.training:
+            pieces = trimmed(pieces, self.encoder.filling)
+        encoded: Tensor = self.encoder(pieces)
+        return encoded.float()
+
+    def representations(self, pieces: Tensor) -> list[Tensor]:
+        return [self.vectors(pieces)]
+
+
+class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
+    """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
+    `partial_fit` the wide half learns from the first piece of data, all else from all.
 
     Parameters (unit, sensible range)
     ---------------------------------
     size : "xs" (a bag of words and pairs) .. "l" (with an encoder of 4 layers, 192 wide).
-    vocabulary : words that are kept, the most frequent ones, 2,000 .. 50,000.
-    max_words : of a text that are read, 32 .. 2048; longer ones are cut, and that is said.
+    encoder : None learns from scratch, by `size`; "minilm-l6" (extra `sentences`), or a text model
+        by folder or name, see backbones/sentences.py.
+    freeze : "all" learns the output alone, on vectors that are made once; 0 .. 7 lowest stages
+        (embeddings, then each layer) adapt the rest.
+    encoder_rate : learning rate of a pretrained encoder, as a share of `lr`, 0.01 .. 0.1.
+    vocabulary : words that are kept, the most frequent ones, 2,000 .. 50,000; not of an encoder.
+    max_words : of a text that are read, 32 .. 2048, or pieces of words of an encoder, which sees
+        512; longer ones are cut, and that is said.
     dropout : share of units silenced in training, 0.1 .. 0.5.
-    word_dropout : share of words silenced in training, 0 .. 0.5.
+    word_dropout : share of words silenced in training from scratch, 0 .. 0.5.
     epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
     batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see
         `updates.Recipe`.
@@ -167,6 +201,9 @@ class TextClassifier(NetworkClassifier, OfTexts):
         self,
         *,
         size: str = "s",
+        encoder: str | None = None,
+        freeze: int | str = "all",
+        encoder_rate: float = 0.05,
         vocabulary: int = 20_000,
         max_words: int = 256,
         dropout: float = 0.3,
@@ -189,6 +226,9 @@ class TextClassifier(NetworkClassifier, OfTexts):
         verbose: bool = False,
     ):
         self.size = size
+        self.encoder = encoder
+        self.freeze = freeze
+        self.encoder_rate = encoder_rate
         self.vocabulary = vocabulary
         self.max_words = max_words
         self.dropout = dropout
@@ -210,11 +250,13 @@ class TextClassifier(NetworkClassifier, OfTexts):
         self.threads = threads
         self.verbose = verbose
 
-    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TextNetwork:
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         if self.size not in self.sizes:
             raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
         self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
         self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
+        if self.encoder is not None:
+            return self._on_encoder(n_outputs, pretrained=False)
         words = getattr(self, "words_", None)
         sizes = [w.size for w in words] if words else [int(self.vocabulary)] * 2
         rung = self.sizes[self.size]
@@ -223,13 +265,31 @@ class TextClassifier(NetworkClassifier, OfTexts):
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         network = super()._new_network(inputs, targets)
-        assert isinstance(network, TextNetwork)
+        if not isinstance(network, TextNetwork):
+            return network
         runs = np.where(inputs >= network.words, inputs - network.words, FILLING)
         solve(network.wide, runs, targets, WIDE_C, WIDE_STEPS)
         return network
 
     def _learn_words(self, texts: list[str]) -> list[Words]:
+        if self.encoder is not None:
+            self._find_pieces()
+            return []
         self._require("vocabulary", self.vocabulary >= 1, "at least 1")
         most, read = int(self.vocabulary), int(self.max_words)
         words = learn_words(texts, most, least=2, words=read)
         return [words, learn_words(texts, RUNS * most, longest=2, words=read)]
+
+    def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
+        return EncodedText(encoder, n_outputs, self.dropout)
+
+    def _tokens(self, texts: list[str]) -> np.ndarray:
+        if self.encoder is None:
+            return super()._tokens(texts)
+        return self.pieces_.encode(texts, int(self.max_words))
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        if self.encoder is None:
+            return super().rebuild(description)
+        self.words_ = []
+        return self._rebuilt(description)
