@@ -79,6 +79,7 @@ _HOME = {
     "RBM": "depthwise.families.rbm:RBM",
     "Scorecard": "depthwise.measuring.scorecard:Scorecard",
     "Segmenter": "depthwise.tasks.segmentation:Segmenter",
+    "SentenceMatcher": "depthwise.tasks.sentence_matching:SentenceMatcher",
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
     "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
     "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
@@ -93,6 +94,7 @@ _HOME = {
     "measure": "depthwise.measuring.scorecard:measure",
     "quantise": "depthwise.quantising:quantise",
     "rescue": "depthwise.shrinking.rescue:rescue",
+    "sentence_encoder": "depthwise.backbones.sentences:sentence_encoder",
     "shrink": "depthwise.shrinking.shrink:shrink",
 }
 
@@ -112,6 +114,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from depthwise.backbones.named import backbone as backbone
+    from depthwise.backbones.sentences import sentence_encoder as sentence_encoder
     from depthwise.catalog import FAMILIES as FAMILIES
     from depthwise.catalog import load_model
     from depthwise.choosing.budget import Budget as Budget
@@ -161,6 +164,7 @@ if TYPE_CHECKING:
     from depthwise.tasks.image_text import ImageTextMatcher as ImageTextMatcher
     from depthwise.tasks.language import LanguageModel as LanguageModel
     from depthwise.tasks.segmentation import Segmenter as Segmenter
+    from depthwise.tasks.sentence_matching import SentenceMatcher as SentenceMatcher
     from depthwise.tasks.text_classification import TextClassifier as TextClassifier
     from depthwise.tasks.text_classification_baseline import TextLogistic as TextLogistic
     from depthwise.tasks.video import VideoClassifier as VideoClassifier

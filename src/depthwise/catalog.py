@@ -24,6 +24,7 @@ from depthwise.tasks.faces import FaceRecognizer
 from depthwise.tasks.image_text import ImageTextMatcher
 from depthwise.tasks.language import LanguageModel
 from depthwise.tasks.segmentation import Segmenter
+from depthwise.tasks.sentence_matching import SentenceMatcher
 from depthwise.tasks.text_classification import TextClassifier
 from depthwise.tasks.text_classification_baseline import TextLogistic
 from depthwise.tasks.video import VideoClassifier
@@ -55,6 +56,7 @@ TASKS: dict[str, type[Estimator]] = {
     "image-text": ImageTextMatcher,
     "language": LanguageModel,
     "segmenter": Segmenter,
+    "sentences": SentenceMatcher,
     "text": TextClassifier,
     "tfidf": TextLogistic,
 }
