@@ -1,0 +1,345 @@
+"""Images and texts that belong together: two encoders, learnt by contrast, and search either way.
+
+    model = ImageTextMatcher().fit(X, y)       X (N, C, H, W); y: captions, any number each
+    model.score_pairs(X, texts)                (N,) cosines of each image with its text
+    model.search(["a dog runs"], X, k=5)       places and cosines of the 5 images nearest to a text
+    model.assess(X, y)                         recall at 1, 5 and 10, both ways
+
+The networks and the loss are in image_text_network.py, what a fitted model tells in
+image_text_telling.py, recall in image_text_scores.py. An item of
+the loop is an image; at each visit one of its captions is drawn. With a backbone that does not
+learn (`freeze="all"`) images are embedded once, and so are texts by a pretrained sentence encoder.
+
+Shapes: N images, M texts, B batch, K captions of an image, T words, E embedding, D of the sphere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from depthwise.backbones.features import Backbone
+from depthwise.backbones.learning import BackboneUpdate
+from depthwise.backbones.standing import OnBackbone
+from depthwise.compute import Compute
+from depthwise.data.caption_table import CaptionTable
+from depthwise.errors import InputError
+from depthwise.estimator import Watch
+from depthwise.families.transformer import Rung
+from depthwise.inputs import as_images
+from depthwise.stages import compute_for
+from depthwise.tasks.image_text_network import (
+    ImageTextNetwork,
+    Matching,
+    WordEncoder,
+    contrast,
+    one_caption_each,
+)
+from depthwise.tasks.image_text_scores import retrieval_report
+from depthwise.tasks.image_text_telling import Telling
+from depthwise.updates import GradientUpdate, Recipe
+
+__all__ = ["SIZES", "ImageTextMatcher", "MatcherRung"]
+
+SEES_WELL, LARGEST_FACTOR = 128, 8  # pixels a side that pretrained weights want; times enlarged
+AUTO_STEPS, MOST_EPOCHS, MOST_BATCH = 2500, 60, 128
+
+
+class MatcherRung(NamedTuple):
+    """One size: the backbone, numbers of a word, the Transformer over words if there is one, D."""
+
+    backbone: str
+    word: int
+    reader: Rung | None
+    n_embedding: int
+
+
+SIZES: dict[str, MatcherRung] = {
+    "xs": MatcherRung("residual-xs", 64, None, 64),
+    "s": MatcherRung("residual-s", 96, Rung(96, 1, 4, 4), 128),
+    "m": MatcherRung("residual-m", 128, Rung(128, 1, 4, 4), 192),
+    "lite": MatcherRung("efficientnet-lite0", 256, Rung(256, 1, 4, 4), 256),
+}
+
+
+class MatchUpdate(BackboneUpdate):
+    """One step of gradient descent. `network`: an ImageTextNetwork that takes images, or what is
+    above its backbone, that takes them embedded."""
+
+    def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        network: Any = self.network
+        matching: Matching = getattr(network, "matching", network)
+        texts = one_caption_each(targets)
+        if network is not matching:
+            inputs = self.compute.place_batch(self.augment(inputs))
+        with self.compute.autocast():
+            u, v = network(inputs), matching.place_texts(texts)
+        return contrast(u, v, texts, matching.sharpness)
+
+
+class ImageTextMatcher(Telling, OnBackbone):
+    """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
+
+    `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
+    a Dataset of captions.
+
+    Parameters (unit, sensible range)
+    ---------------------------------
+    size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
+    backbone : another than the rung's, see backbones/named.py.
+    encoder : "words" learns to read from the captions; "minilm-l6" (extra `sentences`) or another
+        of backbones/sentences.py has learnt it before, and stays as it is.
+    n_embedding : D in place of the rung's, 32 .. 1024.
+    vocabulary : words that are kept, the most frequent ones, 2,000 .. 20,000.
+    max_words : of a text that are read, 16 .. 256.
+    word_dropout : share of words silenced in training, 0 .. 0.4.
+    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
+        what has learnt before and 0 for what starts from scratch.
+    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
+    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
+        pixels a side at least, where the backbone has learnt before.
+    dropout : share of an embedding silenced in training, 0 .. 0.6.
+    augment : as in `CNN`; has no meaning with freeze="all".
+    batch_size : images a step, of which each is to be told from all others: the larger the better,
+        64 .. 512.
+    epochs, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    validation_fraction, warm_start, random_state, device, precision, threads, verbose : as in
+        `DNN`.
+    """
+
+    family: ClassVar[str] = "image-text"
+    tasks: ClassVar[tuple[str, ...]] = ("retrieval",)
+    sizes: ClassVar[dict[str, Any]] = SIZES
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    task_mark = "input_shape_"
+    label_smoothing = 0.0
+
+    def __init__(
+        self,
+        *,
+        size: str = "lite",
+        backbone: str | None = None,
+        encoder: str = "words",
+        n_embedding: int | None = None,
+        vocabulary: int = 8000,
+        max_words: int = 48,
+        word_dropout: float = 0.1,
+        freeze: int | str | None = None,
+        backbone_rate: float = 0.1,
+        enlarge: int | str = "auto",
+        dropout: float = 0.3,
+        augment: str | tuple[str, ...] | None = None,
+        epochs: float | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 2e-3,
+        optimizer: str = "adamw",
+        schedule: str = "onecycle",
+        weight_decay: float = 0.05,
+        clip_norm: float | None = 2.0,
+        average: float = 0.02,
+        patience: int | str | None = None,
+        validation_fraction: float = 0.0,
+        warm_start: bool = False,
+        random_state: Any = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | str = "auto",
+        verbose: bool = False,
+    ):
+        self.size = size
+        self.backbone = backbone  # type: ignore[assignment]
+        self.encoder = encoder
+        self.n_embedding = n_embedding
+        self.vocabulary = vocabulary
+        self.max_words = max_words
+        self.word_dropout = word_dropout
+        self.freeze = freeze  # type: ignore[assignment]
+        self.backbone_rate = backbone_rate
+        self.enlarge = enlarge
+        self.dropout = dropout
+        self.augment = augment
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average = average
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.verbose = verbose
+
+    # -- the network ------------------------------------------------------------------------------
+
+    @property
+    def n_outputs(self) -> int:
+        """D."""
+        return self._rung().n_embedding if self.n_embedding is None else int(self.n_embedding)
+
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        for name in ("dropout", "word_dropout"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        whole = self.n_embedding is None or self.n_embedding > 0
+        self._require("n_embedding", whole, "at least 1, or None")
+        rung, size = self._rung(), self.n_outputs
+        dropout, silent = float(self.dropout), float(self.word_dropout)
+        sentences = self._sentences()
+        if sentences is not None:
+            matching = Matching(below.n_embedding, sentences.n_embedding, size, None, dropout)
+            return ImageTextNetwork(below, matching, sentences)
+        reader = WordEncoder(self._known_words(), rung.word, rung.reader, dropout, silent)
+        matching = Matching(below.n_embedding, reader.n_embedding, size, reader, dropout)
+        return ImageTextNetwork(below, matching)
+
+    def _rung(self) -> MatcherRung:
+        if self.size not in SIZES:
+            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
+        return SIZES[self.size]
+
+    def _backbone_name(self) -> str:
+        return self._rung().backbone if self.backbone is None else self.backbone
+
+    def _frozen(self) -> int | str:
+        if self.freeze is not None:
+            return self.freeze
+        return "all" if self.is_transfer else 0
+
+    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
+        if self.enlarge != "auto":
+            return int(self.enlarge)
+        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
+        return min(LARGEST_FACTOR, wanted)
+
+    # -- learning ---------------------------------------------------------------------------------
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now. The
+        first call fixes the words that are known."""
+        return self._learn_more(X, y, None)
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        made = super().recipe(items)
+        size = min(MOST_BATCH, max(8, items // 8))
+        epochs = min(MOST_EPOCHS, max(8, round(AUTO_STEPS / max(1, items // size))))
+        auto = {"batch_size": size, "epochs": epochs}
+        settings = {k: v for k, v in auto.items() if getattr(self, k) == "auto"}
+        return replace(made, **{**settings, **changes})
+
+    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+        dataset.require_task("captions")
+        train, held = dataset.train, dataset.validation
+        if validation is None and len(held.X):
+            validation = (held.X, held.y)
+        return train.X, train.y, validation
+
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        return super()._take(as_images(X), y, reset=reset)
+
+    def _check_targets(self, y: Any, items: int) -> Any:
+        return CaptionTable.of(y, items)
+
+    def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
+        """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
+        self._check_text_settings()
+        if reset and not (self.warm_start and hasattr(self, "network_")):
+            self._learn_words(list(targets.texts))
+        rows = self._read(list(targets.texts))
+        table = np.zeros((len(targets), int(targets.counts.max()), rows.shape[1]), rows.dtype)
+        place = np.arange(len(rows)) - np.repeat(targets.starts[:-1], targets.counts)
+        table[targets.items, place] = rows
+        return table
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
+        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        rest = (checkpoint, seconds_limit, watch)
+        if not self._sees_once:
+            super()._train(inputs, labels, held_out, *rest)
+            return
+        seen = self._seen(inputs)
+        held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
+        with self._matching_alone():
+            super()._train(seen, labels, held, *rest)
+
+    def _run(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        recipe: Recipe,
+        state: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        if isinstance(self.network_, Matching) or not self._sees_once:
+            return super()._run(inputs, labels, recipe, state, **options)
+        seen = self._seen(inputs)
+        with self._matching_alone():
+            return super()._run(seen, labels, recipe, state, **options)
+
+    def _loss(self) -> Any:
+        return contrast  # MatchUpdate says what it is given
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        share, network = (self.backbone_rate if self.is_transfer else 1.0), self.network_
+        below = getattr(network, "backbone", nn.Identity())
+        augment = self._augmenter()
+        return MatchUpdate(network, loss, recipe, compute, augment, below=below, share=share)
+
+    def _choose_compute(self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any) -> Compute:
+        return compute_for(self, self.network_)
+
+    def _validation_scores(
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
+        """(mean of the six recalls,), by the first caption of each image."""
+        images = self._rows(inputs, lambda n, x: n(x), network).numpy()
+        texts = self._placed(targets[:, 0], network)
+        return (retrieval_report(images, texts, np.arange(len(images)))["mean_recall"],)
+
+    # -- what the backbone sees -------------------------------------------------------------------
+
+    @property
+    def _sees_once(self) -> bool:
+        network: Any = self.network_
+        return bool(network.backbone.all_frozen)
+
+    def _seen(self, images: np.ndarray) -> np.ndarray:
+        """e(x) of images: (N, E)."""
+        network: Any = self.network_
+        return self._rows(images, lambda n, x: n(x), network.backbone).numpy()
+
+    @contextlib.contextmanager
+    def _matching_alone(self) -> Iterator[None]:
+        """All but the backbone is the network for a while, from embedded images."""
+        whole: Any = self.network_
+        self.network_ = whole.matching
+        try:
+            yield
+        finally:
+            self.network_ = whole.eval()
