@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_encoder import made_encoder
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -193,6 +194,71 @@ def test_held_out_texts_choose_the_best_epoch() -> None:
     assert model.score(texts[60:], labels[60:]) == pytest.approx(best)
 
 
+# -- on an encoder --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    pytest.importorskip("tokenizers")
+    return made_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def short_texts() -> tuple[list[str], np.ndarray]:
+    """Who does what, and whether it is one who flies."""
+    does = ["sleeps", "runs", "sings", "swims", "is good", "is bad"]
+    texts = [f"{the} {who} {d}" for the in "ab" for who in ("cat", "bird") for d in does]
+    return texts, np.array(["flies" if "bird" in text else "walks" for text in texts])
+
+
+@pytest.mark.parametrize("freeze", ["all", 1])
+def test_on_an_encoder_it_learns(freeze: Any, folder: str) -> None:
+    texts, labels = short_texts()
+    model = make("text", encoder=folder, freeze=freeze, epochs=25, lr=0.03, batch_size=8)
+    model.set_params(dropout=0.0).fit(texts, labels)
+    assert model.score(texts, labels) > 0.9
+    still = torch.equal(
+        model.network_.encoder.body.layers[0].widen.weight,
+        TextClassifier(encoder=folder)._on_encoder(2, True).encoder.body.layers[0].widen.weight,
+    )
+    assert still is (freeze == "all")
+
+
+def test_the_frozen_head_alone_says_what_the_whole_says(folder: str) -> None:
+    texts, labels = short_texts()
+    model = make("text", encoder=folder, epochs=3).fit(texts, labels)
+    vectors = torch.from_numpy(model._embedded(model._take(texts, reset=False)[0]))
+    with torch.no_grad():
+        p = torch.softmax(model.network_.head(vectors), dim=1).numpy()
+    np.testing.assert_allclose(model.predict_proba(texts), p, atol=1e-5)
+
+
+def test_before_learning_a_head_says_how_frequent_the_classes_are(folder: str) -> None:
+    texts = ["the cat"] * 12
+    labels = ["a"] * 2 + ["b"] * 10
+    model = make("text", encoder=folder, epochs=0.01, lr=1e-9).fit(texts, labels)
+    np.testing.assert_allclose(model.predict_proba(["a dog"]), [[3 / 14, 11 / 14]], atol=1e-4)
+
+
+def test_on_an_encoder_it_is_saved_and_filled_up_and_learnt_in_pieces(
+    folder: str, tmp_path: Path
+) -> None:
+    texts, labels = short_texts()
+    model = make("text", encoder=folder).partial_fit(texts, labels).partial_fit(texts, labels)
+    odd = ["", "a", "\ud800", "東京 🙂", "the bird sings . the cat is not in the tree ?"]
+    singles = np.concatenate([model.predict_proba([text]) for text in odd])
+    np.testing.assert_allclose(model.predict_proba(odd), singles, atol=1e-5)
+    model.save(tmp_path / "model")
+    again = read_model(tmp_path / "model", FAMILIES)
+    np.testing.assert_allclose(again.predict_proba(odd), model.predict_proba(odd), atol=1e-6)
+    assert again.get_params() == model.get_params()
+
+
+def test_on_an_encoder_a_long_document_is_cut_and_that_is_said(folder: str) -> None:
+    model = make("text", encoder=folder, epochs=1).fit(*short_texts())
+    with pytest.warns(UserWarning, match="1 of 2 texts have more than 20 pieces"):
+        assert model.predict(["the cat sleeps " * 34_000, "a bird"]).shape == (2,)
+
+
 # -- bad input ------------------------------------------------------------------------------------
 
 
@@ -246,6 +312,8 @@ def test_wrong_data_is_named(family: str, X: Any, y: Any, words: str) -> None:
         ("word_dropout", -0.1),
         ("epochs", 0),
         ("lr", -1),
+        ("encoder", "minilm-l7"),
+        ("encoder_rate", 2),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(name: str, value: Any) -> None:
