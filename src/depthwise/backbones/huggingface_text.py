@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from depthwise.errors import InputError, MissingExtraError
@@ -100,7 +101,23 @@ def _checked(model: Any) -> TransformersText:
         raise InputError(f"{type(model).__name__} takes no text; give a text model.")
     if getattr(model.config, "is_encoder_decoder", False):
         raise InputError(f"{type(model).__name__} is no encoder alone; give BERT's kind.")
+    _set_counters(model)
     return TransformersText(model)
+
+
+def _set_counters(model: Any) -> None:
+    """Positions 0, 1, 2, .. and kinds 0, 0, 0, .. which models of BERT's kind keep outside their
+    weights, so that a saved model has them again. Raises InputError for anything else there."""
+    for module in model.modules():
+        for name in sorted(module._non_persistent_buffers_set):
+            shape = module._buffers[name].shape
+            if name not in ("position_ids", "token_type_ids") or shape.numel() > 2**20:
+                raise InputError(
+                    f"{type(model).__name__} keeps {name} outside its weights, so it could not be "
+                    "saved and loaded as one of ours. Take another model, such as a BERT."
+                )
+            count = torch.arange(shape[-1], device="cpu").expand(shape)
+            module._buffers[name] = count.clone() if name == "position_ids" else 0 * count
 
 
 def _transformers() -> Any:
