@@ -150,7 +150,7 @@ def main() -> None:
     }
     smallest_that_keeps(results)
     if given.frozen:
-        scored(data, part, f"frozen-{mark}", {"size": "lite", "freeze": "all", **common})
+        scored(data, part, f"frozen-{mark}", {"size": "lite", **common, "freeze": "all"})
 
 
 def _value(text: str) -> Any:

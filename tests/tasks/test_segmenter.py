@@ -276,6 +276,15 @@ def test_another_backbone_is_stood_on(backbone: str) -> None:
     assert quick(epochs=1, backbone=backbone).fit(X, y).predict(X).shape == y.shape
 
 
+def test_enlarged_images_are_answered_in_their_own_size(tmp_path: Path) -> None:
+    X, y = shapes(8, (20, 27))
+    model = quick(epochs=1, enlarge=2).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    assert model.network_.multiple == 8  # of the 16 of this backbone, in pixels of the image
+    model.save(tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").predict(X), model.predict(X))
+
+
 def test_grey_images_are_learnt_too() -> None:
     X, y = shapes(8)
     model = quick(epochs=1).fit(X[:, :1].astype(np.float32) / 255, y)
@@ -352,6 +361,8 @@ def test_masks_are_needed() -> None:
         ("class_weight", "heavy"),
         ("class_weight", (1.0, 2.0)),
         ("class_weight", (1.0, -2.0, 1.0)),
+        ("enlarge", 0),
+        ("enlarge", 1.5),
         ("dice", -1.0),
         ("dropout", 1.0),
         ("tile", 10),
