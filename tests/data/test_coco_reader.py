@@ -126,5 +126,10 @@ def test_hostile_json_is_refused(tmp_path, text, what):
 
 def test_captions_are_no_boxes(tmp_path):
     pictures(tmp_path, some_items())
-    (tmp_path / "captions.json").write_text('{"images": [], "annotations": [{"caption": "a"}]}')
-    assert load(tmp_path, cache=False).task == "unlabelled"
+    names = sorted(path.name for path in tmp_path.iterdir())
+    about = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [{"image_id": i, "caption": f"number {i}"} for i in range(len(names))],
+    }
+    (tmp_path / "captions.json").write_text(json.dumps(about))
+    assert load(tmp_path, cache=False).task == "captions"
