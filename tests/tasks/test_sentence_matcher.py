@@ -236,6 +236,14 @@ def test_predicted_similarities_go_with_the_cosine_of_the_vectors(kind: str, fit
     np.testing.assert_allclose(model.predict(pairs), wanted.clip(0, 5), atol=1e-4)
 
 
+def test_a_layer_shows_what_the_head_is_given(kind: str, fitted: Any) -> None:
+    model, pairs = fitted[kind], made_pairs(1)[0][:5]
+    shown = model.transform(pairs)
+    assert shown.shape[0] == 5
+    if not model.cross:
+        np.testing.assert_allclose(np.linalg.norm(shown, axis=1), np.sqrt(2), atol=1e-5)
+
+
 def test_an_array_is_the_same_as_a_list(fitted: Any) -> None:
     pairs = made_pairs(1)[0][:7]
     for table in (np.array(pairs), np.array(pairs, dtype=object), [list(pair) for pair in pairs]):

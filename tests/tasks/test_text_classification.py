@@ -230,6 +230,7 @@ def test_the_frozen_head_alone_says_what_the_whole_says(folder: str) -> None:
     with torch.no_grad():
         p = torch.softmax(model.network_.head(vectors), dim=1).numpy()
     np.testing.assert_allclose(model.predict_proba(texts), p, atol=1e-5)
+    np.testing.assert_allclose(model.transform(texts), vectors, atol=1e-5)
 
 
 def test_before_learning_a_head_says_how_frequent_the_classes_are(folder: str) -> None:

@@ -115,7 +115,7 @@ class SiameseNetwork(nn.Module):
         return found
 
     def representations(self, pairs: Tensor) -> list[Tensor]:
-        return [self.vectors(pairs).flatten(1)]
+        return [self.vectors(pairs.long()).flatten(1)]
 
 
 class CrossNetwork(nn.Module):
@@ -143,4 +143,4 @@ class CrossNetwork(nn.Module):
         return pooled.float()
 
     def representations(self, pairs: Tensor) -> list[Tensor]:
-        return [self.vectors(pairs)]
+        return [self.vectors(pairs.long())]

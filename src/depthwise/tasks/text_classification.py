@@ -160,7 +160,7 @@ class EncodedText(nn.Module):
         return encoded.float()
 
     def representations(self, pieces: Tensor) -> list[Tensor]:
-        return [self.vectors(pieces)]
+        return [self.vectors(pieces.long())]
 
 
 class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
