@@ -24,7 +24,7 @@ from depthwise.tasks.detection_counter import Counter
 
 QUICK: dict[str, Any] = {
     "size": "xs",
-    "epochs": 10,
+    "epochs": 7,
     "batch_size": 8,
     "lr": 1e-2,
     "augment": ("mirror",),
@@ -210,7 +210,7 @@ def test_the_network_gives_one_tensor_and_exports(model: Detector) -> None:
 
 def test_a_counter_counts_and_is_scored_by_its_errors(late: Any, tmp_path: Path) -> None:
     X, y = squares(48, seed=0)
-    counter = Counter(**{**QUICK, "epochs": 4}).fit(X, y, classes=CLASSES, validation=late)
+    counter = Counter(**{**QUICK, "epochs": 3}).fit(X, y, classes=CLASSES, validation=late)
     counts = counter.predict(late[0])
     assert counts.shape == (40, 2)
     true = np.stack([np.bincount(late[1][i][1], minlength=2) for i in range(40)])
