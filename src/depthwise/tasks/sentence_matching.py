@@ -61,7 +61,7 @@ from depthwise.updates import Recipe
 __all__ = ["SIZES", "SentenceMatcher"]
 
 AUTO = {"scratch": (4, 64), "head": (10, 128), "tuned": (3, 32)}  # epochs, items a step
-FEWEST_STEPS = 400  # of few pairs
+FEWEST_STEPS = 200  # of few pairs
 
 
 class SentenceMatcher(OfPairs):
