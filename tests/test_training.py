@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from depthwise.checkpoint import read_state, write_state
 from depthwise.compute import Compute
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import smoothed_cross_entropy
@@ -110,6 +111,34 @@ def test_a_run_broken_off_anywhere_resumes_bit_for_bit(
     assert same_weights(resumed, whole)
     strip = [{k: v for k, v in e.items() if k != "seconds"} for e in history.epochs]
     assert strip == [{k: v for k, v in e.items() if k != "seconds"} for e in expected.epochs]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_moments_come_back_in_the_memory_order_of_their_weights(
+    tmp_path: Path, optimizer: str
+) -> None:
+    """Channels-last weights: a step after a resume is the step that would have been."""
+
+    def learner() -> GradientUpdate:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2))
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        recipe = Recipe(optimizer=optimizer, lr=0.05)
+        return GradientUpdate(network, smoothed_cross_entropy, recipe, Compute(channels_last=True))
+
+    x, y = torch.rand(8, 3, 8, 8), torch.arange(8) % 2
+    whole = learner()
+    for step in range(4):
+        whole(x, y, step / 4)
+    first, second = learner(), learner()
+    for step in range(2):
+        first(x, y, step / 4)
+    write_state(tmp_path / "state", {"update": first.state_dict()})
+    second.network.load_state_dict(first.network.state_dict())
+    second.load_state_dict(read_state(tmp_path / "state")["update"])
+    for step in range(2, 4):
+        second(x, y, step / 4)
+    assert same_weights(second.network, whole.network)
 
 
 def broken_start() -> nn.Module:

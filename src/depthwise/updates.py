@@ -131,7 +131,13 @@ class GradientUpdate:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The moments in the memory order of their weights: a fused step goes through both as they
+        lie, and takes those of other places where the orders differ."""
         self.optimizer.load_state_dict(state)
+        for weight, own in self.optimizer.state.items():
+            for name, value in own.items():
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    own[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _keep_gradients_channels_last(network: nn.Module) -> None:
