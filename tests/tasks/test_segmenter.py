@@ -249,7 +249,8 @@ def test_a_fit_killed_between_epochs_resumes_as_never_killed(
         if event.epoch >= 2:
             raise Stop
 
-    monkeypatch.setattr(Segmenter, "_choose_compute", lambda *_: Compute(threads=1))
+    how = Compute(channels_last=True, threads=1)
+    monkeypatch.setattr(Segmenter, "_choose_compute", lambda *_: how)
     data = shapes(16)
     whole = quick(epochs=3).fit(*data)
     monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
