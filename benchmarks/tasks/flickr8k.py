@@ -1,6 +1,6 @@
 """Flickr8k for the benchmarks of captions: its parts, and what a backbone sees, computed once.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/flickr8k.py        270 MB
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/flickr8k.py        2 CPU minutes
 
 What is seen of a thousand images is one file in benchmarks/out/flickr8k/, named after the images'
 fingerprint, so that a run that is killed goes on where it was. The backbone runs by OpenVINO: 7 ms
