@@ -250,14 +250,21 @@ class Layered(TransformerMixin, Estimator):
 
 
 def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
-    """A Dataset's training part, its labels as class names, and its validation part; labels are
-    None where the items have none. Raises InputError for boxes or masks."""
-    dataset.require_task("classification", "unlabelled", "faces", "video", "text")
+    """A Dataset's training part, its labels as class names, or how alike pairs are, and its
+    validation part; labels are None where the items have none. Raises InputError for boxes or
+    masks."""
+    dataset.require_task("classification", "unlabelled", "faces", "video", "text", "pairs")
     names = np.asarray(dataset.classes) if dataset.classes else None
+
+    def answers(part: Any) -> Any:
+        if names is not None:
+            return names[part.y]
+        return None if dataset.targets is None else part.y
+
     train_part, held = dataset.train, dataset.validation
     if validation is None and len(held.y):
-        validation = (held.X, None if names is None else names[held.y])
-    return train_part.X, None if names is None else names[train_part.y], validation
+        validation = (held.X, answers(held))
+    return train_part.X, answers(train_part), validation
 
 
 def columns_of(dataset: Any) -> list[Column] | None:

@@ -242,8 +242,8 @@ def print_places(found: Sequence[Any], out: Console) -> None:
     heads, body = ["file", "class", "score", "left", "top", "right", "bottom"], []
     for entry in found:
         told = entry.to_dict()
-        if "caption" in told:
-            write(out, (f"{plain(entry.name)}  {plain(told['caption'])}", ""))
+        if said := told.get("caption") or ("similarity" in told and f"{told['similarity']:.3f}"):
+            write(out, (f"{plain(entry.name)}  {plain(said)}", ""))
             continue
         if "boxes" not in told:
             numbers = told.get("counts") or told.get("shares") or {}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from depthwise import load_data
 from depthwise.data.duplicates import same_texts
-from depthwise.data.readers.text_tables import parse_texts
+from depthwise.data.readers.text_tables import parse_pairs, parse_texts
 from depthwise.errors import DataError
 
 GOOD = "a truly {} film with a {} heart"
@@ -120,3 +120,42 @@ def test_bytes_that_are_no_text_are_named() -> None:
         parse_texts(b"ab\xff", "some.txt")
     with pytest.raises(DataError, match="has no text in it"):
         parse_texts(b" \n\n", "some.txt")
+
+
+def pair_lines(n: int, said: object) -> list[str]:
+    return [
+        "\t".join((*(GOOD.format(WORDS[i % 10], w + str(i)) for w in WORDS[:2]), said(i)))
+        for i in range(n)
+    ]
+
+
+def test_pairs_are_told_from_texts_and_similarities_from_classes(tmp_path: Path) -> None:
+    for name, said in (("alike", lambda i: f"{i % 50 / 10}"), ("same", lambda i: str(i % 2))):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = ["sentence1\tsentence2\tlabel", *pair_lines(40, said)]
+        (folder / "data.tsv").write_text("\n".join(rows))
+    alike = load_data(tmp_path / "alike", cache=False)
+    same = load_data(tmp_path / "same", cache=False)
+    assert (alike.task, same.task) == ("pairs", "pairs")
+    assert alike.inputs.shape == same.inputs.shape == (40, 2)
+    assert alike.classes == [] and same.classes == ["0", "1"] and same.targets is None
+    (third,) = np.flatnonzero(alike.inputs[:, 0] == GOOD.format("quick", "warm3"))
+    assert alike.targets[third] == pytest.approx(0.3)
+    assert alike.train.y.dtype == np.float64
+    assert alike.fingerprint != same.fingerprint
+
+
+def test_columns_of_ids_stand_aside(tmp_path: Path) -> None:
+    rows = [
+        f"{i}\t{900 + i}\t{line}" for i, line in enumerate(pair_lines(20, lambda i: "ab"[i % 2]))
+    ]
+    (tmp_path / "data.tsv").write_text("\n".join(["id1\tid2\tsentence1\tsentence2\tlabel", *rows]))
+    assert load_data(tmp_path, cache=False).classes == ["a", "b"]
+
+
+def test_a_table_of_two_columns_is_asked_as_pairs() -> None:
+    found = parse_pairs(b"one two\tthree\nfour\tfive six\n", "new.tsv")
+    assert found.tolist() == [["one two", "three"], ["four", "five six"]]
+    with pytest.raises(DataError, match="has one column; a pair of sentences is two"):
+        parse_pairs(b"one\ntwo\n", "new.tsv")

@@ -73,3 +73,23 @@ def test_a_picture_is_no_text(chosen, tmp_path, capsys) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xff")
     assert run("predict", chosen / "best", tmp_path / "a.png") == 2
     assert "is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_pairs_are_chosen_for_and_told_how_alike_they_are(tmp_path, capsys) -> None:
+    words = ("cat", "dog", "boat", "tree", "lamp", "song", "road", "rain")
+    rows = []
+    for i in range(160):
+        a, b, c = words[i % 8], words[i // 8 % 8], words[(i + 3) % 8]
+        other = f"here is the {a} by the {b}, {i}" if i % 2 else f"they sold {c} for {i} {c}"
+        rows.append(f"there was a {a} and a {b}, {i}\t{other}\t{5.0 if i % 2 else 0.5}")
+    (tmp_path / "pairs.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    out = tmp_path / "out"
+    limits = ("--max-size-mb", "14", "--train-minutes", "0.1", "--out", out, "-q")
+    assert run("choose", tmp_path / "pairs.tsv", *limits) == 0
+    record = json.loads((out / "choice.json").read_text())
+    assert record["task"] == "pairs" and record["test"]["unit"] == "Spearman"
+    capsys.readouterr()
+    (tmp_path / "new.tsv").write_text("there was a cat and a dog\there is the cat by the dog\n")
+    assert run("predict", out / "best", tmp_path / "new.tsv", "--json") == 0
+    (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert 0 <= told["similarity"] <= 5

@@ -66,6 +66,7 @@ SEEN_IN = {  # by what data are known to be for a task
     "faces": "people and pairs of them",
     "text": "texts in classes",
     "captions": "pictures with captions",
+    "pairs": "pairs of sentences",
 }
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 

@@ -35,9 +35,9 @@ def predict(
     from depthwise.catalog import load_model
     from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.generating import verdicts
-    from depthwise.ship.reading import predictions
+    from depthwise.ship.reading import predictions, similarities
     from depthwise.ship.seeing import PLACES
-    from depthwise.tables import print_predictions, print_verdicts, show_answers
+    from depthwise.tables import print_places, print_predictions, print_verdicts, show_answers
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
@@ -46,6 +46,8 @@ def predict(
     elif count or draw or masks:
         given = "--count" if count else "--draw" if draw else "--masks"
         raise InputError(f"{given} needs a model of boxes or areas; this is {loaded.family}.")
+    elif getattr(loaded, "kind_", None) == "similarity":
+        _, sound = show_answers(similarities(loaded, files, say), print_places, json)
     elif loaded.n_outputs:
         _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
     else:

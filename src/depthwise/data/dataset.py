@@ -1,11 +1,12 @@
 """The noun Dataset: items and what is to be said of them, split once into train, validation, test.
 
 Images are pixel matrices, uint8 (N, C, H, W); clips uint8 (N, T, C, H, W); tables float32 (N, D);
-texts str (N,).
+texts str (N,), pairs of them (N, 2).
 What is to be said of an item is the affair of the `task`:
 
     classification   which of the K classes: `labels`        faces   the same, a class is a person
     video            the same, of a clip                     text         the same, of a text
+    pairs            the same, of two sentences, or how alike they are: `targets` (N,)
     unlabelled       nothing
     detection        boxes and their classes: `targets`, a BoxTable
     segmentation     a class for each pixel: `targets`, masks uint8 (N, H, W)
@@ -34,7 +35,7 @@ from depthwise.errors import InputError
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
 TASKS = (
-    *("classification", "detection", "segmentation", "video", "faces", "captions", "text"),
+    *("classification", "detection", "segmentation", "video", "faces", "captions", "text", "pairs"),
     "unlabelled",
 )
 IGNORE = 255  # in masks: neither learnt nor scored
@@ -90,7 +91,8 @@ class Dataset:
     seed: of the split; None if it was not drawn by `load`.
     task: one of TASKS.
     targets: a BoxTable of N images (detection) or masks uint8 (N, H, W) of classes and IGNORE
-        (segmentation), in pixels of `inputs`; a CaptionTable (captions); None for other tasks.
+        (segmentation), in pixels of `inputs`; a CaptionTable (captions); float64 (N,) of pairs that
+        have no classes; None for other tasks.
     sizes: int64 (N, 2), H and W of each image before all were brought to one size, if known.
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
@@ -205,7 +207,7 @@ class Dataset:
         k = self.n_classes
         if isinstance(self.targets, BoxTable):
             return self.targets.take(chosen).class_counts(k)
-        if self.targets is None or isinstance(self.targets, CaptionTable):
+        if not self.classes or not isinstance(self.targets, np.ndarray):
             return np.bincount(self.labels[chosen], minlength=k)[:k]
         counts = np.zeros(k, np.int64)
         for i in chosen:
@@ -249,7 +251,7 @@ def _bytes_of(array: np.ndarray) -> bytes | memoryview:
     """C-ordered; of texts what they say, with the length of each before it."""
     if array.dtype != object:
         return np.ascontiguousarray(array).data
-    said = [text.encode("utf-8", "surrogatepass") for text in array.tolist()]
+    said = [text.encode("utf-8", "surrogatepass") for text in array.reshape(-1)]
     return b"".join(b"%d " % len(each) + each for each in said)
 
 

@@ -55,10 +55,11 @@ def exact_groups(items: np.ndarray) -> np.ndarray:
 
 
 def same_texts(texts: np.ndarray) -> np.ndarray:
-    """int64 (N,): the position of the first text (N,) that says the same as each, whatever its
-    capitals and spaces."""
-    first: dict[str, int] = {}
-    plain = (" ".join(text.casefold().split()) for text in texts.tolist())
+    """int64 (N,): the position of the first text (N,), or pair of them (N, 2), that says the same
+    as each, whatever its capitals and spaces."""
+    first: dict[tuple[str, ...], int] = {}
+    rows = texts.reshape(len(texts), -1).tolist()
+    plain = (tuple(" ".join(text.casefold().split()) for text in row) for row in rows)
     return np.array([first.setdefault(text, i) for i, text in enumerate(plain)], np.int64)
 
 

@@ -12,7 +12,7 @@ and, looked for first, pictures with more beside them:
 voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a folder of masks
 videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
 captions                 text, a table or COCO's JSON of what is said of them
-text                     tables of prose and class
+text, pairs              tables of prose and class; of two sentences and what is said of them
 """
 
 import zipfile
@@ -106,12 +106,14 @@ _SEEN = {
     "faces": _Seen("faces", faces.has_pairs, faces.read),
     "captions": _Seen("captions", captions.has_captions, captions.read),
     "text": _Seen("text", text_tables.has_texts, text_tables.read),
+    "pairs": _Seen("pairs", text_tables.has_pairs, text_tables.read),
 }
 _EXPECTED = {
     "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
     "segmentation": "images/ and masks/ (or labels/) with files of the same names",
     "captions": "pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
     "text": "a table of two columns, a text and its class; or train, dev and test of these",
+    "pairs": "a table of two sentences and a class or a similarity; or train, dev and test",
     "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
 }
 

@@ -1,7 +1,7 @@
 """What the split has to share out evenly, and what it must not part.
 
 classification, video     the classes; copies of one another stay together
-captions                  nothing; copies stay together
+captions, similarities    nothing; copies stay together
 detection, segmentation   each image counts for the rarest of the classes that it shows, or, where
                           fewer than three do, with the largest lot
 faces                     people: whoever is asked about has never been seen, so that a person is in
@@ -11,7 +11,6 @@ faces                     people: whoever is asked about has never been seen, so
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
-from depthwise.data.caption_table import CaptionTable
 from depthwise.data.dataset import IGNORE, PARTS, Problem
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw
 
@@ -24,7 +23,7 @@ def strata(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
     """What `splits.split` takes: the class (N,) and the group (N,) of each item."""
     if raw.task == "faces":
         return np.zeros_like(raw.labels), raw.labels
-    if raw.targets is None or isinstance(raw.targets, CaptionTable):
+    if raw.targets is None or not raw.classes:
         return raw.labels, raw.groups
     shown = classes_shown(raw)
     rarity = np.where(shown, shown.sum(axis=0), len(shown) + 1)
@@ -55,7 +54,7 @@ def _look(raw: Raw) -> np.ndarray:
 def missing_classes(raw: Raw, indices: dict[str, np.ndarray]) -> list[Problem]:
     """Classes of boxes or masks that one part shows and the training part does not, or that the
     training part shows and another does not."""
-    if raw.targets is None or isinstance(raw.targets, CaptionTable):
+    if raw.targets is None or not raw.classes:
         return []
     shown = classes_shown(raw)
     by_part = {part: set(np.flatnonzero(shown[indices[part]].any(axis=0))) for part in PARTS}

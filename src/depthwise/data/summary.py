@@ -39,7 +39,7 @@ def summary(data: Dataset) -> str:
 def _what(data: Dataset) -> str:
     n, shape = f"{len(data.inputs):,}", data.input_shape
     if data.kind == "text":
-        return f"{n} texts, {_answers(data)}"
+        return f"{n} {'pairs of sentences' if shape else 'texts'}, {_answers(data)}"
     if data.kind == "table":
         return f"{n} rows of {_plural(shape[0], 'feature')}, {_answers(data)}"
     *frames, c, h, w = shape
@@ -82,12 +82,20 @@ def _in_classes(data: Dataset) -> str:
     return f"in {_plural(data.n_classes, 'class', 'classes')}"
 
 
+def _alike(data: Dataset) -> str:
+    if data.classes:
+        return _in_classes(data)
+    scores: Any = data.targets
+    return f"how alike they are, {scores.min():g} to {scores.max():g}"
+
+
 _ANSWERS = {
     "detection": _boxes,
     "segmentation": _masks,
     "faces": _people,
     "video": _in_classes,
     "text": _in_classes,
+    "pairs": _alike,
     "captions": _captions,
 }
 

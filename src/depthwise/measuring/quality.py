@@ -8,6 +8,8 @@
     detection         AP50       average precision of boxes at an overlap of a half, mean of classes
     counting          -MAE       minus the mean absolute error of counts by image, mean of classes
     captions          BLEU-4     runs of words shared with what people said, over all items
+    pairs             Spearman   rank correlation of similarities; of two classes their F1, of more
+                                 a fraction, the share that is right
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
@@ -50,6 +52,7 @@ UNITS = {
     "faces": "fraction",
     "text": "fraction",
     "captions": "BLEU-4",
+    "pairs": "Spearman",
 }
 TASKS = tuple(UNITS)
 OWN = {  # tasks that have data of their own, and what these say that they are for
@@ -60,7 +63,9 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "faces": "faces",
     "text": "text",
     "captions": "captions",
+    "pairs": "pairs",
 }
+METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
 LABELLED = ("classification", "video", "text")
 
 
@@ -119,7 +124,8 @@ def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
     report = model.assess(X, y)
     value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
     source = f"{report['items']:,} held-out items, 95 % interval"
-    return Metric(value, UNITS[task], "measured", low, high, source, report)
+    unit = METRICS.get(str(report.get("metric", "")).split(" ")[0], UNITS[task])
+    return Metric(value, unit, "measured", low, high, source, report)
 
 
 def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
@@ -129,7 +135,7 @@ def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
             f"{model.family} is no model for the task {task}, which {data.name} is data for."
         )
     X, y = data.part(part)
-    if task != "captions":
+    if data.classes:
         y = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
     return assessment(model, X, y, task)
 

@@ -36,7 +36,7 @@ from depthwise.running import Running
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
 NAMES = {"nats": "log-likelihood", "-MAE": "negative MAE"}
-NAMES |= {unit: unit for unit in ("AUROC", "AP50", "mIoU", "BLEU-4")}
+NAMES |= {unit: unit for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
 

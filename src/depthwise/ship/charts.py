@@ -240,6 +240,8 @@ SCALES: dict[str, Scale] = {
     "AP50": ErrorScale(1),
     "mIoU": Scale(),
     "BLEU-4": Scale(),
+    "Spearman": Scale(),
+    "F1": Scale(),
     "-MAE": Scale(),
 }
 

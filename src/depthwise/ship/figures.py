@@ -83,6 +83,8 @@ SCORES = {
     "AP50": Score("AP50", ""),
     "mIoU": Score("mIoU", ""),
     "BLEU-4": Score("BLEU-4", ""),
+    "Spearman": Score("Spearman", ""),
+    "F1": Score("F1", ""),
     "-MAE": Score("negative MAE", "objects"),
 }
 UNITS = {
@@ -92,6 +94,7 @@ UNITS = {
     "counting": "-MAE",
     "segmentation": "mIoU",
     "captions": "BLEU-4",
+    "pairs": "Spearman",
 }
 
 

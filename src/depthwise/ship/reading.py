@@ -5,7 +5,8 @@
     .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D), clips
                                                      (N, T, H, W[, C])
     .csv, .tsv                       a row an item   for a model of tables
-    .txt, or a table of texts        a line or a row an item        for a model of texts
+    .txt, or a table of texts        a line or a row an item        for a model of texts, or of
+                                                     pairs of them: two columns
 
 A model that was fitted on a table file remembers its columns, so any file with those columns will
 do, in any order, with text and blank cells; one fitted on arrays takes numbers in their order.
@@ -37,8 +38,8 @@ from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
 
 __all__ = [
-    "Prediction", "Told", "as_the_model_takes", "each_item", "predictions", "read_inputs",
-    "unlike_the_models",
+    "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item", "predictions",
+    "read_inputs", "similarities", "unlike_the_models",
 ]  # fmt: skip
 
 BLOCK = 256  # pictures decoded before the model is asked about them
@@ -72,6 +73,24 @@ class Prediction(Told):
         (label, probability), *_ = self.ranked
         top = [{"class": name, "probability": share} for name, share in self.ranked]
         return {**self.where(), "class": label, "probability": probability, "top": top}
+
+
+@dataclass(frozen=True)
+class Similarity(Told):
+    """How alike the two sentences of a pair are, in the model's range."""
+
+    similarity: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.where(), "similarity": self.similarity}
+
+
+def similarities(
+    model: Any, files: Sequence[str], tell: Tell = lambda line: None
+) -> Iterator[Similarity | InputError]:
+    """One Similarity a pair, in the order of `files`; in the place of a bad file, its error."""
+    for told in each_item(model, files, lambda pairs: model.predict(pairs).tolist(), tell):
+        yield told if isinstance(told, InputError) else Similarity(*told)
 
 
 def _require_classes(model: Any) -> None:
@@ -177,6 +196,8 @@ def read_inputs(
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
+    if dtype == "int64" and len(shape) == 2:
+        return text_tables.parse_pairs(data, str(path))
     if dtype == "int64":
         texts = np.empty(len(found := text_tables.parse_texts(data, str(path))), object)
         texts[:] = found

@@ -95,7 +95,7 @@ class SentenceMatcher(OfPairs):
     """
 
     family: ClassVar[str] = "sentences"
-    tasks: ClassVar[tuple[str, ...]] = ("sentences",)
+    tasks: ClassVar[tuple[str, ...]] = ("pairs",)
     sizes: ClassVar[dict[str, MatchRung]] = SIZES
     augment = None
     warm_start = False

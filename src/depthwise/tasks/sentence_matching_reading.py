@@ -56,6 +56,11 @@ class OfPairs(OnEncoder, NetworkClassifier):
             self.n_features_in_ = 2
         return inputs, None if targets is None else self._encode(targets, reset, classes)
 
+    def tokens(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Pairs (N, 2) of sentences as tokens (N, 2, T) int64. There is no vocabulary to `learn`:
+        words are hashed, or an encoder brought its own."""
+        return self._tokens(as_pairs(X))
+
     def _tokens(self, pairs: list[Pair]) -> np.ndarray:
         if self.cross and self.encoder is not None:
             return self.pieces_.encode_pairs(pairs, int(self.max_words))

@@ -1,4 +1,5 @@
-"""Texts with a label each: a table of two columns, prose and class.
+"""Texts with a label each: a table of two columns, prose and class; or of three, a pair of
+sentences and what is said of them.
 
     a stirring , funny film<TAB>1          tab: nothing is quoted, a line is an item
     "Funny, stirring",1                    comma, semicolon or bar: quoted as RFC 4180 has it
@@ -6,17 +7,19 @@
 
 Either order. A column is prose where most cells are several words and few are alike; the other one,
 which may be asked for by `label=`, is the class. Files named train, dev and test, or in folders of
-these names, are the split. Texts that are empty are left out and told. A column called id, or one
-that says the split, may be there besides; with more columns it is a table like others.
+these names, are the split. Texts that are empty are left out and told. Columns called id, or one
+that says the split, may be there besides; with more columns it is a table like others. What is said
+of pairs is a class (paraphrase, entailment), or, where it is a fraction or of many values, a
+similarity.
 
-Shapes: N texts.
+Shapes: N texts or pairs.
 """
 
 import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -30,18 +33,23 @@ from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
 
-__all__ = ["has_texts", "parse_texts", "read"]
+__all__ = ["has_pairs", "has_texts", "parse_pairs", "parse_texts", "read"]
 
-LABELS = ("label", "labels", "class", "classes", "target", "y", "category", "sentiment", "intent")
+LABELS = (
+    *("label", "labels", "class", "classes", "target", "y", "category", "sentiment", "intent"),
+    *("score", "similarity", "relation", "paraphrase", "entailment", "quality", "is_duplicate"),
+)
 TEXTS = (
     *("text", "texts", "sentence", "review", "comment", "content", "body", "message", "document"),
     *("question", "tweet", "utterance", "sms", "description", "headline", "title"),
+    *("premise", "hypothesis"),
 )
 ASIDE = ("id", "idx", "index", "split", "set", "subset")
 TABLES = (".csv", ".tsv", ".tab")
-LOOKED_AT = 200  # rows
 FEWEST_WORDS, FEWEST_DISTINCT = 3.0, 0.7  # a cell of prose has, on average; share of cells
+LOOKED_AT = 200  # rows
 MOST_CLASSES = 0.5  # classes, as a share of the rows
+MOST_OF_PAIRS = 10  # classes of pairs; more values are similarities
 LETTERS = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -54,17 +62,38 @@ class _Rows:
     cells: list[list[str]]
 
 
+@dataclass
+class _Found:
+    """What the tables hold: a text or a pair of them an item, what is said of it, its part, and
+    where it stands."""
+
+    texts: list[tuple[str, ...]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
 def has_texts(tree: Tree) -> bool:
     """Whether the tree holds tables of prose and class, and nothing else."""
+    return _prose_in(tree) == 1
+
+
+def has_pairs(tree: Tree) -> bool:
+    """Whether the tree holds tables of two columns of prose and what is said of them."""
+    return _prose_in(tree) == 2
+
+
+def _prose_in(tree: Tree) -> int:
+    """Columns of prose, if that and a class are all that the tables hold; else 0."""
     names = _names(tree)
     if not names or len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
-        return False
+        return 0
+    begin = tree.head(names[0]).rpartition(b"\n")[0] or tree.head(names[0])
     try:
-        begin = tree.head(names[0]).rpartition(b"\n")[0] or tree.head(names[0])
-        _columns(_cut(begin.decode("utf-8-sig"), names[0]), None)
+        return len(_columns(_cut(begin.decode("utf-8-sig"), names[0]), None)[0])
     except (DataError, UnicodeDecodeError):
-        return False
-    return True
+        return 0
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
@@ -73,65 +102,113 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     names = _names(tree)
     if not names:
         raise DataError(f"{tree.where} holds no table of texts; expected text and class in it.")
-    tables = [_cut(text_of(tree, name), name) for name in names]
-    texts, labels, parts, where, problems = [], [], [], [], []
-    for table in tables:
-        text, label = _columns(table, options.label)
-        part = _part(table.name)
-        if len(tables) > 1 and part is None:
+    found, widths = _Found(), set()
+    for name in names:
+        table, part = _cut(text_of(tree, name), name), _part(name)
+        if len(names) > 1 and part is None:
             raise DataError(
                 f"{tree.where} holds several tables ({listed(names)}); name them train, dev and "
                 "test, or give one of them."
             )
-        for number, row in enumerate(table.cells, 2 if table.header else 1):
-            if not row[text].strip():
-                problems.append(Problem("empty text", f"{table.name}, row {number}", "left out"))
-                continue
-            texts.append(row[text].strip())
-            labels.append(row[label].strip())
-            parts.append(part if part is not None else 0)
-            where.append(f"{table.name}, row {number}" if len(tables) > 1 else f"row {number}")
-    if "" in labels:
-        raise DataError(f"{tree.where}: no label in {where[labels.index('')]}; fill it in.")
-    return _raw(tree, texts, labels, parts if len(tables) > 1 else None, where, problems)
+        widths.add(_add(found, table, part or 0, options.label, several=len(names) > 1))
+    if len(widths) > 1:
+        raise DataError(f"{tree.where} holds tables of texts and of pairs; give one kind.")
+    if "" in found.said:
+        where = found.where[found.said.index("")]
+        raise DataError(f"{tree.where}: no label in {where}; fill it in.")
+    return _raw(tree, found, several=len(names) > 1)
+
+
+def _add(found: _Found, table: _Rows, part: int, label: str | None, several: bool) -> int:
+    """Adds a table's rows; how many columns of prose it has."""
+    places, answer = _columns(table, label)
+    for number, row in enumerate(table.cells, 2 if table.header else 1):
+        texts = tuple(row[place].strip() for place in places)
+        if not all(texts):
+            where = f"{table.name}, row {number}"
+            found.problems.append(Problem("empty text", where, "left out"))
+            continue
+        found.texts.append(texts)
+        found.said.append(row[answer].strip())
+        found.parts.append(part)
+        found.where.append(f"{table.name}, row {number}" if several else f"row {number}")
+    return len(places)
+
+
+def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
+    parts = np.array(found.parts, np.int8) if several else None
+    problems = [*tree.problems, *found.problems]
+    width = len(found.texts[0]) if found.texts else 1
+    inputs = _as_objects(found.texts)
+    scores = _similarities(found.said) if width == 2 else None
+    if scores is None:
+        codes, classes = encode_labels(np.array(found.said), tree.where)
+        raw = Raw(
+            "text", inputs, codes, classes, parts, problems, task=("text", "pairs")[width - 1]
+        )
+    else:
+        nothing = np.zeros(len(scores), np.int64)
+        raw = Raw("text", inputs, nothing, [], parts, problems, task="pairs", targets=scores)
+    raw.item_name = lambda i: found.where[i]
+    return raw
+
+
+def _as_objects(texts: Sequence[tuple[str, ...]]) -> np.ndarray:
+    """(N,) of texts alone, (N, 2) of pairs."""
+    width = len(texts[0]) if texts else 1
+    array = np.empty((len(texts), width), object)
+    for i, each in enumerate(texts):
+        array[i] = each
+    return array[:, 0] if width == 1 else array
+
+
+def _similarities(said: Sequence[str]) -> np.ndarray | None:
+    """float64 (N,) of what are quantities: fractions, or more values than classes have."""
+    try:
+        scores = np.array([float(text) for text in said])
+    except ValueError:
+        return None
+    whole = bool((scores == np.rint(scores)).all())
+    if not np.isfinite(scores).all() or (whole and len(np.unique(scores)) <= MOST_OF_PAIRS):
+        return None
+    return scores
 
 
 def parse_texts(data: bytes, where: str) -> list[str]:
     """The texts of a file: of a table its column of prose, else a text a line; blank lines are
     none. Raises DataError for what is not UTF-8, has no text, or has several columns of prose."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where} is not UTF-8 text (byte {error.start:,}); save it as UTF-8."
-        ) from None
+    text = _decoded(data, where)
     if not where.lower().endswith(TABLES):
         texts = [line.strip() for line in text.splitlines() if line.strip()]
     else:
         table = _cut(text, where)
-        wide = len(table.cells[0]) if table.cells else 0
-        place = 0 if wide == 1 else _columns(table, None)[0]
+        place = 0 if len(table.cells[0]) == 1 else _columns(table, None)[0][0]
         texts = [row[place].strip() for row in table.cells if row[place].strip()]
     if not texts:
         raise DataError(f"{where} has no text in it; expected one a line.")
     return texts
 
 
-def _raw(
-    tree: Tree,
-    texts: list[str],
-    labels: list[str],
-    parts: list[int] | None,
-    where: list[str],
-    problems: list[Problem],
-) -> Raw:
-    inputs = np.empty(len(texts), object)
-    inputs[:] = texts
-    codes, classes = encode_labels(np.array(labels), tree.where)
-    split = None if parts is None else np.array(parts, np.int8)
-    raw = Raw("text", inputs, codes, classes, split, [*tree.problems, *problems], task="text")
-    raw.item_name = lambda i: where[i]
-    return raw
+def parse_pairs(data: bytes, where: str) -> np.ndarray:
+    """The pairs (N, 2) of a table: of two columns both, of more its two columns of prose. Raises
+    DataError for other tables, and for what is not UTF-8."""
+    table = _cut(_decoded(data, where), where)
+    wide = len(table.cells[0])
+    if wide < 2:
+        raise DataError(f"{where} has one column; a pair of sentences is two, a tab between them.")
+    places = [0, 1] if wide == 2 else _columns(table, None)[0]
+    if len(places) != 2:
+        raise DataError(f"{where} has one column of prose; a pair of sentences is two.")
+    return _as_objects([(row[places[0]].strip(), row[places[1]].strip()) for row in table.cells])
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where} is not UTF-8 text (byte {error.start:,}); save it as UTF-8."
+        ) from None
 
 
 def _names(tree: Tree) -> list[str]:
@@ -168,37 +245,39 @@ def _cut(text: str, name: str) -> _Rows:
             f"{name}: row {ragged + 1} has {len(cells[ragged])} cells, the first has "
             f"{len(cells[0])}; take tabs out of the texts, or quote cells that hold the separator."
         )
-    header = [cell.strip().lower() for cell in cells[0]]
-    if not set(header) & {*LABELS, *TEXTS}:
-        return _Rows(name, None, cells)
-    return _Rows(name, [cell.strip() for cell in cells[0]], cells[1:])
+    header = [cell.strip() for cell in cells[0]]
+    known = {*LABELS, *TEXTS} & {_plain(name) for name in header}
+    return _Rows(name, header, cells[1:]) if known and cells[1:] else _Rows(name, None, cells)
 
 
-def _columns(table: _Rows, label: str | None) -> tuple[int, int]:
-    """Places of the text and of the class. Raises DataError where it is no such table."""
+def _plain(name: str) -> str:
+    """A column's name without its number: sentence2, id_1."""
+    return name.strip().lower().rstrip("0123456789").rstrip("_ ")
+
+
+def _columns(table: _Rows, label: str | None) -> tuple[list[int], int]:
+    """Places of the text or the two of a pair, and of what is said of them. Raises DataError where
+    it is no such table."""
     some = table.cells[:LOOKED_AT]
-    names = [name.lower() for name in table.header or [""] * len(some[0] if some else [])]
-    places = [k for k, name in enumerate(names) if name not in ASIDE]
+    names = table.header or [""] * len(some[0])
+    places = [k for k, name in enumerate(names) if _plain(name) not in ASIDE]
     prose = [k for k in places if _is_prose([row[k] for row in some])]
-    if len(places) != 2 or len(prose) != 1:
+    if len(prose) not in (1, 2) or len(places) != len(prose) + 1:
         raise DataError(
             f"{table.name} has {len(places)} columns, {len(prose)} of them prose; a table of texts "
-            "has one of prose and one of classes."
+            "has one of prose, or two of pairs, and one of classes."
         )
-    text = prose[0]
-    other = next(k for k in places if k != text)
-    if label is not None and (table.header or names)[other] != label:
+    answer = next(k for k in places if k not in prose)
+    if label is not None and names[answer] != label:
         raise DataError(f"{table.name} has no column {label!r} of classes beside its texts.")
-    if len({row[other] for row in some}) > max(2, MOST_CLASSES * len(some)):
+    if len(prose) == 1 and len({row[answer] for row in some}) > max(2, MOST_CLASSES * len(some)):
         raise DataError(f"{table.name}: the column beside the texts is no class: too many values.")
-    return text, other
+    return prose, answer
 
 
 def _is_prose(cells: Sequence[str]) -> bool:
     """Several words in most cells, and few cells alike."""
-    if len(cells) < 2:
+    if not cells:
         return False
-    words = [len(LETTERS.findall(cell)) for cell in cells]
-    return sum(words) >= FEWEST_WORDS * len(cells) and len(set(cells)) >= FEWEST_DISTINCT * len(
-        cells
-    )
+    words = sum(len(LETTERS.findall(cell)) for cell in cells)
+    return words >= FEWEST_WORDS * len(cells) and len(set(cells)) >= FEWEST_DISTINCT * len(cells)
