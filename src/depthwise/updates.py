@@ -134,10 +134,8 @@ class GradientUpdate:
         """The moments in the memory order of their weights: a fused step goes through both as they
         lie, and takes those of other places where the orders differ."""
         self.optimizer.load_state_dict(state)
-        for weight, own in self.optimizer.state.items():
-            for name, value in own.items():
-                if isinstance(value, Tensor) and value.shape == weight.shape:
-                    own[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+        if self.compute.channels_last:
+            _order_moments(self.optimizer)
 
 
 def _keep_gradients_channels_last(network: nn.Module) -> None:
@@ -149,6 +147,13 @@ def _keep_gradients_channels_last(network: nn.Module) -> None:
             and _order_gradient not in module._forward_hooks.values()
         ):
             module.register_forward_hook(_order_gradient)
+
+
+def _order_moments(optimizer: torch.optim.Optimizer) -> None:
+    for weight, own in optimizer.state.items():
+        for name, value in own.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                own[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _order_gradient(module: nn.Module, inputs: Any, output: Tensor) -> None:
