@@ -76,15 +76,10 @@ class Score:
 
 
 # unit of the metric -> what it is; task -> unit, where nothing has been scored yet
-SCORES = {
+SCORES = {unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
+SCORES |= {
     "fraction": Score("accuracy", "%"),
     "nats": Score("log-likelihood", "nats"),
-    "AUROC": Score("AUROC", ""),
-    "AP50": Score("AP50", ""),
-    "mIoU": Score("mIoU", ""),
-    "BLEU-4": Score("BLEU-4", ""),
-    "Spearman": Score("Spearman", ""),
-    "F1": Score("F1", ""),
     "-MAE": Score("negative MAE", "objects"),
 }
 UNITS = {
