@@ -28,6 +28,7 @@ from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
 from depthwise.data.raw import Raw, encode_labels, part_of
+from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.table import looks_like_table
 from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
@@ -87,7 +88,9 @@ def has_pairs(tree: Tree) -> bool:
 def _prose_in(tree: Tree) -> int:
     """Columns of prose, if that and a class are all that the tables hold; else 0."""
     names = _names(tree)
-    if not names or len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
+    if not names or picture_names(tree):
+        return 0
+    if len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
         return 0
     begin = tree.head(names[0]).rpartition(b"\n")[0] or tree.head(names[0])
     try:
@@ -103,13 +106,14 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     if not names:
         raise DataError(f"{tree.where} holds no table of texts; expected text and class in it.")
     found, widths = _Found(), set()
-    for name in names:
-        table, part = _cut(text_of(tree, name), name), _part(name)
-        if len(names) > 1 and part is None:
-            raise DataError(
-                f"{tree.where} holds several tables ({listed(names)}); name them train, dev and "
-                "test, or give one of them."
-            )
+    parts = [_part(name) for name in names]
+    if len(names) > 1 and (None in parts or len(set(parts)) < len(parts)):
+        raise DataError(
+            f"{tree.where} holds several tables ({listed(names)}); name them train, dev and "
+            "test, or give one of them, or one folder."
+        )
+    for name, part in zip(names, parts, strict=True):
+        table = _cut(text_of(tree, name), name)
         widths.add(_add(found, table, part or 0, options.label, several=len(names) > 1))
     if len(widths) > 1:
         raise DataError(f"{tree.where} holds tables of texts and of pairs; give one kind.")
