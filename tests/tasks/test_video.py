@@ -138,6 +138,7 @@ def test_frames_looked_at_are_spread_evenly_and_the_single_one_is_the_middle(
 
 
 def test_motion_is_the_mean_change_of_each_channel() -> None:
+    torch.manual_seed(0)
     maps = torch.randn(2, 4, 3, 5, 7)
     got = motion(maps).numpy()
     for b in range(2):
