@@ -47,7 +47,7 @@ class KeptMatcher(ImageTextMatcher):
 
     def encode_images(self, X: Any) -> np.ndarray:
         seen = self._seen(self._take(X, reset=False)[0])
-        with self._matching_alone():
+        with self._head_alone():
             return self._rows(seen, lambda n, x: n(x)).numpy()
 
 

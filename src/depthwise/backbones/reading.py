@@ -13,9 +13,7 @@ Shapes: N items, B batch, T pieces, E width of the vectors.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,11 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.backbones.learning import BackboneUpdate
+from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.sentence_pieces import Pieces
 from depthwise.backbones.sentences import SentenceEncoder, by_length, rebuild, sentence_encoder
 from depthwise.compute import Compute
-from depthwise.estimator import Watch
-from depthwise.networks import NetworkEstimator
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["FeatureHead", "OnEncoder", "trimmed"]
@@ -62,7 +59,7 @@ def trimmed(tokens: Tensor, filling: int) -> Tensor:
     return tokens[..., : int(real.nonzero().max()) + 1] if bool(real.any()) else tokens
 
 
-class OnEncoder(NetworkEstimator):
+class OnEncoder(SeesOnce):
     """A network on a sentence encoder, or on what the task itself makes of texts.
 
     encoder : None, or a name or folder, see backbones/sentences.py.
@@ -143,12 +140,6 @@ class OnEncoder(NetworkEstimator):
 
     # -- learning -------------------------------------------------------------------------------
 
-    @property
-    def _is_still(self) -> bool:
-        """Whether the encoder learns nothing."""
-        below = getattr(self.network_, "encoder", None)
-        return isinstance(below, SentenceEncoder) and below.all_frozen
-
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
     ) -> GradientUpdate:
@@ -158,39 +149,7 @@ class OnEncoder(NetworkEstimator):
         share = self.encoder_rate
         return BackboneUpdate(self.network_, loss, recipe, compute, below=below, share=share)
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
-        if not self._is_still:
-            super()._train(inputs, labels, held_out, *rest)
-            return
-        vectors = self._embedded(inputs)
-        held = None if held_out is None else (self._embedded(held_out[0]), held_out[1])
-        with self._head_alone():
-            super()._train(vectors, labels, held, *rest)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if inputs.dtype != np.int64 or not self._is_still:
-            return super()._run(inputs, labels, recipe, state, **options)
-        vectors = self._embedded(inputs)
-        with self._head_alone():
-            return super()._run(vectors, labels, recipe, state, **options)
-
-    def _embedded(self, inputs: np.ndarray) -> np.ndarray:
+    def _seen(self, inputs: np.ndarray) -> np.ndarray:
         """vectors(tokens) of all items."""
         found: np.ndarray = self._by_encoder(inputs, lambda n, x: n.vectors(x)).numpy()
         return found
@@ -201,12 +160,6 @@ class OnEncoder(NetworkEstimator):
         with Compute(precision="bfloat16" if low else "float32").autocast():
             return self._rows(tokens, run)
 
-    @contextlib.contextmanager
-    def _head_alone(self) -> Iterator[None]:
-        """The head is the network for a while, from vectors."""
-        whole: Any = self.network_
-        self.network_ = whole.head
-        try:
-            yield
-        finally:
-            self.network_ = whole.eval()
+    def _head(self, network: Any) -> nn.Module:
+        """It takes vectors."""
+        return network.head

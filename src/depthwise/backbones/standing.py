@@ -29,6 +29,7 @@ from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["OnBackbone"]
 
+LARGEST_FACTOR = 8  # by which small images are enlarged at most
 PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes of maps
 
 
@@ -36,15 +37,20 @@ class OnBackbone(NetworkEstimator):
     """A network on a backbone.
 
     backbone : a name or folder, see backbones/named.py.
-    freeze : how many of its lowest stages do not learn, 0 .. all of them, or "all".
+    freeze : how many of its lowest stages do not learn, 0 .. all of them, or "all"; None is "all"
+        for what has learnt before and 0 for what starts from scratch.
     backbone_rate : its learning rate as a share of the rest's, 0.01 .. 1; of what starts from
         scratch it is 1, whatever is said here.
+    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to
+        `sees_well` pixels a side at least, where the backbone has learnt before.
     """
 
     image_only: ClassVar[bool] = True
     backbone: str
-    freeze: int | str
+    freeze: int | str | None
     backbone_rate: float
+    enlarge: int | str = 1
+    sees_well: ClassVar[int] = 128  # pixels a side that pretrained weights want
     embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
 
     @abc.abstractmethod
@@ -69,11 +75,16 @@ class OnBackbone(NetworkEstimator):
 
     def _frozen(self) -> int | str:
         """How many of the backbone's lowest stages do not learn, or "all"."""
-        return self.freeze
+        if self.freeze is not None:
+            return self.freeze
+        return "all" if self.is_transfer else 0
 
     def _enlarge(self, input_shape: tuple[int, ...]) -> int:
         """How many times larger images of this shape are made first."""
-        return 1
+        if self.enlarge != "auto":
+            return int(self.enlarge)
+        wanted = -(-self.sees_well // min(input_shape[1:])) if self.is_transfer else 1
+        return min(LARGEST_FACTOR, wanted)
 
     def _below(self, input_shape: tuple[int, ...], pretrained: bool) -> Backbone:
         if len(input_shape) != 3:
@@ -140,3 +151,5 @@ class OnBackbone(NetworkEstimator):
         super()._check_settings(inputs)
         rate = self.backbone_rate
         self._require("backbone_rate", 0 < rate <= 1, "above 0 and at most 1, say 0.1")
+        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
+        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')

@@ -14,10 +14,8 @@ the backbone's last map, E its embedding, V vocabulary.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -26,16 +24,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone
+from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
 from depthwise.compute import Compute
 from depthwise.data.caption_table import CaptionTable
 from depthwise.errors import InputError
-from depthwise.estimator import Watch
 from depthwise.families.transformer import Rung
 from depthwise.inputs import as_images, as_tensor
 from depthwise.stages import compute_for
 from depthwise.tasks.captioning_learning import CaptionUpdate, as_said, token_rows
-from depthwise.tasks.captioning_network import CaptionNetwork, Writer, caption_nats
+from depthwise.tasks.captioning_network import CaptionNetwork, caption_nats
 from depthwise.tasks.captioning_scores import caption_report
 from depthwise.tasks.captioning_search import beam_search
 from depthwise.text import KINDS, Tokenizer, learn_tokens
@@ -43,7 +41,6 @@ from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["SIZES", "Captioner", "CaptionerRung"]
 
-SEES_WELL, LARGEST_FACTOR = 128, 8  # pixels a side that pretrained weights want; times enlarged
 MOST_BATCH, AUTO_STEPS, MOST_EPOCHS = 32, 2500, 60
 WRITTEN_AT_ONCE = 128  # images
 MOST_BEAMS, MOST_TOKENS = 64, 512
@@ -64,7 +61,7 @@ SIZES: dict[str, CaptionerRung] = {
 }
 
 
-class Captioner(OnBackbone):
+class Captioner(SeesOnce, OnBackbone):
     """Writes what is on images (N, C, H, W), uint8 or floats 0..1.
 
     `network_` answers raw images with logits (B, V) of a caption's first token.
@@ -132,7 +129,7 @@ class Captioner(OnBackbone):
     ):
         self.size = size
         self.backbone = backbone  # type: ignore[assignment]
-        self.freeze = freeze  # type: ignore[assignment]
+        self.freeze = freeze
         self.backbone_rate = backbone_rate
         self.enlarge = enlarge
         self.tokens = tokens
@@ -178,17 +175,6 @@ class Captioner(OnBackbone):
 
     def _backbone_name(self) -> str:
         return self._rung().backbone if self.backbone is None else self.backbone
-
-    def _frozen(self) -> int | str:
-        if self.freeze is not None:
-            return self.freeze
-        return "all" if self.is_transfer else 0
-
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
-        if self.enlarge != "auto":
-            return int(self.enlarge)
-        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
-        return min(LARGEST_FACTOR, wanted)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -272,43 +258,6 @@ class Captioner(OnBackbone):
         )
         self._require("max_tokens", whole, f"a whole number, 1 .. {MOST_TOKENS}")
 
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
-        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
-
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
-        if not self._sees_once:
-            super()._train(inputs, labels, held_out, *rest)
-            return
-        seen = self._seen(inputs)
-        held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
-        with self._writer_alone():
-            super()._train(seen, labels, held, *rest)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if isinstance(self.network_, Writer) or not self._sees_once:
-            return super()._run(inputs, labels, recipe, state, **options)
-        seen = self._seen(inputs)
-        with self._writer_alone():
-            return super()._run(seen, labels, recipe, state, **options)
-
     def _loss(self) -> Any:
         return caption_nats  # CaptionUpdate says what it is given
 
@@ -340,24 +289,13 @@ class Captioner(OnBackbone):
 
     # -- what the backbone sees -------------------------------------------------------------------
 
-    @property
-    def _sees_once(self) -> bool:
-        network: Any = self.network_
-        return bool(network.backbone.all_frozen)
-
     def _seen(self, images: np.ndarray) -> np.ndarray:
         """What the backbone sees of images: (N, C S + E) float16."""
         return self._rows(images, lambda n, x: n.see(x).half()).numpy()
 
-    @contextlib.contextmanager
-    def _writer_alone(self) -> Iterator[None]:
-        """The writer is the network for a while, from what was seen."""
-        whole: Any = self.network_
-        self.network_ = whole.writer
-        try:
-            yield
-        finally:
-            self.network_ = whole.eval()
+    def _head(self, network: Any) -> nn.Module:
+        """It writes, from what was seen."""
+        return network.writer
 
     # -- saving -----------------------------------------------------------------------------------
 

@@ -12,10 +12,7 @@ Shapes: N images, B batch, C channels, H W image, E embedding, K classes.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,18 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone
+from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
-from depthwise.compute import Compute
 from depthwise.errors import InputError
-from depthwise.estimator import Watch
 from depthwise.networks import NetworkClassifier
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.updates import Recipe
 
 __all__ = ["ImageClassifier"]
 
-SEES_WELL = 128  # pixels a side that pretrained weights want at least
 ALONE_BATCH, ALONE_EPOCHS = 128, 30
-LARGEST_FACTOR = 8  # by which a small image is enlarged at most
 
 
 class BackboneClassifier(nn.Module):
@@ -67,7 +61,7 @@ class BackboneClassifier(nn.Module):
         return [*flat, self.backbone.embed(maps[-1])]
 
 
-class ImageClassifier(OnBackbone, NetworkClassifier):
+class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
     Parameters (unit, sensible range)
@@ -144,17 +138,6 @@ class ImageClassifier(OnBackbone, NetworkClassifier):
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
         return BackboneClassifier(below, n_outputs, self.dropout)
 
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
-        if self.enlarge != "auto":
-            return int(self.enlarge)
-        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
-        return min(LARGEST_FACTOR, wanted)
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
-        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
-
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """Frozen, it is one layer: larger batches, fewer passes."""
         made = super().recipe(items, **changes)
@@ -166,46 +149,7 @@ class ImageClassifier(OnBackbone, NetworkClassifier):
 
     # -- learning the output layer only -----------------------------------------------------------
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
-        if not _below(self.network_).all_frozen:
-            super()._train(inputs, labels, held_out, *rest)
-            return
-        embedded = self._embedded(inputs)
-        held = None if held_out is None else (self._embedded(held_out[0]), held_out[1])
-        with self._output_alone():
-            super()._train(embedded, labels, held, *rest)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if inputs.ndim == 2 or not _below(self.network_).all_frozen:
-            return super()._run(inputs, labels, recipe, state, **options)
-        embedded = self._embedded(inputs)
-        with self._output_alone():
-            return super()._run(embedded, labels, recipe, state, **options)
-
-    def _update(
-        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
-    ) -> GradientUpdate:
-        if isinstance(self.network_, nn.Sequential):  # the output alone
-            return GradientUpdate(self.network_, loss, recipe, compute)
-        return super()._update(loss, recipe, compute)
-
-    def _embedded(self, images: np.ndarray) -> np.ndarray:
+    def _seen(self, images: np.ndarray) -> np.ndarray:
         """n(e(x)), (N, C, H, W) -> (N, E); the first images ever embedded set n."""
         whole: Any = self.network_
         embedded = self._rows(images, lambda n, x: n(x), whole.backbone)
@@ -214,17 +158,6 @@ class ImageClassifier(OnBackbone, NetworkClassifier):
             found: np.ndarray = whole.norm.eval()(embedded).numpy()
         return found
 
-    @contextlib.contextmanager
-    def _output_alone(self) -> Iterator[None]:
-        """The output layer is the network for a while, from standardised embeddings (B, E)."""
-        whole: Any = self.network_
-        self.network_ = nn.Sequential(whole.dropout, whole.output)
-        try:
-            yield
-        finally:
-            self.network_ = whole.eval()
-
-
-def _below(network: Any) -> Backbone:
-    below: Backbone = network.backbone
-    return below
+    def _head(self, network: Any) -> nn.Module:
+        """The output layer, from standardised embeddings (B, E)."""
+        return nn.Sequential(network.dropout, network.output)

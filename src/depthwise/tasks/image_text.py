@@ -15,10 +15,8 @@ Shapes: N images, M texts, B batch, K captions of an image, T words, E embedding
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -26,11 +24,11 @@ from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone
 from depthwise.backbones.learning import BackboneUpdate
+from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
 from depthwise.compute import Compute
 from depthwise.data.caption_table import CaptionTable
 from depthwise.errors import InputError
-from depthwise.estimator import Watch
 from depthwise.families.transformer import Rung
 from depthwise.inputs import as_images
 from depthwise.stages import compute_for
@@ -47,7 +45,6 @@ from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["SIZES", "ImageTextMatcher", "MatcherRung"]
 
-SEES_WELL, LARGEST_FACTOR = 128, 8  # pixels a side that pretrained weights want; times enlarged
 AUTO_STEPS, MOST_EPOCHS, MOST_BATCH = 2500, 60, 128
 
 
@@ -83,7 +80,7 @@ class MatchUpdate(BackboneUpdate):
         return contrast(u, v, texts, matching.sharpness)
 
 
-class ImageTextMatcher(Telling, OnBackbone):
+class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
 
     `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
@@ -159,7 +156,7 @@ class ImageTextMatcher(Telling, OnBackbone):
         self.vocabulary = vocabulary
         self.max_words = max_words
         self.word_dropout = word_dropout
-        self.freeze = freeze  # type: ignore[assignment]
+        self.freeze = freeze
         self.backbone_rate = backbone_rate
         self.enlarge = enlarge
         self.dropout = dropout
@@ -211,17 +208,6 @@ class ImageTextMatcher(Telling, OnBackbone):
     def _backbone_name(self) -> str:
         return self._rung().backbone if self.backbone is None else self.backbone
 
-    def _frozen(self) -> int | str:
-        if self.freeze is not None:
-            return self.freeze
-        return "all" if self.is_transfer else 0
-
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
-        if self.enlarge != "auto":
-            return int(self.enlarge)
-        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
-        return min(LARGEST_FACTOR, wanted)
-
     # -- learning ---------------------------------------------------------------------------------
 
     def partial_fit(self, X: Any, y: Any) -> Self:
@@ -263,43 +249,6 @@ class ImageTextMatcher(Telling, OnBackbone):
         table[targets.items, place] = rows
         return table
 
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
-        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
-
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
-        if not self._sees_once:
-            super()._train(inputs, labels, held_out, *rest)
-            return
-        seen = self._seen(inputs)
-        held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
-        with self._matching_alone():
-            super()._train(seen, labels, held, *rest)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if isinstance(self.network_, Matching) or not self._sees_once:
-            return super()._run(inputs, labels, recipe, state, **options)
-        seen = self._seen(inputs)
-        with self._matching_alone():
-            return super()._run(seen, labels, recipe, state, **options)
-
     def _loss(self) -> Any:
         return contrast  # MatchUpdate says what it is given
 
@@ -324,22 +273,11 @@ class ImageTextMatcher(Telling, OnBackbone):
 
     # -- what the backbone sees -------------------------------------------------------------------
 
-    @property
-    def _sees_once(self) -> bool:
-        network: Any = self.network_
-        return bool(network.backbone.all_frozen)
-
     def _seen(self, images: np.ndarray) -> np.ndarray:
         """e(x) of images: (N, E)."""
         network: Any = self.network_
         return self._rows(images, lambda n, x: n(x), network.backbone).numpy()
 
-    @contextlib.contextmanager
-    def _matching_alone(self) -> Iterator[None]:
-        """All but the backbone is the network for a while, from embedded images."""
-        whole: Any = self.network_
-        self.network_ = whole.matching
-        try:
-            yield
-        finally:
-            self.network_ = whole.eval()
+    def _head(self, network: Any) -> nn.Module:
+        """All but the backbone, from embedded images."""
+        return network.matching

@@ -78,7 +78,7 @@ class Segmenter(Seeing):
     size : a rung of the ladder, "xs" (0.1 million weights) .. "m" (1 million) from scratch, or
         "lite" (3 million) on what was learnt on ImageNet (extra `backbones`).
     backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
-    enlarge : how many times larger images are made first, 1 .. 4; what is thin or small in small
+    enlarge : how many times larger images are made first, 1 .. 8; what is thin or small in small
         pictures gains by 2, at four times the cost.
     class_weight : 0 .. 1, the power of median frequency balancing: 1 ("balanced") makes all classes
         count about alike, 0 (None) all pixels; or K weights, in the order of the classes.
@@ -107,7 +107,7 @@ class Segmenter(Seeing):
         backbone: str | None = None,
         freeze: int | str = 0,
         backbone_rate: float = 0.1,
-        enlarge: int = 1,
+        enlarge: int | str = 1,
         class_weight: ClassWeight = 0.5,
         dice: float = 0.0,
         dropout: float = 0.0,
@@ -185,9 +185,6 @@ class Segmenter(Seeing):
         if self.size not in SIZES:
             raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
         return SIZES[self.size].backbone if self.backbone is None else self.backbone
-
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
-        return int(self.enlarge)
 
     # -- learning ---------------------------------------------------------------------------------
 
@@ -267,8 +264,6 @@ class Segmenter(Seeing):
         weighs = is_class_weight(self.class_weight, k)
         wanted = f'0 .. 1, "balanced", None, or {k} weights of 0 or more'
         self._require("class_weight", weighs, wanted)
-        times = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= 4
-        self._require("enlarge", times, "1 .. 4 times")
         self._require("dice", self.dice >= 0, "0 or more, say 0.5")
         self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
         whole = isinstance(self.tile, int | np.integer) and self.tile >= 64

@@ -11,10 +11,8 @@ Shapes: N clips, B batch, T frames of a clip, F frames looked at, C channels, H 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,21 +21,18 @@ from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone, checked_shape
 from depthwise.backbones.named import backbone
+from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import PIXELS_AT_ONCE, OnBackbone
 from depthwise.base import Estimator
-from depthwise.compute import Compute
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
-from depthwise.estimator import Watch
 from depthwise.inputs import as_clips
 from depthwise.networks import NetworkClassifier
-from depthwise.tasks.video_network import TEMPORAL, Head, VideoNetwork
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.tasks.video_network import TEMPORAL, VideoNetwork
+from depthwise.updates import Recipe
 
 __all__ = ["VideoClassifier"]
 
-SEES_WELL = 112  # pixels a side that pretrained weights want at least
-LARGEST_FACTOR = 8  # by which small frames are enlarged at most
 ALONE_BATCH, ALONE_EPOCHS = 32, 30  # of a head alone
 MOST_EPOCHS = 30  # of a whole network, where nobody says
 
@@ -61,7 +56,7 @@ SIZES: dict[str, Rung] = {
 }
 
 
-class VideoClassifier(OnBackbone, NetworkClassifier):
+class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
     Parameters (unit, sensible range)
@@ -88,6 +83,7 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
     family: ClassVar[str] = "video"
     tasks: ClassVar[tuple[str, ...]] = ("video",)
     sizes: ClassVar[dict[str, Any]] = SIZES
+    sees_well: ClassVar[int] = 112
 
     def __init__(
         self,
@@ -123,7 +119,7 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
         self.backbone = backbone  # type: ignore[assignment]
         self.temporal = temporal
         self.frames = frames
-        self.freeze = freeze  # type: ignore[assignment]
+        self.freeze = freeze
         self.backbone_rate = backbone_rate
         self.enlarge = enlarge
         self.dropout = dropout
@@ -185,11 +181,6 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
     def _backbone_name(self) -> str:
         return self.rung.backbone
 
-    def _frozen(self) -> int | str:
-        if self.freeze is not None:
-            return self.freeze
-        return "all" if self.is_transfer else 0
-
     def _below(self, input_shape: tuple[int, ...], pretrained: bool) -> Backbone:
         if len(input_shape) != 4:
             raise InputError(
@@ -203,12 +194,6 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
             enlarge=self._enlarge(input_shape[1:]),
         )
 
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
-        if self.enlarge != "auto":
-            return int(self.enlarge)
-        wanted = -(-SEES_WELL // min(input_shape[1:])) if self.is_transfer else 1
-        return min(LARGEST_FACTOR, wanted)
-
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         frames = inputs.reshape(-1, *inputs.shape[2:])  # whose channels' mean is that of clips
         return super()._new_network(frames, targets)
@@ -221,11 +206,6 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
     def _check_axes(self, inputs: np.ndarray) -> None:
         if inputs.ndim != 5:
             raise InputError(f"clips must be (N, T, C, H, W); got {inputs.shape}.")
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
-        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """A head alone takes larger batches; a whole network sees many frames a step, so fewer."""
@@ -262,50 +242,6 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
 
     # -- learning the head only -------------------------------------------------------------------
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
-        if not _below(self.network_).all_frozen:
-            super()._train(inputs, labels, held_out, *rest)
-            return
-        seen = self._seen(inputs)
-        held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
-        with self._head_alone():
-            super()._train(seen, labels, held, *rest)
-
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if self._is_alone or not _below(self.network_).all_frozen:
-            return super()._run(inputs, labels, recipe, state, **options)
-        seen = self._seen(inputs)
-        with self._head_alone():
-            return super()._run(seen, labels, recipe, state, **options)
-
-    def _update(
-        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
-    ) -> GradientUpdate:
-        if self._is_alone:
-            return GradientUpdate(self.network_, loss, recipe, compute)
-        return super()._update(loss, recipe, compute)
-
-    @property
-    def _is_alone(self) -> bool:
-        """Whether `network_` is the head just now."""
-        return isinstance(self.network_, Head)
-
     def _seen(self, clips: np.ndarray) -> np.ndarray:
         """n of what the backbone makes of clips, (N, F, ...); the first ever seen set n."""
         whole: Any = self.network_
@@ -315,17 +251,6 @@ class VideoClassifier(OnBackbone, NetworkClassifier):
             found: np.ndarray = whole.eval().standardised(seen).numpy()
         return found
 
-    @contextlib.contextmanager
-    def _head_alone(self) -> Iterator[None]:
-        """The head is the network for a while, from what was seen, standardised."""
-        whole: Any = self.network_
-        self.network_ = whole.head
-        try:
-            yield
-        finally:
-            self.network_ = whole.eval()
-
-
-def _below(network: Any) -> Backbone:
-    below: Backbone = network.backbone
-    return below
+    def _head(self, network: Any) -> nn.Module:
+        """It takes what was seen, standardised."""
+        return network.head
