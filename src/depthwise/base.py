@@ -136,6 +136,11 @@ class Estimator(BaseEstimator, abc.ABC):
         answers = self.running_.answers(inputs, PREDICT_BATCH)
         return None if answers is None else torch.from_numpy(answers)
 
+    def answering(self, network: nn.Module) -> nn.Module:
+        """What answers an item in full by `network`: its time, energy and memory are told. The
+        network, unless an answer takes many passes; then it says as `told` what an answer is."""
+        return network
+
     # -- saving ---------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> Path:

@@ -224,6 +224,16 @@ def print_predictions(found: Sequence[Prediction], out: Console) -> None:
     _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
 
 
+def print_matches(found: Sequence[Any], out: Console) -> None:
+    """A line a picture and a text that fit, with their cosine, the best first."""
+    body = [
+        [plain(picture), plain(text), f"{cosine:.3f}"]
+        for entry in found
+        for picture, text, cosine in entry.lines()
+    ]
+    _print_columns(["file", "text", "cosine"], body, out, left=(0, 1))
+
+
 def print_people(found: Sequence[Any], out: Console) -> None:
     """A line a picture: who is on it, and how similar to the nearest person enrolled."""
     body = [[plain(entry.where), plain(entry.name), f"{entry.similarity:.3f}"] for entry in found]

@@ -49,7 +49,7 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import LABELLED, OWN, UNITS, likely_task, reading, tells_classes
-from depthwise.measuring.scorecard import Scorecard, costs, quality, samples_of
+from depthwise.measuring.scorecard import Scorecard, answering_of, costs, quality, samples_of
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.report import write_report
@@ -261,6 +261,7 @@ class _Run:
                 samples=samples,
                 logits=tells_classes(model),
                 running=model.running_,
+                answering=answering_of(model),
             )
             return card.to_dict()
 

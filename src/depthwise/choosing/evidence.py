@@ -18,7 +18,7 @@ from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
-from depthwise.measuring.scorecard import Scorecard, samples_of
+from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
 
 __all__ = ["candidate_records", "dataset_record", "layers_record", "mistakes"]
 
@@ -44,7 +44,7 @@ def layers_record(winner: Any, data: Dataset, device: Device, card: Scorecard) -
     place = data.indices["validation"][:1]
     one = samples_of(winner, data.inputs[place])
     sample = torch.from_numpy(np.asarray(one, winner.input_dtype_))
-    return breakdown(winner.network_, sample, device, card)
+    return breakdown(answering_of(winner), sample, device, card)
 
 
 def candidate_records(

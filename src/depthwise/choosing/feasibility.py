@@ -83,6 +83,7 @@ def _costs(candidate: Candidate, data: Dataset, device: Device, seconds: float) 
     network = candidate.network(data.input_shape, candidate.outputs(data))
     dtype = "float32" if data.kind == "table" else "uint8"
     options: dict[str, Any] = {"seconds": seconds, "flexibility": False}
+    options["answering"] = candidate.model().answering(network)
     return costs(
         network, data.input_shape, dtype, device, samples=data.inputs[:64], **options
     ).to_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,10 @@ __all__ = ["predict", "reconstruct", "sample"]
 def predict(
     model: give.Model,
     files: give.Files,
-    top: Annotated[int, typer.Option(help="Classes to tell, the likeliest first.", min=1)] = 1,
+    top: Annotated[
+        int | None,
+        typer.Option(help="Classes, texts or pictures to tell, the best first.", min=1),
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="How many objects of each class.")] = False,
     draw: Annotated[
         str | None, typer.Option(help="A .png, or a folder of them: boxes or areas drawn.")
@@ -24,36 +28,73 @@ def predict(
     masks: Annotated[
         str | None, typer.Option(help="A .png, or a folder of them: the class of each pixel.")
     ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text that may fit a picture; repeatable.")
+    ] = None,
+    texts: Annotated[str | None, typer.Option(help="A file of such texts, one a line.")] = None,
+    find: Annotated[
+        list[str] | None, typer.Option(help="Tell the pictures that fit this text; repeatable.")
+    ] = None,
     json: give.JsonLines = False,
 ) -> None:
     """Tell the class of each file, or of its rows.
 
     A model of boxes tells where which objects are, one of areas how much of the picture each class
-    covers, one of captions what is on it. A model that was fitted without labels tells how strange
-    each file is.
+    covers, one of captions what is on it. One of pictures and texts tells which of the texts given
+    fits each picture best, or with --find which pictures fit a text. A model that was fitted
+    without labels tells how strange each file is.
     """
     from depthwise.catalog import load_model
     from depthwise.ship.fitting import require_no_numbers
-    from depthwise.ship.generating import verdicts
-    from depthwise.ship.reading import predictions, similarities
     from depthwise.ship.seeing import PLACES
-    from depthwise.tables import print_places, print_predictions, print_verdicts, show_answers
+    from depthwise.tables import show_answers
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
-    if {*PLACES, "captions"}.intersection(loaded.tasks):
+    places = {*PLACES, "captions"}.intersection(loaded.tasks)
+    if not places:
+        seen = {"--count": count, "--draw": draw, "--masks": masks}
+        _refuse(seen, "boxes or areas", loaded)
+    if "retrieval" not in loaded.tasks:
+        read = {"--text": text, "--texts": texts, "--find": find}
+        _refuse(read, "pictures and texts", loaded)
+    if places:
         sound = _seen(loaded, files, count, draw, masks, json)
-    elif count or draw or masks:
-        given = "--count" if count else "--draw" if draw else "--masks"
-        raise InputError(f"{given} needs a model of boxes or areas; this is {loaded.family}.")
-    elif getattr(loaded, "kind_", None) == "similarity":
-        _, sound = show_answers(similarities(loaded, files, say), print_places, json)
-    elif loaded.n_outputs:
-        _, sound = show_answers(predictions(loaded, files, top, say), print_predictions, json)
     else:
-        _, sound = show_answers(verdicts(loaded, files, say), print_verdicts, json)
+        told, table = _answers(loaded, files, top, text or [], texts, find or [])
+        _, sound = show_answers(told, table, json)
     if not sound:
         raise typer.Exit(InputError.exit_code)
+
+
+def _refuse(asked: Mapping[str, Any], kind: str, model: Any) -> None:
+    """Options that are for models of another kind."""
+    for option, value in asked.items():
+        if value:
+            raise InputError(f"{option} needs a model of {kind}; this is {model.family}.")
+
+
+def _answers(
+    model: Any,
+    files: list[str],
+    top: int | None,
+    text: list[str],
+    texts: str | None,
+    find: list[str],
+) -> tuple[Any, Any]:
+    """What the model says of the files, one by one, and how it is printed."""
+    from depthwise.ship.generating import verdicts
+    from depthwise.ship.matching import matches
+    from depthwise.ship.reading import predictions, similarities
+    from depthwise.tables import print_matches, print_places, print_predictions, print_verdicts
+
+    if "retrieval" in model.tasks:
+        return matches(model, files, text, texts, find, top, say), print_matches
+    if getattr(model, "kind_", None) == "similarity":
+        return similarities(model, files, say), print_places
+    if model.n_outputs:
+        return predictions(model, files, top or 1, say), print_predictions
+    return verdicts(model, files, say), print_verdicts
 
 
 def _seen(

@@ -145,6 +145,10 @@ def answers_of(model: Any) -> str:
     """What the numbers are that its network answers with."""
     if {"detection", "counting"}.intersection(model.tasks):
         return "boxes (left, top, right, bottom, in pixels), then logits of classes, before NMS"
+    if "captions" in model.tasks:
+        return "logits of a caption's first token; the rest is written in Python"
+    if "retrieval" in model.tasks:
+        return "vectors of pictures, of length 1; compare them with those of encode_texts"
     return "logits of classes" if tells_classes(model) else "numbers"
 
 

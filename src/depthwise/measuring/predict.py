@@ -22,6 +22,9 @@ from depthwise.measuring.schedule import plan
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 ITEM_BYTES = {"fp32": None, "bf16": 2, "int8": 1}  # of one activation
+PLANNED = (
+    2000  # operators whose order is searched; an answer of more, token by token, keeps its own
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def predict_memory(
     chosen = precision or device.precision
     weight_bytes = round(SCALES[chosen] * counts.weight_bytes)
     planned = device.runtime == "fused" and bool(counts.storages)
+    planned &= len(counts.operations) <= PLANNED
     exact, source = None, "weights and live tensors counted"
     if planned:
         best = plan(counts, ITEM_BYTES[chosen])

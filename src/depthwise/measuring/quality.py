@@ -8,6 +8,7 @@
     detection         AP50       average precision of boxes at an overlap of a half, mean of classes
     counting          -MAE       minus the mean absolute error of counts by image, mean of classes
     captions          BLEU-4     runs of words shared with what people said, over all items
+    retrieval         R@10       share of pictures with a caption of their own among the 10 nearest
     pairs             Spearman   rank correlation of similarities; of two classes their F1, of more
                                  a fraction, the share that is right
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
@@ -52,6 +53,7 @@ UNITS = {
     "faces": "fraction",
     "text": "fraction",
     "captions": "BLEU-4",
+    "retrieval": "R@10",
     "pairs": "Spearman",
 }
 TASKS = tuple(UNITS)
@@ -63,6 +65,7 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "faces": "faces",
     "text": "text",
     "captions": "captions",
+    "retrieval": "captions",
     "pairs": "pairs",
 }
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`

@@ -7,12 +7,13 @@ Processing of Deep Neural Networks", ch. 3), each with its unit, interval and ho
 
 On this machine latency, throughput, memory (and energy, where there are counters) are measured;
 on any other device they are predicted from the network's counts. What "accuracy" is of, the task
-says: quality.py.
+says: quality.py. Where an answer takes many passes of the network, as a caption does that is
+written token by token, all of them are one answer (`Estimator.answering`).
 """
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,7 +36,7 @@ from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
-NAMES = {"nats": "log-likelihood", "-MAE": "negative MAE"}
+NAMES = {"nats": "log-likelihood", "-MAE": "negative MAE", "R@10": "recall at 10"}
 NAMES |= {unit: unit for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
@@ -95,7 +96,9 @@ class Scorecard:
         if not self.hardware_cost:
             return []
         about = self.hardware_cost.details
+        answer = (self.latency.details if self.latency else {}).get("answer")
         return [
+            *([("an answer", answer)] if answer else []),
             ("parameters", f"{about['parameters']:,}"),
             ("weights", f"{about['weight_bytes'] / 1e6:,.3f} MB"),
             ("peak memory", f"{about['peak_memory_bytes'] / 1e6:,.3f} MB"),
@@ -146,6 +149,7 @@ def measure(
         logits=tells_classes(model),
         prices=prices,
         running=getattr(model, "running_", None),
+        answering=answering_of(model),
     )
     if X is not None and own and not hasattr(data, "part"):
         card.accuracy = assessment(model, X, y, own)
@@ -154,6 +158,13 @@ def measure(
         plain = labelled and task in (None, "classification")
         card.accuracy = accuracy(model, X, y) if plain else quality(model, data, "test", task)
     return card
+
+
+def answering_of(model: Any) -> nn.Module:
+    """What answers an item in full, where the model says that its network alone does not."""
+    answering = getattr(model, "answering", None)
+    found: nn.Module = model.network_ if answering is None else answering(model.network_)
+    return found
 
 
 def samples_of(model: Any, X: NDArray[Any]) -> NDArray[Any]:
@@ -176,28 +187,40 @@ def costs(
     logits: bool = True,
     prices: Prices | None = None,
     running: Running | None = None,
+    answering: nn.Module | None = None,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
     or (D,); input_dtype: "uint8", "float32" or, of tokens, "int64"; samples: (N, *input_shape) real
     ones, None: made; logits: whether the network answers with classes, or with numbers such as a
     reconstruction;
-    prices and flexibility: as in `measure`; running: what runs this network, if not torch."""
+    prices and flexibility: as in `measure`; running: what runs this network, if not torch;
+    answering: what answers in full, if not the network alone."""
     if flexibility not in (True, False, "full"):
         raise InputError(f'flexibility must be True, False or "full"; got {flexibility!r}.')
-    running = running if running and running.network is network else None
+    running = running if running and running.network is (answering or network) else None
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
-    network = _placed(network, "cpu")
-    counts = count(network, items[:1])
+    network, whole = _placed(network, "cpu"), _placed(answering or network, "cpu")
+    counts = count(whole, items[:1])
     if target.is_here:
-        card = _measured(network, items, counts, target, seconds, prices, running)
+        card = _measured(whole, items, counts, target, seconds, prices, running)
     else:
         card = _predicted(counts, target, prices)
+    if told := getattr(whole, "told", ""):
+        _name_answers(card, told)
     if card.hardware_cost and (stored := _stored_bytes(network, running)) is not None:
         card.hardware_cost.details["weight_bytes"] = stored
     if flexibility:
         card.flexibility = support(network, items, logits, full=flexibility == "full")
     return card
+
+
+def _name_answers(card: Scorecard, told: str) -> None:
+    """What an item's answer is, where it is more than one pass."""
+    for name in ("latency", "throughput", "energy"):
+        metric = getattr(card, name)
+        metric.details["answer"] = told
+        setattr(card, name, replace(metric, source=f"{told}; {metric.source}"))
 
 
 def _measured(

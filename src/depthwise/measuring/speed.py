@@ -26,6 +26,7 @@ from depthwise.measuring.counting import weight_bytes
 from depthwise.measuring.metric import Metric
 
 BURSTS = 24  # short ones: where other work has the cores half the time, some stay undisturbed
+LEAST_BURSTS, OVERTIME = 3, 8  # of a slow network, and by how many times it may take too long
 FAR_BEHIND, BEHIND = 3.0, 1.25  # of the quickest setting's time: leave at once, or after two bursts
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 MEMORY_SHARE = 0.25  # of the free memory that a batch may take
@@ -232,14 +233,16 @@ def timed(run: Callable[[], object], seconds: float, least: int = 3) -> list[flo
 
 def _race(settings: list[_Setting], seconds: float, bursts: int) -> _Setting:
     """The setting with the quickest burst. The first is run alone to know the scale, then they
-    take turns; one that is far behind leaves."""
-    running = settings[:1]
+    take turns; one that is far behind leaves. A slow network has fewer bursts."""
+    running, latest = settings[:1], time.perf_counter() + OVERTIME * seconds
     running[0].burst(0.5 * seconds / bursts)
     for challenger in settings[1:]:
         challenger.trial(max(0.03, 20 * running[0].best))
         if challenger.best < FAR_BEHIND * running[0].best:
             running.append(challenger)
     for done in range(1, bursts):
+        if done >= LEAST_BURSTS and time.perf_counter() > latest:
+            break
         for setting in running:
             setting.burst(seconds / bursts / len(running))
         if done == bursts // 3:

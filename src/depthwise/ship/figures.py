@@ -81,6 +81,7 @@ SCORES |= {
     "fraction": Score("accuracy", "%"),
     "nats": Score("log-likelihood", "nats"),
     "-MAE": Score("negative MAE", "objects"),
+    "R@10": Score("recall at 10", ""),
 }
 UNITS = {
     "generate": "nats",
@@ -89,6 +90,7 @@ UNITS = {
     "counting": "-MAE",
     "segmentation": "mIoU",
     "captions": "BLEU-4",
+    "retrieval": "R@10",
     "pairs": "Spearman",
 }
 

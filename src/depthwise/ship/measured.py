@@ -13,7 +13,7 @@ from typing import Any
 from depthwise.measuring.breakdown import breakdown as broken_down
 from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.scorecard import Model, Scorecard, example
+from depthwise.measuring.scorecard import Model, Scorecard, answering_of, example
 from depthwise.modelfile import versions
 from depthwise.ship.figures import plain
 from depthwise.ship.pages import layers_context, render, write_page
@@ -38,7 +38,7 @@ def write_page_of(
     """The page of a model whose `card` was taken on `device`: its layers are timed or predicted
     here. Raises InputError naming the path where it cannot be written."""
     sample = example(model.input_shape_, model.input_dtype_)
-    layers = broken_down(model.network_, sample, device, card)
+    layers = broken_down(answering_of(model), sample, device, card)
     return write_measured(name, card.to_dict(), layers, device.to_dict(), path, command)
 
 

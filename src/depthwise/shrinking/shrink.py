@@ -86,7 +86,7 @@ def shrink(
     if not isinstance(model, NetworkClassifier) or not hasattr(model, "network_"):
         raise InputError(
             "shrink takes a fitted classifier that learns by gradient descent, a CNN or a DNN; "
-            f"got {type(model).__name__}."
+            f"got {type(model).__name__}. {_instead(model)}"
         )
     if {edit["kind"] for edit in model.shrunk_} & ROUNDED:
         raise InputError(
@@ -99,6 +99,12 @@ def shrink(
             done = _shrink(*about, Path(scratch))
             return Shrunk(done.model, done.record, None)
     return _shrink(*about, Path(out))
+
+
+def _instead(model: Any) -> str:
+    """What makes a model smaller that cannot be shrunk."""
+    sizes = ", ".join(getattr(model, "sizes", None) or ())
+    return f"Fit a smaller size of it: {sizes}." if sizes else "Fit one of these."
 
 
 def _shrink(

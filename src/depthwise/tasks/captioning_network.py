@@ -75,7 +75,7 @@ class AcrossAttention(nn.Module):
 
     def forward(self, x: Tensor, k: Tensor, v: Tensor) -> Tensor:
         positions = x.shape[1]
-        q = self.queries(x).reshape(len(k), -1, self.heads, self.head_size).transpose(1, 2)
+        q = self.queries(x).reshape(k.shape[0], -1, self.heads, self.head_size).transpose(1, 2)
         mixed = attend(q, k, v, None, causal=False)  # (B, H, K T, D/H)
         return self.output(mixed.transpose(1, 2).reshape(-1, positions, x.shape[2]))
 
@@ -154,7 +154,7 @@ class Writer(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         first = self.embedding.num_embeddings - 1  # `end` stands before a caption too
-        tokens = torch.full((len(seen), 1), first, device=seen.device)
+        tokens = torch.full((seen.shape[0], 1), first, device=seen.device)
         return self.logits(self.hidden(tokens, self.remember(seen))[:, 0])
 
     def _begin(self) -> None:

@@ -10,22 +10,27 @@ After Wu et al. 2016, section 7, with T^a for their ((5 + T) / 6)^a.
 
 Keys and values of the tokens written so far are kept (Cache), so that a token costs one position.
 
+What a caption costs is that of the longest one, by `WholeCaption`: neither the picture nor what the
+network has learnt changes it.
+
 Shapes: B images, W beginnings, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depthwise.errors import DivergedError
 from depthwise.families.transformer import Cache
-from depthwise.tasks.captioning_network import Writer
+from depthwise.tasks.captioning_network import CaptionNetwork, Writer
 
-__all__ = ["beam_search"]
+__all__ = ["BEAMS", "WholeCaption", "beam_search"]
+
+BEAMS = 4  # where nobody says
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def beam_search(
     writer: Writer,
     seen: Tensor,
@@ -34,16 +39,33 @@ def beam_search(
     most: int,
     penalty: float,
     cached: bool = True,
+    ending: bool = True,
 ) -> list[list[int]]:
     """Tokens of a caption for each image, without `end`, at most `most` of them. seen as `Writer`
     takes it. `cached=False` computes all positions for every token: the same, slowly.
+    `ending=False` writes `most` tokens whatever they are: what a caption costs at most.
 
     Raises DivergedError where the network's answer is not a number.
     """
-    search = _Search(writer, seen, beams, most, cached)
+    search = _Search(writer, seen, beams, most, cached, ending)
     while search.images:
         search.step(penalty)
     return [max(done, key=lambda pair: pair[0])[1] for done in search.finished]
+
+
+class WholeCaption(CaptionNetwork):
+    """Raw images (B, C, H, W) -> (B, most) tokens of the longest caption that the network writes.
+    It shares the network's weights."""
+
+    def __init__(self, network: CaptionNetwork, most: int):
+        nn.Module.__init__(self)
+        self.backbone, self.writer, self.most = network.backbone, network.writer, most
+        self.told = f"a caption of {most} tokens, the longest, by {BEAMS} beams"
+        self.train(network.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        options = {"beams": BEAMS, "most": self.most, "penalty": 0.0, "ending": False}
+        return torch.tensor(beam_search(self.writer, self.see(x), **options))  # type: ignore[arg-type]
 
 
 class _Search:
@@ -53,8 +75,10 @@ class _Search:
     finished: of every image, (score, tokens) of captions that ended.
     """
 
-    def __init__(self, writer: Writer, seen: Tensor, beams: int, most: int, cached: bool):
-        self.writer, self.beams, self.most = writer, beams, most
+    def __init__(
+        self, writer: Writer, seen: Tensor, beams: int, most: int, cached: bool, ending: bool
+    ):
+        self.writer, self.beams, self.most, self.ending = writer, beams, most, ending
         self.end = writer.embedding.num_embeddings - 1
         self.remembered = writer.remember(seen)
         self.images = list(range(len(seen)))
@@ -69,7 +93,7 @@ class _Search:
         sums = self.sums[..., None] + self._expected()  # (B, W, V)
         best, place = sums.flatten(1).topk(2 * self.beams, dim=1)
         parent, token = place // sums.shape[2], place % sums.shape[2]
-        ends = token == self.end
+        ends = (token == self.end) & self.ending
         length = self.tokens.shape[2]
         for b, w in ends[:, : self.beams].nonzero().tolist():
             if best[b, w] > -torch.inf:

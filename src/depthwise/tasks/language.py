@@ -30,7 +30,7 @@ from depthwise.families.transformer import Cache, Rung, Transformer
 from depthwise.families.transformer_update import NextTokenUpdate, windows
 from depthwise.inputs import fingerprint_arrays
 from depthwise.stages import Interrupted, Stages
-from depthwise.tasks.language_generation import drawn_tokens, pieces_of_text
+from depthwise.tasks.language_generation import HalfWritten, drawn_tokens, pieces_of_text
 from depthwise.tasks.language_settings import LONGEST_CONTEXT, LanguageSettings
 from depthwise.text import Tokenizer, as_bytes, learn_tokens
 from depthwise.text_files import as_texts
@@ -298,6 +298,9 @@ class LanguageModel(LanguageSettings, Estimator):
             generator,
         )
         return pieces_of_text(tokens, self.tokenizer_, stops, max_tokens)
+
+    def answering(self, network: nn.Module) -> nn.Module:
+        return HalfWritten(network, self.input_shape_[0])
 
     # -- saving ---------------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ temperature 0 always takes the likeliest. The network sees a window of T tokens;
 goes on with the later half of it. Keys and values of the window are kept (Cache), so that a token
 costs one position, not T of them.
 
-Shapes: S tokens so far, T positions of a window, V vocabulary.
+What writing costs is that of a window of which half is read and half is written, by `HalfWritten`.
+
+Shapes: B batch, S tokens so far, T positions of a window, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depthwise.families.transformer import Cache
 from depthwise.text import Tokenizer
 
-__all__ = ["drawn_tokens", "pieces_of_text"]
+__all__ = ["HalfWritten", "drawn_tokens", "pieces_of_text"]
 
 
 def drawn_tokens(
@@ -63,6 +65,27 @@ class _Expectation:
         hidden = self.network.transformer(new, cache=self.cache)[0, -1]
         logits: Tensor = self.network.transformer.logits(hidden).cpu()
         return logits
+
+
+class HalfWritten(nn.Module):
+    """Tokens (B, T) -> (B, T), the second half of which is what the network writes after the first,
+    always the likeliest. It shares the network's weights."""
+
+    def __init__(self, network: Any, context: int):
+        super().__init__()
+        self.transformer = network.transformer
+        self.told = f"{context} tokens, of which half are read and half are written"
+        self.train(network.training)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        cache, written = Cache(self.transformer, *tokens.shape), tokens[:, : -(-length // 2)]
+        new = written
+        while written.shape[1] < length:
+            hidden = self.transformer(new, cache=cache)[:, -1:]
+            new = self.transformer.logits(hidden).argmax(dim=2)
+            written = torch.cat([written, new], dim=1)
+        return written
 
 
 @torch.inference_mode()
