@@ -18,6 +18,7 @@ FLOORS: list[tuple[str, float]] = [
     ("compute", 1),
     ("layers", 1),
     ("progress", 1),
+    ("settings", 1),
     ("text", 1),
     ("text_files", 1),
     ("text_words", 1),

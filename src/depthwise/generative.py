@@ -33,6 +33,7 @@ from depthwise.base import Layered, Watch
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.inputs import statistics
+from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 
 __all__ = ["VISIBLE_KINDS", "Generative"]
@@ -48,20 +49,17 @@ def _tells_labels(model: Any) -> bool:
     raise AttributeError(f"this {type(model).__name__} does not learn labels; see its settings.")
 
 
-class Generative(Layered, Classifier):
+@settings
+class Generative(Learning, Layered, Classifier):
     """What every generative family shares. See a family for the meaning of its settings."""
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generate", "anomaly")
     precisions: ClassVar[tuple[str, ...]] = ("float32",)  # that precision="auto" chooses among
-    visible: str
-    false_alarms: float
-    device: str
-    precision: str
-    threads: int | str
-    verbose: bool
+    visible: str = "auto"
+    false_alarms: float = 0.01
     # learnt
-    visible_: str
-    threshold_: float
+    visible_: str = no_setting()
+    threshold_: float = no_setting()
 
     # -- what a family says ---------------------------------------------------------------------
 

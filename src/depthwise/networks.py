@@ -31,6 +31,7 @@ from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import over_answers, smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
 from depthwise.quantised import learning
+from depthwise.settings import Descending
 from depthwise.training import recorded_compute, train
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -43,27 +44,13 @@ __all__ = [
 ]
 
 
-class NetworkEstimator(Layered, Supervised):
+class NetworkEstimator(Descending, Layered, Supervised):
     """Trained by gradient descent. See a family for the meaning of its settings."""
 
-    # set by each family's constructor
-    epochs: float | str
-    batch_size: int | str
-    lr: float
-    optimizer: str
-    schedule: str
-    weight_decay: float
-    clip_norm: float | None
-    average: float
-    patience: int | str | None
+    # set by each family
     label_smoothing: float
     augment: str | tuple[str, ...] | None
-    validation_fraction: float
     warm_start: bool
-    device: str
-    precision: str
-    threads: int | str
-    verbose: bool
     _optimizer_state: dict[str, Any] | None = None
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
@@ -188,19 +175,8 @@ class NetworkEstimator(Layered, Supervised):
         batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
         epochs = auto_epochs(items, batch_size) if self.epochs == "auto" else float(self.epochs)
         patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience
-        settings: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": self.lr,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "weight_decay": self.weight_decay,
-            "clip_norm": self.clip_norm,
-            "average": self.average,
-            "patience": patience,
-            "seed": self._seed(),
-        }
-        return Recipe(**{**settings, **changes})
+        auto = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
+        return Recipe.of(self, **{**auto, "seed": self._seed(), **changes})
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
+from depthwise.settings import Descending
 
 __all__ = ["GradientUpdate", "Recipe", "Update", "WeightAverage", "lr_factor"]
 
@@ -48,6 +49,12 @@ class Recipe:
     average: float = 0.02
     patience: int | None = None
     seed: int = 0
+
+    @classmethod
+    def of(cls, model: Descending, **others: Any) -> Recipe:
+        """An estimator's settings, with `others`."""
+        own = {name: value for name, value in vars(model).items() if name in cls.__annotations__}
+        return cls(**{**own, **others})
 
 
 WARM_UP = {"onecycle": 0.25, "cosine": 0.05, "constant": 0.0}

@@ -25,6 +25,7 @@ from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.sentence_pieces import Pieces
 from depthwise.backbones.sentences import SentenceEncoder, by_length, rebuild, sentence_encoder
 from depthwise.compute import Compute
+from depthwise.settings import no_setting, settings
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["FeatureHead", "OnEncoder", "trimmed"]
@@ -59,6 +60,7 @@ def trimmed(tokens: Tensor, filling: int) -> Tensor:
     return tokens[..., : int(real.nonzero().max()) + 1] if bool(real.any()) else tokens
 
 
+@settings
 class OnEncoder(SeesOnce):
     """A network on a sentence encoder, or on what the task itself makes of texts.
 
@@ -67,11 +69,11 @@ class OnEncoder(SeesOnce):
     encoder_rate : its learning rate as a share of the head's, 0.01 .. 0.1.
     """
 
-    encoder: str | None
-    freeze: int | str
-    encoder_rate: float
-    dropout: float
-    pieces_: Pieces
+    encoder: str | None = None
+    freeze: int | str = "all"
+    encoder_rate: float = 0.05
+    dropout: float = 0.1
+    pieces_: Pieces = no_setting()
 
     def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
         """The task's network on this encoder."""
@@ -88,6 +90,11 @@ class OnEncoder(SeesOnce):
         assert self.encoder is not None
         with torch.device("meta"):
             self.pieces_ = sentence_encoder(self.encoder, pretrained=False).words
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the encoder learns nothing, so that it sees each text once only."""
+        return self.encoder is not None and self.freeze == "all"
 
     def _inner_dropout(self) -> float:
         """BERT was learnt with a tenth of its units silenced."""

@@ -25,6 +25,7 @@ from depthwise.compute import Compute
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.networks import NetworkEstimator
+from depthwise.settings import no_setting, settings
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["OnBackbone"]
@@ -33,6 +34,7 @@ LARGEST_FACTOR = 8  # by which small images are enlarged at most
 PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes of maps
 
 
+@settings
 class OnBackbone(NetworkEstimator):
     """A network on a backbone.
 
@@ -46,10 +48,10 @@ class OnBackbone(NetworkEstimator):
     """
 
     image_only: ClassVar[bool] = True
-    backbone: str
-    freeze: int | str | None
-    backbone_rate: float
-    enlarge: int | str = 1
+    backbone: str | None = None
+    freeze: int | str | None = None
+    backbone_rate: float = 0.1
+    enlarge: int | str = no_setting(default=1)
     sees_well: ClassVar[int] = 128  # pixels a side that pretrained weights want
     embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
 
@@ -70,8 +72,9 @@ class OnBackbone(NetworkEstimator):
         below: Any = self.network_.backbone
         return {**super().describe_network(), "backbone": below.description}
 
+    @abc.abstractmethod
     def _backbone_name(self) -> str:
-        return self.backbone
+        """The one that was asked for, or that of the size."""
 
     def _frozen(self) -> int | str:
         """How many of the backbone's lowest stages do not learn, or "all"."""

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -44,6 +45,7 @@ from depthwise.families.conv_autoencoder import conv_decoder, conv_encoder
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.settings import Descending, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -55,7 +57,8 @@ POSTERIOR_STEPS = 120  # in which the bound's variances are chosen
 ROWS = 1000  # items at a time where nothing is learnt
 
 
-class DeepAutoencoder(Generative):
+@settings
+class DeepAutoencoder(Descending, Generative):
     """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables.
 
     Parameters (unit, sensible range)
@@ -90,80 +93,30 @@ class DeepAutoencoder(Generative):
     family: ClassVar[str] = "autoencoder"
     sizes: ClassVar[dict[str, Any]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-    _optimizer_states: dict[str, dict[str, Any]]
+    _optimizer_states: dict[str, dict[str, Any]] = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        hidden: tuple[int, ...] | None = None,
-        code_size: int | None = None,
-        convolutional: bool = False,
-        activation: str = "auto",
-        code_activation: str = "linear",
-        normalise: bool = False,
-        pretrain: str | None = None,
-        pretrain_epochs: float | str = "auto",
-        pretrain_lr: float = 0.1,
-        loss: str = "auto",
-        noise: str | None = None,
-        noise_level: float = 0.25,
-        sparsity: float | None = None,
-        sparsity_weight: float = 0.1,
-        contractive: float = 0.0,
-        head_units: int = 128,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 2e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.0,
-        clip_norm: float | None = 1.0,
-        average: float = 0.02,
-        patience: int | None = None,
-        validation_fraction: float = 0.1,
-        visible: str = "auto",
-        false_alarms: float = 0.01,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.hidden = hidden
-        self.code_size = code_size
-        self.convolutional = convolutional
-        self.activation = activation
-        self.code_activation = code_activation
-        self.normalise = normalise
-        self.pretrain = pretrain
-        self.pretrain_epochs = pretrain_epochs
-        self.pretrain_lr = pretrain_lr
-        self.loss = loss
-        self.noise = noise
-        self.noise_level = noise_level
-        self.sparsity = sparsity
-        self.sparsity_weight = sparsity_weight
-        self.contractive = contractive
-        self.head_units = head_units
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.visible = visible
-        self.false_alarms = false_alarms
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    hidden: tuple[int, ...] | None = None
+    code_size: int | None = None
+    convolutional: bool = False
+    activation: str = "auto"
+    code_activation: str = "linear"
+    normalise: bool = False
+    pretrain: str | None = None
+    pretrain_epochs: float | str = "auto"
+    pretrain_lr: float = 0.1
+    loss: str = "auto"
+    noise: str | None = None
+    noise_level: float = 0.25
+    sparsity: float | None = None
+    sparsity_weight: float = 0.1
+    contractive: float = 0.0
+    head_units: int = 128
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    patience: int | None = None
+    validation_fraction: float = 0.1
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -293,18 +246,8 @@ class DeepAutoencoder(Generative):
         batch_size = _auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
         steps = math.ceil(items / batch_size)
         epochs = min(200, max(20, round(STEPS / steps))) if self.epochs == "auto" else self.epochs
-        return Recipe(
-            epochs=1 if more else float(epochs),
-            batch_size=batch_size,
-            lr=self.lr,
-            optimizer=self.optimizer,
-            schedule="constant" if more else self.schedule,
-            weight_decay=self.weight_decay,
-            clip_norm=self.clip_norm,
-            average=0.0 if more else self.average,
-            patience=self.patience,
-            seed=self._seed(),
-        )
+        made = Recipe.of(self, epochs=float(epochs), batch_size=batch_size, seed=self._seed())
+        return replace(made, epochs=1, schedule="constant", average=0.0) if more else made
 
     def _machine_recipe(self, stages: Stages) -> Recipe:
         items = len(stages.inputs)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
+from depthwise.settings import settings
 
 __all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
 
@@ -138,62 +139,22 @@ def _stages(width: int, blocks: int, separable: bool, side: int) -> list[nn.Modu
     return layers
 
 
+@settings
 class Convolutions(NetworkEstimator):
     """The configuration that CNN and CNNRegressor share."""
 
     image_only: ClassVar[bool] = True
     sizes: ClassVar[dict[str, Rung]] = SIZES
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        width: int | None = None,
-        blocks: int | None = None,
-        separable: bool | None = None,
-        dropout: float = 0.0,
-        augment: str | tuple[str, ...] | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-2,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.05,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.width = width
-        self.blocks = blocks
-        self.separable = separable
-        self.dropout = dropout
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    width: int | None = None
+    blocks: int | None = None
+    separable: bool | None = None
+    dropout: float = 0.0
+    augment: str | tuple[str, ...] | None = "auto"
+    lr: float = 1e-2
+    label_smoothing: float = 0.05
+    warm_start: bool = False
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         if len(input_shape) != 3:

@@ -50,6 +50,7 @@ from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.settings import no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -63,6 +64,7 @@ LOOKED_AT = 5000  # items that mean activities are taken from, at most
 QUICK = 2000  # AIS steps where log Z was not asked for in another way
 
 
+@settings
 class DBM(Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
@@ -96,62 +98,24 @@ class DBM(Generative, Classifier):
     family: ClassVar[str] = "dbm"
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-    network_: DBMNetwork
+    network_: DBMNetwork = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        hidden: tuple[int, ...] | None = None,
-        epochs: float | str = "auto",
-        pretrain_epochs: float | str = "auto",
-        finetune_epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 0.1,
-        pretrain_lr: float = 0.05,
-        finetune_lr: float = 3e-3,
-        chains: int = 100,
-        sweeps: int = 4,
-        mean_field_steps: int = 5,
-        centred: bool = True,
-        weight_decay: float = 2e-4,
-        sparsity: float | None = None,
-        dropout: float = 0.2,
-        input_dropout: float = 0.1,
-        sample_sweeps: int = 500,
-        visible: str = "auto",
-        false_alarms: float = 0.01,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.hidden = hidden
-        self.epochs = epochs
-        self.pretrain_epochs = pretrain_epochs
-        self.finetune_epochs = finetune_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.pretrain_lr = pretrain_lr
-        self.finetune_lr = finetune_lr
-        self.chains = chains
-        self.sweeps = sweeps
-        self.mean_field_steps = mean_field_steps
-        self.centred = centred
-        self.weight_decay = weight_decay
-        self.sparsity = sparsity
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.sample_sweeps = sample_sweeps
-        self.visible = visible
-        self.false_alarms = false_alarms
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    hidden: tuple[int, ...] | None = None
+    pretrain_epochs: float | str = "auto"
+    finetune_epochs: float | str = "auto"
+    lr: float = 0.1
+    pretrain_lr: float = 0.05
+    finetune_lr: float = 3e-3
+    chains: int = 100
+    sweeps: int = 4
+    mean_field_steps: int = 5
+    centred: bool = True
+    weight_decay: float = 2e-4
+    sparsity: float | None = None
+    dropout: float = 0.2
+    input_dropout: float = 0.1
+    sample_sweeps: int = 500
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return DBMNetwork(

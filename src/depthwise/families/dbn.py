@@ -18,7 +18,7 @@ import copy
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.generative import Generative
+from depthwise.settings import no_setting, settings
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
@@ -46,6 +47,7 @@ SMALL = 16  # units that are summed over where `log_partition` was not called
 QUICK = 2_000  # steps of annealed importance sampling, likewise
 
 
+@settings
 class DBN(Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
@@ -83,60 +85,23 @@ class DBN(Generative, Classifier):
     family: ClassVar[str] = "dbn"
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-    network_: DBNNetwork
+    network_: DBNNetwork = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        hidden: tuple[int, ...] | None = None,
-        epochs: float | tuple[float, ...] | str = "auto",
-        finetune_epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float | tuple[float, ...] = 0.05,
-        finetune_lr: float = 0.05,
-        k: int = 1,
-        persistent: str = "no",
-        sweeps: tuple[int, ...] = (3, 6, 10),
-        discriminative: float = 5.0,
-        momentum: float = 0.9,
-        weight_decay: float = 2e-4,
-        tied: bool = True,
-        average: float = 0.02,
-        sample_sweeps: int = 500,
-        draws: int = 16,
-        visible: str = "auto",
-        false_alarms: float = 0.01,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.hidden = hidden
-        self.epochs = epochs
-        self.finetune_epochs = finetune_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.finetune_lr = finetune_lr
-        self.k = k
-        self.persistent = persistent
-        self.sweeps = sweeps
-        self.discriminative = discriminative
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.tied = tied
-        self.average = average
-        self.sample_sweeps = sample_sweeps
-        self.draws = draws
-        self.visible = visible
-        self.false_alarms = false_alarms
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    hidden: tuple[int, ...] | None = None
+    finetune_epochs: float | str = "auto"
+    lr: float | tuple[float, ...] = 0.05
+    finetune_lr: float = 0.05
+    k: int = 1
+    persistent: str = "no"
+    sweeps: tuple[int, ...] = (3, 6, 10)
+    discriminative: float = 5.0
+    momentum: float = 0.9
+    weight_decay: float = 2e-4
+    tied: bool = True
+    average: float = 0.02
+    sample_sweeps: int = 500
+    draws: int = 16
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         kind = self._kind(tuple(input_shape))

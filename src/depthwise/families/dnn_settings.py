@@ -14,6 +14,7 @@ from depthwise.errors import InputError
 from depthwise.families.dnn_network import ACTIVATIONS, DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining
 from depthwise.networks import NetworkEstimator
+from depthwise.settings import settings
 
 __all__ = ["DNNSettings"]
 
@@ -30,80 +31,32 @@ PRETRAIN_STEPS = 6000  # a layer, where epochs are "auto"
 PRETRAIN_LR = {"dbn": 0.05, "autoencoder": 1e-3}
 
 
+@settings
 class DNNSettings(NetworkEstimator):
     """What DNN and DNNRegressor are told; see DNN for the meaning of each."""
 
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        hidden: tuple[int, ...] | None = None,
-        activation: str = "auto",
-        normalise: bool | str = "auto",
-        dropout: float = 0.1,
-        input_dropout: float = 0.0,
-        max_norm: float | None = None,
-        pretrain: str | None = None,
-        pretrain_epochs: float | str = "auto",
-        pretrain_lr: float | str = "auto",
-        masking: float = 0.25,
-        layer_rate: float = 1.0,
-        head_first: float = 0.0,
-        agreement: float = 0.0,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 3e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.01,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.0,
-        augment: str | tuple[str, ...] | None = None,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.hidden = hidden
-        self.activation = activation
-        self.normalise = normalise
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.max_norm = max_norm
-        self.pretrain = pretrain
-        self.pretrain_epochs = pretrain_epochs
-        self.pretrain_lr = pretrain_lr
-        self.masking = masking
-        self.layer_rate = layer_rate
-        self.head_first = head_first
-        self.agreement = agreement
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.augment = augment
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    hidden: tuple[int, ...] | None = None
+    activation: str = "auto"
+    normalise: bool | str = "auto"
+    dropout: float = 0.1
+    input_dropout: float = 0.0
+    max_norm: float | None = None
+    pretrain: str | None = None
+    pretrain_epochs: float | str = "auto"
+    pretrain_lr: float | str = "auto"
+    masking: float = 0.25
+    layer_rate: float = 1.0
+    head_first: float = 0.0
+    agreement: float = 0.0
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    augment: str | tuple[str, ...] | None = None
+    warm_start: bool = False
 
     # -- the network ----------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from depthwise.families.dsn_rows import Rows, column_statistics
 from depthwise.families.dsn_tensor import TensorModule
 from depthwise.families.gram import Gram
 from depthwise.layers import Rescaled
+from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
@@ -37,65 +38,31 @@ VARIANTS = ("dsn", "tensor", "kernel")
 TUNE_STEPS, BEGIN_STEPS = 60, 4000
 
 
-class DeepStacking(Layered, Supervised):
+@settings
+class DeepStacking(Learning, Layered, Supervised):
     """A stack of convex modules; see DSN for the meaning of its settings."""
 
     sizes: ClassVar[dict[str, tuple[int, int]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-    _sums: list[Sums] | None = None
+    _sums: list[Sums] | None = no_setting(default=None)
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        variant: str = "dsn",
-        n_hidden: int | None = None,
-        n_modules: int | None = None,
-        init: str = "auto",
-        epochs: float | str = "auto",
-        init_epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 0.03,
-        optimizer: str = "adamw",
-        weight_decay: float = 0.0,
-        ridge: float | str = "auto",
-        gamma: float | str = "auto",
-        noise: float = 0.0,
-        dropout: float = 0.0,
-        average: float = 0.0,
-        patience: int | None = None,
-        softmax: bool = False,
-        n_jobs: int = 1,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.variant = variant
-        self.n_hidden = n_hidden
-        self.n_modules = n_modules
-        self.init = init
-        self.epochs = epochs
-        self.init_epochs = init_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.ridge = ridge
-        self.gamma = gamma
-        self.noise = noise
-        self.dropout = dropout
-        self.average = average
-        self.patience = patience
-        self.softmax = softmax
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    variant: str = "dsn"
+    n_hidden: int | None = None
+    n_modules: int | None = None
+    init: str = "auto"
+    init_epochs: float | str = "auto"
+    lr: float = 0.03
+    optimizer: str = "adamw"
+    weight_decay: float = 0.0
+    ridge: float | str = "auto"
+    gamma: float | str = "auto"
+    noise: float = 0.0
+    dropout: float = 0.0
+    average: float = 0.0
+    patience: int | None = None
+    softmax: bool = False
+    n_jobs: int = 1
 
     # -- the network ----------------------------------------------------------------------------
 

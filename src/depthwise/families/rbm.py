@@ -39,6 +39,7 @@ from depthwise.families.rbm_tempering import Base
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor
 from depthwise.layers import Standardise
+from depthwise.settings import no_setting, settings
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
@@ -101,6 +102,7 @@ class ItemRBM(RBMNetwork):
         return [self.hidden_mean(v, likely)]
 
 
+@settings
 class RBM(Generative):
     """Restricted Boltzmann machine for images (N, C, H, W) and tables (N, D).
 
@@ -135,59 +137,24 @@ class RBM(Generative):
     tasks: ClassVar[tuple[str, ...]] = ("generate", "anomaly")
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     sizes: ClassVar[dict[str, int]] = SIZES
-    network_: ItemRBM
-    _chains: dict[str, Any] | None = None
+    network_: ItemRBM = no_setting()
+    _chains: dict[str, Any] | None = no_setting(default=None)
 
-    def __init__(
-        self,
-        *,
-        size: str = "m",
-        n_hidden: int | None = None,
-        label_units: bool = False,
-        visible: str = "auto",
-        hidden: str = "bernoulli",
-        k: int = 1,
-        persistent: bool = True,
-        chains: int = 100,
-        temperatures: int = 1,
-        epochs: float | str = "auto",
-        batch_size: int = 100,
-        lr: float | str = "auto",
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        sparsity: float | None = None,
-        centred: bool = True,
-        sweeps: int = 1000,
-        false_alarms: float = 0.01,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.n_hidden = n_hidden
-        self.label_units = label_units
-        self.visible = visible
-        self.hidden = hidden
-        self.k = k
-        self.persistent = persistent
-        self.chains = chains
-        self.temperatures = temperatures
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.sparsity = sparsity
-        self.centred = centred
-        self.sweeps = sweeps
-        self.false_alarms = false_alarms
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "m"
+    n_hidden: int | None = None
+    label_units: bool = False
+    hidden: str = "bernoulli"
+    k: int = 1
+    persistent: bool = True
+    chains: int = 100
+    temperatures: int = 1
+    batch_size: int = 100
+    lr: float | str = "auto"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    sparsity: float | None = None
+    centred: bool = True
+    sweeps: int = 1000
 
     # -- building and learning ------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from depthwise.estimator import Classifier, Watch
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.settings import settings
 from depthwise.training import train
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -87,6 +88,7 @@ class TreeEnsemble(nn.Module):
         return torch.cat([torch.zeros_like(votes), votes], dim=1)
 
 
+@settings
 class LogisticRegression(Classifier):
     """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS.
 
@@ -101,13 +103,10 @@ class LogisticRegression(Classifier):
     family: ClassVar[str] = "logistic"
     resource: ClassVar[str] = "max_iter"
 
-    def __init__(
-        self, *, C: float = 0.1, max_iter: int = 100, lr: float = 1e-3, random_state: Any = 0
-    ):
-        self.C = C
-        self.max_iter = max_iter
-        self.lr = lr
-        self.random_state = random_state
+    C: float = 0.1
+    max_iter: int = 100
+    lr: float = 1e-3
+    random_state: Any = 0
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         return LinearNetwork(tuple(input_shape), n_classes)
@@ -156,6 +155,7 @@ class LogisticRegression(Classifier):
         return self
 
 
+@settings
 class GradientBoosting(Classifier):
     """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017).
 
@@ -171,18 +171,10 @@ class GradientBoosting(Classifier):
     resource: ClassVar[str] = "max_iter"
     sizes: ClassVar[dict[str, int]] = {"s": 20, "m": 100}
 
-    def __init__(
-        self,
-        *,
-        size: str = "m",
-        max_iter: int | None = None,
-        learning_rate: float = 0.15,
-        random_state: Any = 0,
-    ):
-        self.size = size
-        self.max_iter = max_iter
-        self.learning_rate = learning_rate
-        self.random_state = random_state
+    size: str = "m"
+    max_iter: int | None = None
+    learning_rate: float = 0.15
+    random_state: Any = 0
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """As many and as large trees as this size can have, with random columns and thresholds."""

@@ -24,6 +24,7 @@ from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
 from depthwise.errors import InputError
 from depthwise.networks import NetworkClassifier
+from depthwise.settings import settings
 from depthwise.updates import Recipe
 
 __all__ = ["ImageClassifier"]
@@ -61,6 +62,7 @@ class BackboneClassifier(nn.Module):
         return [*flat, self.backbone.embed(maps[-1])]
 
 
+@settings
 class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
@@ -82,61 +84,21 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     family: ClassVar[str] = "image-classifier"
     tasks: ClassVar[tuple[str, ...]] = ("transfer",)
 
-    def __init__(
-        self,
-        *,
-        backbone: str = "efficientnet-lite0",
-        freeze: int | str = "all",
-        backbone_rate: float = 0.1,
-        enlarge: int | str = "auto",
-        dropout: float = 0.5,
-        augment: str | tuple[str, ...] | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.05,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.backbone = backbone
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.enlarge = enlarge
-        self.dropout = dropout
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    backbone: str = "efficientnet-lite0"
+    freeze: int | str = "all"
+    enlarge: int | str = "auto"
+    dropout: float = 0.5
+    augment: str | tuple[str, ...] | None = "auto"
+    label_smoothing: float = 0.05
+    warm_start: bool = False
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
         return BackboneClassifier(below, n_outputs, self.dropout)
+
+    def _backbone_name(self) -> str:
+        return self.backbone
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """Frozen, it is one layer: larger batches, fewer passes."""

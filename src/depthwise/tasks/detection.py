@@ -30,6 +30,7 @@ from depthwise.backbones.seeing import Seeing
 from depthwise.base import Watch
 from depthwise.boxes import area, clip, nms
 from depthwise.errors import DivergedError, InputError
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.detection_counts import best_thresholds, counted, counting_report, true_counts
 from depthwise.tasks.detection_loss import DetectionLoss
 from depthwise.tasks.detection_network import DetectionNetwork, positions
@@ -71,6 +72,7 @@ SIZES: dict[str, Rung] = {
 }
 
 
+@settings
 class Detector(Seeing):
     """Finds objects in images (N, C, H, W), uint8 or floats 0..1; y is a BoxTable, or a list with
     (boxes_xyxy (m, 4) in pixels, labels (m,) from 0) for each image, none for one without objects.
@@ -94,57 +96,18 @@ class Detector(Seeing):
     seen_task: ClassVar[str] = "detection"
     sizes: ClassVar[dict[str, Rung]] = SIZES
     label_smoothing = 0.0
-    thresholds_: np.ndarray
-    counting_: dict[str, Any]
+    thresholds_: np.ndarray = no_setting()
+    counting_: dict[str, Any] = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        backbone: str | None = None,
-        freeze: int | str = 0,
-        backbone_rate: float = 0.3,
-        overlap: float = 0.6,
-        augment: str | tuple[str, ...] | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 3e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 5.0,
-        average: float = 0.03,
-        patience: int | str | None = "auto",
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.overlap = overlap
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    freeze: int | str = 0
+    backbone_rate: float = 0.3
+    overlap: float = 0.6
+    augment: str | tuple[str, ...] | None = "auto"
+    lr: float = 3e-3
+    clip_norm: float | None = 5.0
+    average: float = 0.03
+    warm_start: bool = False
 
     # -- what is there ----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.estimator import Watch
 from depthwise.inputs import check_labels
 from depthwise.networks import NetworkClassifier
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.faces_gallery import Gallery, checked_people
 from depthwise.tasks.faces_network import LOSSES, FaceNetwork, face_augmenter, margin_loss
 from depthwise.tasks.faces_scores import (
@@ -63,6 +64,7 @@ SIZES: dict[str, Rung] = {
 }
 
 
+@settings
 class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
     """Tells people apart by their faces: aligned images (N, C, H, W), all of one size.
 
@@ -93,70 +95,23 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
     family: ClassVar[str] = "faces"
     tasks: ClassVar[tuple[str, ...]] = ("faces",)
     sizes: ClassVar[dict[str, Rung]] = SIZES
-    verification_: dict[str, Any]
+    verification_: dict[str, Any] = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        backbone: str | None = None,
-        freeze: int | str = 0,
-        backbone_rate: float = 0.1,
-        n_embedding: int | None = None,
-        loss: str = "arcface",
-        margin: float = 0.3,
-        scale: float = 24.0,
-        dropout: float = 0.2,
-        mirror: bool = True,
-        false_accept_rate: float = 0.01,
-        augment: str | tuple[str, ...] | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-2,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.03,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.0,
-        validation_fraction: float = 0.1,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.n_embedding = n_embedding
-        self.loss = loss
-        self.margin = margin
-        self.scale = scale
-        self.dropout = dropout
-        self.mirror = mirror
-        self.false_accept_rate = false_accept_rate
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    freeze: int | str = 0
+    n_embedding: int | None = None
+    loss: str = "arcface"
+    margin: float = 0.3
+    scale: float = 24.0
+    dropout: float = 0.2
+    mirror: bool = True
+    false_accept_rate: float = 0.01
+    augment: str | tuple[str, ...] | None = "auto"
+    lr: float = 1e-2
+    average: float = 0.03
+    label_smoothing: float = 0.0
+    validation_fraction: float = 0.1
+    warm_start: bool = False
 
     def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
         """Embeddings (N, E) of length 1; or what a layer makes of X, as in other families."""

@@ -31,6 +31,7 @@ from depthwise.data.caption_table import CaptionTable
 from depthwise.errors import InputError
 from depthwise.families.transformer import Rung
 from depthwise.inputs import as_images
+from depthwise.settings import settings
 from depthwise.stages import compute_for
 from depthwise.tasks.image_text_network import (
     ImageTextNetwork,
@@ -80,6 +81,7 @@ class MatchUpdate(BackboneUpdate):
         return contrast(u, v, texts, matching.sharpness)
 
 
+@settings
 class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
 
@@ -117,66 +119,18 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     task_mark = "input_shape_"
     label_smoothing = 0.0
 
-    def __init__(
-        self,
-        *,
-        size: str = "lite",
-        backbone: str | None = None,
-        encoder: str = "words",
-        n_embedding: int | None = None,
-        vocabulary: int = 8000,
-        max_words: int = 48,
-        word_dropout: float = 0.1,
-        freeze: int | str | None = None,
-        backbone_rate: float = 0.1,
-        enlarge: int | str = "auto",
-        dropout: float = 0.3,
-        augment: str | tuple[str, ...] | None = None,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 2e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = None,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.encoder = encoder
-        self.n_embedding = n_embedding
-        self.vocabulary = vocabulary
-        self.max_words = max_words
-        self.word_dropout = word_dropout
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.enlarge = enlarge
-        self.dropout = dropout
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "lite"
+    encoder: str = "words"
+    n_embedding: int | None = None
+    vocabulary: int = 8000
+    max_words: int = 48
+    word_dropout: float = 0.1
+    enlarge: int | str = "auto"
+    dropout: float = 0.3
+    augment: str | tuple[str, ...] | None = None
+    lr: float = 2e-3
+    patience: int | str | None = None
+    warm_start: bool = False
 
     # -- the network ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 from depthwise.base import Estimator
 from depthwise.errors import InputError
 from depthwise.families.transformer import Rung
+from depthwise.settings import Descending, no_setting, settings
 from depthwise.text import KINDS
 from depthwise.updates import WARM_UP, Recipe
 
@@ -19,72 +20,30 @@ AUTO_TOKENS = 20_000_000  # that training looks at
 LONGEST_CONTEXT = 65_536
 
 
-class LanguageSettings(Estimator):
+@settings
+class LanguageSettings(Descending, Estimator):
     """The constructor and the recipe of `LanguageModel`."""
 
-    context_: int
+    context_: int = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        tokens: str = "bytes",
-        vocabulary: int = 4096,
-        context: int = 256,
-        dropout: float = 0.1,
-        epochs: float | str = "auto",
-        batch_size: int = 16,
-        lr: float = 0.015,
-        optimizer: str = "muon",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.1,
-        clip_norm: float | None = 1.0,
-        average: float = 0.02,
-        patience: int | None = None,
-        validation_fraction: float = 0.05,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.tokens = tokens
-        self.vocabulary = vocabulary
-        self.context = context
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    tokens: str = "bytes"
+    vocabulary: int = 4096
+    context: int = 256
+    dropout: float = 0.1
+    batch_size: int = 16
+    lr: float = 0.015
+    optimizer: str = "muon"
+    weight_decay: float = 0.1
+    clip_norm: float | None = 1.0
+    patience: int | None = None
+    validation_fraction: float = 0.05
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """How `items` windows would be learnt from: the settings, "auto" filled in."""
         auto = min(20.0, max(1.0, AUTO_TOKENS / (items * self.context_)))
-        settings: dict[str, Any] = {
-            "epochs": auto if self.epochs == "auto" else float(self.epochs),
-            "batch_size": int(self.batch_size),
-            "lr": self.lr,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "weight_decay": self.weight_decay,
-            "clip_norm": self.clip_norm,
-            "average": self.average,
-            "patience": self.patience,
-            "seed": self._seed(),
-        }
-        return Recipe(**{**settings, **changes})
+        epochs = auto if self.epochs == "auto" else float(self.epochs)
+        return Recipe.of(self, **{"epochs": epochs, "seed": self._seed(), **changes})
 
     def _rung(self) -> Rung:
         if self.size not in self.sizes:

@@ -33,6 +33,7 @@ from depthwise.data.augment_targets import (
 from depthwise.data.dataset import IGNORE
 from depthwise.errors import DivergedError, InputError
 from depthwise.inputs import as_tensor
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.segmentation_learning import depthwise_in_float32
 from depthwise.tasks.segmentation_loss import (
     ClassWeight,
@@ -70,6 +71,7 @@ SIZES: dict[str, Rung] = {
 }
 
 
+@settings
 class Segmenter(Seeing):
     """A class for each pixel of images (N, C, H, W), uint8 or floats 0..1.
 
@@ -98,66 +100,20 @@ class Segmenter(Seeing):
     tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
     sizes: ClassVar[dict[str, Rung]] = SIZES
     seen_task: ClassVar[str] = "segmentation"
-    class_weight_: np.ndarray
+    class_weight_: np.ndarray = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        backbone: str | None = None,
-        freeze: int | str = 0,
-        backbone_rate: float = 0.1,
-        enlarge: int | str = 1,
-        class_weight: ClassWeight = 0.5,
-        dice: float = 0.0,
-        dropout: float = 0.0,
-        tile: int = 512,
-        augment: str | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 3e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.03,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.0,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.enlarge = enlarge
-        self.class_weight = class_weight
-        self.dice = dice
-        self.dropout = dropout
-        self.tile = tile
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    freeze: int | str = 0
+    enlarge: int | str = 1
+    class_weight: ClassWeight = 0.5
+    dice: float = 0.0
+    dropout: float = 0.0
+    tile: int = 512
+    augment: str | None = "auto"
+    lr: float = 3e-3
+    average: float = 0.03
+    label_smoothing: float = 0.0
+    warm_start: bool = False
 
     def predict(self, X: Any) -> np.ndarray:
         """Masks uint8 (N, H, W) of positions in `classes_`, as large as the images.

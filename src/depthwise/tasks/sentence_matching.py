@@ -32,6 +32,7 @@ from depthwise.backbones.sentences import SentenceEncoder
 from depthwise.errors import DivergedError, InputError
 from depthwise.losses import over_answers
 from depthwise.scores import wilson_interval
+from depthwise.settings import settings
 from depthwise.tasks.sentence_matching_index import SentenceIndex
 from depthwise.tasks.sentence_matching_network import (
     ClassHead,
@@ -64,6 +65,7 @@ AUTO = {"scratch": (4, 64), "head": (10, 128), "tuned": (3, 32)}  # epochs, item
 FEWEST_STEPS = 200  # of few pairs
 
 
+@settings
 class SentenceMatcher(OfPairs):
     """Learns from pairs of sentences, [(a, b), ...] or an array (N, 2), and what is said of them.
 
@@ -88,6 +90,7 @@ class SentenceMatcher(OfPairs):
     lr : peak learning rate, from scratch 1e-3 .. 5e-3, of a head alone 2e-4 .. 1e-3.
     optimizer, schedule, weight_decay, clip_norm, average, patience : see `updates.Recipe`.
     label_smoothing : of classes, 0 .. 0.2.
+    warm_start : True goes on with the network, its classes or its range, in the next `fit`.
     validation_fraction, random_state, device, precision, threads, verbose : as in `DNN`; a frozen
         encoder makes its vectors in bfloat16 where that is the precision.
 
@@ -97,63 +100,22 @@ class SentenceMatcher(OfPairs):
     family: ClassVar[str] = "sentences"
     tasks: ClassVar[tuple[str, ...]] = ("pairs",)
     sizes: ClassVar[dict[str, MatchRung]] = SIZES
+    pretrained: ClassVar[dict[str, dict[str, Any]]] = {
+        "minilm": {"encoder": "minilm-l6", "lr": 5e-4},
+        "minilm-cross": {
+            "encoder": "minilm-l6", "cross": True, "freeze": 1, "encoder_rate": 0.1
+        },
+    }
     augment = None
-    warm_start = False
 
-    def __init__(
-        self,
-        *,
-        encoder: str | None = None,
-        cross: bool = False,
-        targets: str | tuple[float, float] = "auto",
-        size: str = "s",
-        freeze: int | str = "all",
-        encoder_rate: float = 0.05,
-        max_words: int = 128,
-        dropout: float = 0.1,
-        word_dropout: float = 0.1,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = None,
-        label_smoothing: float = 0.0,
-        validation_fraction: float = 0.0,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.encoder = encoder
-        self.cross = cross
-        self.targets = targets
-        self.size = size
-        self.freeze = freeze
-        self.encoder_rate = encoder_rate
-        self.max_words = max_words
-        self.dropout = dropout
-        self.word_dropout = word_dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    cross: bool = False
+    targets: str | tuple[float, float] = "auto"
+    size: str = "s"
+    max_words: int = 128
+    word_dropout: float = 0.1
+    patience: int | str | None = None
+    label_smoothing: float = 0.0
+    warm_start: bool = False
 
     # -- answers --------------------------------------------------------------------------------
 

@@ -33,13 +33,15 @@ from depthwise.backbones.sentences import SentenceEncoder
 from depthwise.errors import InputError
 from depthwise.families.transformer import Rung, Transformer
 from depthwise.networks import NetworkClassifier
+from depthwise.settings import settings
 from depthwise.tasks.text_classification_baseline import TextLogistic, TfidfNetwork, solve
 from depthwise.tasks.text_classification_inputs import OfTexts
 from depthwise.text_words import FILLING, UNKNOWN, Words, learn_words
 
 __all__ = ["SIZES", "TextClassifier", "TextLogistic", "TextNetwork"]
 
-PAIRS = 2**15  # rows of the table that pairs of words share
+PAIRS = 2**15  # rows of the table that pairs of words share,
+PRIME = 32_749  # and how many of them are used
 RUNS = 5  # times as many runs of words as words
 WIDE_C, WIDE_STEPS = 10.0, 200
 
@@ -72,8 +74,8 @@ class Bag(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         counts = words > UNKNOWN  # filling and silenced words say nothing
         both = counts[:, 1:] & counts[:, :-1]
-        mixed = (words[:, :-1] * 1_000_003 + words[:, 1:]) * 2_654_435_761
-        hashed = (mixed >> 16) % PAIRS
+        left, right = words[:, :-1] % PAIRS, words[:, 1:] % PAIRS
+        hashed = (left * 40_503 + right * 24_989) % PRIME  # below 2^31: runtimes have 32 bits
         total = (self.words(words) * counts[..., None]).sum(dim=1)
         total = total + (self.pairs(hashed) * both[..., None]).sum(dim=1)
         number = counts.sum(dim=1, keepdim=True) + both.sum(dim=1, keepdim=True)
@@ -163,6 +165,7 @@ class EncodedText(nn.Module):
         return [self.vectors(pieces.long())]
 
 
+@settings
 class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
@@ -185,6 +188,7 @@ class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
         `updates.Recipe`.
     label_smoothing : 0 .. 0.2.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
+    warm_start : True goes on with the network, its words and its classes, in the next `fit`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.
@@ -194,61 +198,23 @@ class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
     tasks: ClassVar[tuple[str, ...]] = ("text",)
     sizes: ClassVar[dict[str, TextRung]] = SIZES
     vocabularies: ClassVar[int] = 2  # words, and runs of them
+    pretrained: ClassVar[dict[str, dict[str, Any]]] = {
+        "minilm": {"encoder": "minilm-l6", "epochs": 30, "batch_size": 128},
+        "minilm-tuned": {"encoder": "minilm-l6", "freeze": 1, "epochs": 3, "batch_size": 32},
+    }
     augment = None
-    warm_start = False
 
-    def __init__(
-        self,
-        *,
-        size: str = "s",
-        encoder: str | None = None,
-        freeze: int | str = "all",
-        encoder_rate: float = 0.05,
-        vocabulary: int = 20_000,
-        max_words: int = 256,
-        dropout: float = 0.3,
-        word_dropout: float = 0.3,
-        epochs: float | str = 6,
-        batch_size: int | str = 64,
-        lr: float = 2e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = None,
-        label_smoothing: float = 0.1,
-        validation_fraction: float = 0.0,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.encoder = encoder
-        self.freeze = freeze
-        self.encoder_rate = encoder_rate
-        self.vocabulary = vocabulary
-        self.max_words = max_words
-        self.dropout = dropout
-        self.word_dropout = word_dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "s"
+    vocabulary: int = 20_000
+    max_words: int = 256
+    dropout: float = 0.3
+    word_dropout: float = 0.3
+    epochs: float | str = 6
+    batch_size: int | str = 64
+    lr: float = 2e-3
+    patience: int | str | None = None
+    label_smoothing: float = 0.1
+    warm_start: bool = False
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         if self.size not in self.sizes:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import free_cores
 from depthwise.estimator import Watch
+from depthwise.settings import settings
 from depthwise.tasks.text_classification_inputs import OfTexts
 from depthwise.text_words import FIRST, Words, learn_words
 
@@ -53,6 +54,7 @@ class TfidfNetwork(nn.Module):
         return (x[..., None] * self.weights(tokens)).sum(dim=1) + self.bias
 
 
+@settings
 class TextLogistic(OfTexts):
     """Logistic regression on the words and pairs of words of a text.
 
@@ -70,22 +72,12 @@ class TextLogistic(OfTexts):
     tasks: ClassVar[tuple[str, ...]] = ("text",)
     resource: ClassVar[str] = "max_iter"
 
-    def __init__(
-        self,
-        *,
-        C: float = 10.0,
-        longest: int = 2,
-        vocabulary: int = 100_000,
-        max_words: int = 1000,
-        max_iter: int = 200,
-        random_state: Any = 0,
-    ):
-        self.C = C
-        self.longest = longest
-        self.vocabulary = vocabulary
-        self.max_words = max_words
-        self.max_iter = max_iter
-        self.random_state = random_state
+    C: float = 10.0
+    longest: int = 2
+    vocabulary: int = 100_000
+    max_words: int = 1000
+    max_iter: int = 200
+    random_state: Any = 0
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TfidfNetwork:
         words = getattr(self, "words_", None)

@@ -28,6 +28,7 @@ from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.inputs import as_clips
 from depthwise.networks import NetworkClassifier
+from depthwise.settings import settings
 from depthwise.tasks.video_network import TEMPORAL, VideoNetwork
 from depthwise.updates import Recipe
 
@@ -56,6 +57,7 @@ SIZES: dict[str, Rung] = {
 }
 
 
+@settings
 class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
@@ -85,62 +87,14 @@ class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     sizes: ClassVar[dict[str, Any]] = SIZES
     sees_well: ClassVar[int] = 112
 
-    def __init__(
-        self,
-        *,
-        size: str = "lite",
-        backbone: str | None = None,
-        temporal: str | None = None,
-        frames: int | None = None,
-        freeze: int | str | None = None,
-        backbone_rate: float = 0.1,
-        enlarge: int | str = "auto",
-        dropout: float = 0.5,
-        augment: str | tuple[str, ...] | None = "auto",
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 2.0,
-        average: float = 0.02,
-        patience: int | str | None = "auto",
-        label_smoothing: float = 0.05,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.temporal = temporal
-        self.frames = frames
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.enlarge = enlarge
-        self.dropout = dropout
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "lite"
+    temporal: str | None = None
+    frames: int | None = None
+    enlarge: int | str = "auto"
+    dropout: float = 0.5
+    augment: str | tuple[str, ...] | None = "auto"
+    label_smoothing: float = 0.05
+    warm_start: bool = False
 
     @property
     def rung(self) -> Rung:

@@ -1,0 +1,58 @@
+"""What every estimator's settings are made of.
+
+scikit-learn reads an estimator's settings from its constructor's signature and wants them stored
+unchecked. `settings` writes such a constructor from the annotated attributes of a class and of its
+bases, so that a family says only what is its own and where its defaults differ:
+
+    @settings
+    class Small(NetworkClassifier):
+        size: str = "s"            Small(size="s", epochs="auto", lr=...) by name only
+        classes_: np.ndarray = no_setting()          no setting: comes to be in `fit`
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal, TypeVar, dataclass_transform
+
+__all__ = ["Descending", "Learning", "no_setting", "settings"]
+
+Class = TypeVar("Class", bound=type)
+
+
+def no_setting(*, default: Any = MISSING, init: Literal[False] = False) -> Any:
+    """An attribute that is no setting."""
+    return field(default=default, init=init)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(no_setting,))
+def settings(cls: Class) -> Class:
+    """The class with a constructor that takes its annotated attributes and stores them."""
+    return dataclass(kw_only=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
+
+
+@settings
+class Learning:
+    """Of what learns pass by pass. See a family for the meaning."""
+
+    epochs: float | str = "auto"
+    batch_size: int | str = "auto"
+    weight_decay: float = 0.05
+    random_state: Any = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | str = "auto"
+    verbose: bool = False
+
+
+@settings
+class Descending(Learning):
+    """Of what learns by gradient descent, see `updates.Recipe`."""
+
+    lr: float = 1e-3
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
+    clip_norm: float | None = 2.0
+    average: float = 0.02
+    patience: int | str | None = "auto"
+    validation_fraction: float = 0.0
