@@ -52,6 +52,12 @@ def test_the_time_spent_is_bounded():
     assert time.perf_counter() - start < 2.0
 
 
+def test_a_slow_network_is_run_fewer_times():
+    slow = Sleeper(each=0.02)
+    latency(slow, torch.zeros(1, 3), seconds=0.01, threads=1)
+    assert slow.runs < 24  # of 24 bursts, each of which has three
+
+
 def test_a_slow_start_does_not_count():
     class Warming(Sleeper):
         def forward(self, x):

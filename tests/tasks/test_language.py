@@ -133,6 +133,14 @@ def test_with_a_cache_it_writes_as_without(fitted: LanguageModel, dtype: torch.d
     assert runs[0] == runs[1]
 
 
+def test_what_is_timed_is_half_a_window_written(fitted: LanguageModel) -> None:
+    text = fitted._row([SENTENCE])[:32].tolist()
+    told = fitted.answering(fitted.network_)(torch.tensor([text, text[::-1]]))
+    for row, begun in zip(told.tolist(), (text, text[::-1]), strict=True):
+        tokens = drawn_tokens(fitted.network_, begun[:16], 32, 0.0, 1.0, torch.Generator())
+        assert row == [*begun[:16], *(token for _, token in zip(range(16), tokens))]
+
+
 def test_pieces_joined_are_the_text_and_come_one_by_one(fitted: LanguageModel) -> None:
     pieces = fitted.generate("the quick", temperature=0, max_tokens=10**9)
     assert "".join(next(pieces) for _ in range(4)) == " bro"

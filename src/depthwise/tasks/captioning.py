@@ -31,11 +31,12 @@ from depthwise.data.caption_table import CaptionTable
 from depthwise.errors import InputError
 from depthwise.families.transformer import Rung
 from depthwise.inputs import as_images, as_tensor
+from depthwise.settings import no_setting, settings
 from depthwise.stages import compute_for
 from depthwise.tasks.captioning_learning import CaptionUpdate, as_said, token_rows
 from depthwise.tasks.captioning_network import CaptionNetwork, caption_nats
 from depthwise.tasks.captioning_scores import caption_report
-from depthwise.tasks.captioning_search import beam_search
+from depthwise.tasks.captioning_search import BEAMS, WholeCaption, beam_search
 from depthwise.text import KINDS, Tokenizer, learn_tokens
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -61,6 +62,7 @@ SIZES: dict[str, CaptionerRung] = {
 }
 
 
+@settings
 class Captioner(SeesOnce, OnBackbone):
     """Writes what is on images (N, C, H, W), uint8 or floats 0..1.
 
@@ -92,69 +94,21 @@ class Captioner(SeesOnce, OnBackbone):
     sizes: ClassVar[dict[str, Any]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     task_mark = "n_tokens_"
-    tokenizer_: Tokenizer
-    n_tokens_: int
+    tokenizer_: Tokenizer = no_setting()
+    n_tokens_: int = no_setting()
 
-    def __init__(
-        self,
-        *,
-        size: str = "lite",
-        backbone: str | None = None,
-        freeze: int | str | None = None,
-        backbone_rate: float = 0.1,
-        enlarge: int | str = "auto",
-        tokens: str = "bpe",
-        vocabulary: int = 2048,
-        lowercase: bool = True,
-        max_tokens: int = 24,
-        dropout: float = 0.2,
-        augment: str | tuple[str, ...] | None = None,
-        epochs: float | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 1e-3,
-        optimizer: str = "adamw",
-        schedule: str = "onecycle",
-        weight_decay: float = 0.05,
-        clip_norm: float | None = 1.0,
-        average: float = 0.02,
-        patience: int | str | None = None,
-        label_smoothing: float = 0.1,
-        validation_fraction: float = 0.0,
-        warm_start: bool = False,
-        random_state: Any = 0,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | str = "auto",
-        verbose: bool = False,
-    ):
-        self.size = size
-        self.backbone = backbone  # type: ignore[assignment]
-        self.freeze = freeze
-        self.backbone_rate = backbone_rate
-        self.enlarge = enlarge
-        self.tokens = tokens
-        self.vocabulary = vocabulary
-        self.lowercase = lowercase
-        self.max_tokens = max_tokens
-        self.dropout = dropout
-        self.augment = augment
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.average = average
-        self.patience = patience
-        self.label_smoothing = label_smoothing
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.verbose = verbose
+    size: str = "lite"
+    enlarge: int | str = "auto"
+    tokens: str = "bpe"
+    vocabulary: int = 2048
+    lowercase: bool = True
+    max_tokens: int = 24
+    dropout: float = 0.2
+    augment: str | tuple[str, ...] | None = None
+    clip_norm: float | None = 1.0
+    patience: int | str | None = None
+    label_smoothing: float = 0.1
+    warm_start: bool = False
 
     # -- the network ------------------------------------------------------------------------------
 
@@ -178,7 +132,7 @@ class Captioner(SeesOnce, OnBackbone):
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def predict(self, X: Any, *, beams: int = 4, length_penalty: float = 0.7) -> list[str]:
+    def predict(self, X: Any, *, beams: int = BEAMS, length_penalty: float = 0.7) -> list[str]:
         """A caption for each image.
 
         beams: beginnings that are followed at once, 1 (greedy search) .. 8; length_penalty: 0 is
@@ -211,6 +165,10 @@ class Captioner(SeesOnce, OnBackbone):
     def score(self, X: Any, y: Any) -> float:
         """BLEU-4, more is better."""
         return float(self.assess(X, y)["value"])
+
+    def answering(self, network: nn.Module) -> nn.Module:
+        assert isinstance(network, CaptionNetwork)
+        return WholeCaption(network, int(self.max_tokens))
 
     # -- learning ---------------------------------------------------------------------------------
 
