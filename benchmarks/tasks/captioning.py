@@ -1,10 +1,12 @@
 """Captions of Flickr8k: BLEU-4, ROUGE-L and CIDEr-D on its 1,000 test images.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/captioning.py --test
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/captioning.py --rungs
 
 EfficientNet-lite0, learnt on ImageNet, sees (frozen; flickr8k.py keeps what it sees); the decoder
 learns from the 6,000 training images and their 30,000 captions alone. Settings, beam and length
-penalty were chosen on the validation part; without --test only that is scored. Beside it the
+penalty were chosen on the validation part; without --test only that is scored; --rungs sets the
+sizes side by side whose test part was scored ("xs", "s" and "m" learn from scratch). Beside it the
 caption of the nearest training image, by the cosine of the backbone's standardised embeddings. The
 pictures are 112 x 112 and squashed to a square (shared/data/README.md).
 
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from flickr8k import ROOT, by_openvino, flickr8k, kept
+from rungs import tell_rungs
 from torch import Tensor, nn
 
 from depthwise.data.dataset import Dataset
@@ -78,6 +81,15 @@ def nearest_captions(model: KeptCaptioner, data: Dataset, part: str) -> list[str
     return [data.train.y[int(i)][0] for i in nearest]
 
 
+def learnt_before(model: KeptCaptioner, data: Dataset) -> KeptCaptioner:
+    """What the baseline sees with, beside every size."""
+    if model.is_transfer:
+        return model
+    seer = KeptCaptioner(size="lite", threads=1)
+    seer.start(data)
+    return seer
+
+
 def told(name: str, report: dict[str, Any]) -> None:
     numbers = {k: round(v, 4) for k, v in report.items() if isinstance(v, float)}
     cider = [round(v, 4) for v in report["cider_interval"]]
@@ -107,7 +119,7 @@ def learn(given: argparse.Namespace, data: Dataset) -> tuple[KeptCaptioner, dict
             )
 
     model.start(data)
-    for part in ("train", "validation"):
+    for part in ("train", "validation") if model.is_transfer else ():
         model._seen(data.part(part).X)  # so that its time is not that of learning
     started, cpu = time.monotonic(), _cpu_seconds()
     model.fit(data, checkpoint=folder.with_suffix(".checkpoint"), watch=watch)
@@ -140,10 +152,14 @@ def main() -> None:
     parser.add_argument("--length-penalty", type=float, default=0.7)
     parser.add_argument("--search", action="store_true", help="beams and penalties on validation")
     parser.add_argument("--test", action="store_true", help="score the test part, once")
+    parser.add_argument("--rungs", action="store_true", help="sizes whose test part was scored")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     data = flickr8k()
+    if given.rungs:
+        rungs(given, data.test.X)
+        return
     model, times = learn(given, data)
     options = {"beams": given.beams, "length_penalty": given.length_penalty}
     validation = data.validation
@@ -154,7 +170,8 @@ def main() -> None:
                 told(f"beams {beams} penalty {penalty}", report)
     part = "test" if given.test else "validation"
     X, y = data.part(part)
-    baseline = caption_report(nearest_captions(model, data, part), references(y))
+    seer = learnt_before(model, data)
+    baseline = caption_report(nearest_captions(seer, data, part), references(y))
     told(f"nearest caption, {part}", baseline)
     captions = model.predict(X, **options)
     report = caption_report(captions, references(y))
@@ -172,6 +189,17 @@ def main() -> None:
     }
     print(json.dumps({k: v for k, v in result.items() if not isinstance(v, dict)}), flush=True)
     (OUT / f"{given.size}-{part}-{given.seed}.json").write_text(json.dumps(result, indent=1))
+
+
+def rungs(given: argparse.Namespace, X: np.ndarray) -> None:
+    options = {"beams": given.beams, "length_penalty": given.length_penalty}
+
+    def latency(size: str) -> float:
+        folder = OUT / f"{size}-{given.seed}-last"
+        return latency_ms(read_model(folder, {"captioner": Captioner}), X, **options)
+
+    paths = list(OUT.glob(f"*-test-{given.seed}.json"))
+    tell_rungs(paths, latency, lambda report: f"CIDEr-D {report['cider']:.3f}")
 
 
 def read_alone(given: argparse.Namespace, model: KeptCaptioner) -> Captioner:

@@ -2,12 +2,14 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/image_text.py --test
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/image_text.py --encoder minilm-l6 --test
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/tasks/image_text.py --rungs
 
 Each image is searched for among all 5,000 captions of the test part, and each caption's image among
 all 1,000. EfficientNet-lite0, learnt on ImageNet, embeds the images (frozen; flickr8k.py keeps what
 it sees); what is above it learns from the 6,000 training images and their captions alone, and with
 --encoder minilm-l6 texts are embedded by a sentence encoder that has learnt before (frozen too).
-Beside it chance. Settings were chosen on the validation part; without --test only that is scored.
+"xs", "s" and "m" learn from scratch. Beside it chance. Settings were chosen on the validation part;
+without --test only that is scored; --rungs sets what was scored on the test part side by side.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 from captioning import KeptCaptioner, _cpu_seconds
 from flickr8k import ROOT, flickr8k, kept
+from rungs import tell_rungs
 
 from depthwise.modelfile import read_model
 from depthwise.tasks.image_text import ImageTextMatcher
@@ -34,6 +37,8 @@ class KeptMatcher(ImageTextMatcher):
     the same one, was seen to see."""
 
     def _seen(self, images: np.ndarray) -> np.ndarray:
+        if not self.is_transfer:
+            return super()._seen(images)
         if not hasattr(self, "captioner"):
             self.captioner = KeptCaptioner(size="lite", threads=1)
             self.captioner.start(flickr8k())
@@ -46,6 +51,8 @@ class KeptMatcher(ImageTextMatcher):
         return kept(f"read-{self.encoder}", np.array(texts), embed)
 
     def encode_images(self, X: Any) -> np.ndarray:
+        if not self.is_transfer:
+            return super().encode_images(X)
         seen = self._seen(self._take(X, reset=False)[0])
         with self._head_alone():
             return self._rows(seen, lambda n, x: n(x)).numpy()
@@ -68,42 +75,50 @@ def latency_ms(model: ImageTextMatcher, ask: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", default="lite")
     parser.add_argument("--encoder", default="words")
     parser.add_argument("--set", nargs="*", default=[], help="other settings: lr=1e-3 epochs=10")
     parser.add_argument("--test", action="store_true", help="score the test part, once")
+    parser.add_argument("--rungs", action="store_true", help="all whose test part was scored")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     data = flickr8k()
+    if given.rungs:
+        rungs(given, data.test.X)
+        return
     settings = dict(pair.split("=", 1) for pair in given.set)
     model = KeptMatcher(
+        size=given.size,
         encoder=given.encoder,
         random_state=given.seed,
         threads=1,
         **{name: ast.literal_eval(value) for name, value in settings.items()},
     )
     for part in ("train", "validation", "test"):  # so that their time is not that of learning
-        model._seen(data.part(part).X)
+        if model.is_transfer:
+            model._seen(data.part(part).X)
         if given.encoder != "words":
             model._embedded(list(data.part(part).y.texts))
     started, cpu = time.monotonic(), _cpu_seconds()
-    model.fit(data)
+    name = f"{given.size}-{given.encoder}"
+    model.fit(data, checkpoint=OUT / f"{name}-{given.seed}.checkpoint")
     times = {
         "wall_seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(_cpu_seconds() - cpu, 1),
     }
     for record in model.history_["epochs"][::5]:
         print("  ", {k: round(v, 3) for k, v in record.items()}, flush=True)
-    told(f"{given.encoder}, validation", model.assess(*data.validation))
+    told(f"{name}, validation", model.assess(*data.validation))
     print(json.dumps(times), flush=True)
     if not given.test:
         return
     X, y = data.test
     report = model.assess(X, y)
     chance = {str(k): 1 - (1 - 5 / len(y.texts)) ** k for k in (1, 5, 10)}
-    told(f"{given.encoder}, test", report)
+    told(f"{name}, test", report)
     print(f"chance, image to text {chance}; text to image {[k / len(X) for k in (1, 5, 10)]}")
-    folder = model.save(OUT / f"{given.encoder}-{given.seed}")
+    folder = model.save(OUT / f"{name}-{given.seed}")
     alone: ImageTextMatcher = read_model(folder, {"image-text": ImageTextMatcher})
     result = {
         "report": report,
@@ -114,7 +129,16 @@ def main() -> None:
         "latency_text_ms": round(latency_ms(alone, lambda m: m.encode_texts(y[0][:1])), 1),
     }
     print(json.dumps({k: v for k, v in result.items() if not isinstance(v, dict)}), flush=True)
-    (OUT / f"{given.encoder}-test-{given.seed}.json").write_text(json.dumps(result, indent=1))
+    (OUT / f"{name}-test-{given.seed}.json").write_text(json.dumps(result, indent=1))
+
+
+def rungs(given: argparse.Namespace, X: np.ndarray) -> None:
+    def latency(name: str) -> float:
+        model = read_model(OUT / f"{name}-{given.seed}", {"image-text": ImageTextMatcher})
+        return latency_ms(model, lambda m: m.encode_images(X[:1]))
+
+    paths = list(OUT.glob(f"*-test-{given.seed}.json"))
+    tell_rungs(paths, latency, lambda report: f"text to image {report['text_to_image']['10']:.3f}")
 
 
 if __name__ == "__main__":
