@@ -53,7 +53,8 @@ class Rung:
 
 
 class Cache:
-    """Keys and values of the positions seen so far: (L, B, G, M, E) each, `length` of M in use."""
+    """Keys and values of the positions seen so far: (L, B, G, M, E) each, `length` of M in use; and
+    the `tokens` (B, length) there."""
 
     def __init__(self, network: Transformer, batch: int, room: int):
         like = network.embedding.weight
@@ -61,6 +62,7 @@ class Cache:
         shape = (rung.layers, batch, rung.groups, room, rung.width // rung.heads)
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
         self.length = 0
+        self.tokens = torch.zeros(batch, 0, dtype=torch.int64, device=like.device)
 
     def add(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's new keys and values (B, G, T, E) behind the old ones: all of them."""
@@ -204,6 +206,7 @@ class Transformer(nn.Module):
             x = block(x, hidden_from, cache, layer)
         if cache is not None:
             cache.length += tokens.shape[1]
+            cache.tokens = torch.cat([cache.tokens, tokens], dim=1)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

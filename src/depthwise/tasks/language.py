@@ -30,7 +30,9 @@ from depthwise.families.transformer import Cache, Rung, Transformer
 from depthwise.families.transformer_update import NextTokenUpdate, windows
 from depthwise.inputs import fingerprint_arrays
 from depthwise.stages import Interrupted, Stages
+from depthwise.tasks.language_counts import Counts, best_share
 from depthwise.tasks.language_generation import HalfWritten, drawn_tokens, pieces_of_text
+from depthwise.tasks.language_kneser_ney import KneserNey
 from depthwise.tasks.language_settings import LONGEST_CONTEXT, LanguageSettings
 from depthwise.text import Tokenizer, as_bytes, learn_tokens
 from depthwise.text_files import as_texts
@@ -55,9 +57,12 @@ class LanguageNetwork(nn.Module):
     def __init__(self, vocabulary: int, rung: Rung, dropout: float):
         super().__init__()
         self.transformer = Transformer(vocabulary, rung, causal=True, dropout=dropout)
+        self.counts: Counts | None = None
 
     def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        return self.transformer.logits(self.transformer(tokens, cache=cache))
+        before = None if cache is None else cache.tokens
+        logits = self.transformer.logits(self.transformer(tokens, cache=cache))
+        return logits if self.counts is None else self.counts.mixed(logits, tokens, before)
 
 
 class LanguageModel(LanguageSettings, Estimator):
@@ -69,6 +74,8 @@ class LanguageModel(LanguageSettings, Estimator):
     tokens : "bytes", "characters" or "bpe"; see text.py. Bytes suit a few megabytes of text.
     vocabulary : pieces of "bpe", 512 .. 32,000; more for more text.
     context : tokens of a window, 16 .. 2048: what the model can see.
+    counts : n-grams of so many tokens, 5 .. 7, are counted too and mixed in, for texts of a few
+        megabytes; None for the network alone. See language_counts.py.
     dropout : share of what a layer adds that is silenced in training; 0.1 .. 0.3 for texts that are
         read many times, 0 for more text than time.
     epochs : passes over the text; "auto" is about 20 million tokens, within 1 .. 20 passes.
@@ -129,6 +136,7 @@ class LanguageModel(LanguageSettings, Estimator):
             cut = len(text) - round(self.validation_fraction * len(text))
             text, held_out = text[:cut], text[cut:]
         self._take_row(text, reset=True)
+        counted = self._counted(text)
         self.network_ = self._new_network()
         options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": seconds_limit}
         with Stages(
@@ -139,11 +147,26 @@ class LanguageModel(LanguageSettings, Estimator):
             if held_out is not None and len(held_out) > 1:
                 validate = partial(self._validation_scores, held_out)
             self._learn(stages, text, recipe, validate)
+        self._mix_in(counted, held_out)
         return self
+
+    def _counted(self, text: np.ndarray) -> KneserNey | None:
+        if self.counts is None:
+            return None
+        return KneserNey(int(self.counts), self.n_outputs).fit(text)
+
+    def _mix_in(self, counted: KneserNey | None, held_out: np.ndarray | None) -> None:
+        if counted is None:
+            return
+        counts = Counts.of(counted)
+        if held_out is not None and len(held_out) > 1:
+            own = self._nats(held_out, self.network_, overlap=self.context_ // 2)
+            counts.network_share.fill_(best_share(own, counted.nats(held_out)[1:]))
+        self.network_.counts = counts
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over X at a constant learning rate, from where the network stands now. The first
-        call fixes the tokens."""
+        call fixes the tokens, and its text is what is counted."""
         texts = as_texts(X)
         self._check_settings()
         first = not hasattr(self, "network_")
@@ -153,9 +176,13 @@ class LanguageModel(LanguageSettings, Estimator):
         self._take_row(text, reset=first)
         if first:
             self.network_ = self._new_network()
+        counted = self._counted(text) if first else None
+        counts, self.network_.counts = self.network_.counts, None
         with Stages(self, self.network_, self._starts(text), None, more=True) as stages:
             recipe = self.recipe(len(stages.inputs), epochs=1, schedule="constant", average=0.0)
             self._learn(stages, text, recipe, None)
+        self.network_.counts = counts
+        self._mix_in(counted, None)
         return self
 
     def _learn(self, stages: Stages, text: np.ndarray, recipe: Any, validate: Any) -> None:
@@ -305,7 +332,9 @@ class LanguageModel(LanguageSettings, Estimator):
     # -- saving ---------------------------------------------------------------------------------
 
     def describe_network(self) -> dict[str, Any]:
-        return {**super().describe_network(), "tokens": self.tokenizer_.to_plain()}
+        counts = self.network_.counts
+        own = {} if counts is None else {"counts": counts.sizes}
+        return {**super().describe_network(), "tokens": self.tokenizer_.to_plain(), **own}
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
         self.tokenizer_ = Tokenizer.from_plain(description["tokens"])
@@ -314,7 +343,11 @@ class LanguageModel(LanguageSettings, Estimator):
             raise ValueError(f"{self.tokenizer_.size} tokens, {description['n_classes']} outputs")
         if not 1 <= self.context_ <= LONGEST_CONTEXT:
             raise ValueError(f"windows of {self.context_} tokens")
-        return super().rebuild(description)
+        network = super().rebuild(description)
+        if "counts" in description:
+            sizes = [(int(grams), int(histories)) for grams, histories in description["counts"]]
+            network.counts = Counts(self.n_outputs, sizes)
+        return network
 
     def _take(self, X: Any, y: Any = None, *, reset: bool, classes: Any = None) -> Any:
         """Texts as windows (N, T) int64, the last one filled up with `end`, for the verbs that run

@@ -62,8 +62,7 @@ class _Expectation:
         seen = 0 if self.cache is None else self.cache.length
         device = self.network.transformer.embedding.weight.device
         new = torch.tensor([window[seen:]], device=device)
-        hidden = self.network.transformer(new, cache=self.cache)[0, -1]
-        logits: Tensor = self.network.transformer.logits(hidden).cpu()
+        logits: Tensor = self.network(new, cache=self.cache)[0, -1].cpu()
         return logits
 
 
@@ -73,17 +72,17 @@ class HalfWritten(nn.Module):
 
     def __init__(self, network: Any, context: int):
         super().__init__()
-        self.transformer = network.transformer
+        self.network = network
         self.told = f"{context} tokens, of which half are read and half are written"
         self.train(network.training)
 
     def forward(self, tokens: Tensor) -> Tensor:
         length = tokens.shape[1]
-        cache, written = Cache(self.transformer, *tokens.shape), tokens[:, : -(-length // 2)]
+        written = tokens[:, : -(-length // 2)]
+        cache = Cache(self.network.transformer, *tokens.shape)
         new = written
         while written.shape[1] < length:
-            hidden = self.transformer(new, cache=cache)[:, -1:]
-            new = self.transformer.logits(hidden).argmax(dim=2)
+            new = self.network(new, cache=cache)[:, -1:].argmax(dim=2)
             written = torch.cat([written, new], dim=1)
         return written
 

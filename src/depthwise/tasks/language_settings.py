@@ -18,6 +18,7 @@ __all__ = ["LONGEST_CONTEXT", "LanguageSettings"]
 
 AUTO_TOKENS = 20_000_000  # that training looks at
 LONGEST_CONTEXT = 65_536
+MOST_ORDER = 20
 
 
 @settings
@@ -30,6 +31,7 @@ class LanguageSettings(Descending, Estimator):
     tokens: str = "bytes"
     vocabulary: int = 4096
     context: int = 256
+    counts: int | None = None
     dropout: float = 0.1
     batch_size: int = 16
     lr: float = 0.015
@@ -58,6 +60,8 @@ class LanguageSettings(Descending, Estimator):
         self._require("context", whole, f"a whole number of tokens, 2 to {LONGEST_CONTEXT:,}")
         whole = isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
         self._require("batch_size", whole, "a whole number of windows, at least 1")
+        whole = isinstance(self.counts, int | np.integer) and 1 <= self.counts <= MOST_ORDER
+        self._require("counts", self.counts is None or whole, f"None or 1 .. {MOST_ORDER} tokens")
         self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
         self._require(
             "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
