@@ -140,15 +140,15 @@ class Classifier(ClassifierMixin, Supervised):
             self.classes_ = np.unique(targets)
         if len(self.classes_) < 2:
             raise InputError(
-                f"y has one class only ({self.classes_[0]!r}): a classifier needs at least 2 "
-                "classes to tell apart."
+                f"y has one class only ({self.classes_.tolist()[0]!r}): a classifier needs at "
+                "least 2 classes to tell apart."
             )
         places = np.searchsorted(self.classes_, targets).clip(max=len(self.classes_) - 1)
         wrong = self.classes_[places] != targets
         if wrong.any():
             raise InputError(
-                f"y has the label {targets[wrong][0]!r}, which is not among the classes "
-                f"{list(self.classes_)}. Pass every class there will be to the first call."
+                f"y has the label {targets[wrong].tolist()[0]!r}, which is not among the classes "
+                f"{self.classes_.tolist()}. Pass every class there will be to the first call."
             )
         return places.astype(np.int64)
 

@@ -14,7 +14,7 @@ Shapes: N items, B batch, T pieces, E width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ class OnEncoder(SeesOnce):
     encoder_rate : its learning rate as a share of the head's, 0.01 .. 0.1.
     """
 
+    stands_on: ClassVar[str] = "encoder"
     encoder: str | None = None
     freeze: int | str = "all"
     encoder_rate: float = 0.05

@@ -12,7 +12,7 @@ from depthwise.choosing.budget import Budget, Miss, misses
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
-from depthwise.errors import InputError
+from depthwise.errors import InputError, MissingExtraError
 from depthwise.measuring.devices import Device
 from depthwise.measuring.scorecard import Scorecard, costs
 
@@ -72,7 +72,7 @@ def _unbuildable(candidate: Candidate, data: Dataset) -> str:
     """Why it is not built for such items; "" if it is."""
     try:
         weights = candidate.parameters(data.input_shape, candidate.outputs(data))
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:
         return str(error)
     return f"{weights:,} weights: too many to build for a first choice" * (weights > TOO_LARGE)
 

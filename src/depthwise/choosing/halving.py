@@ -35,6 +35,7 @@ __all__ = ["fill", "halve", "rung_sizes"]
 
 MARGIN = 0.85  # plan this share of the time: validation and a busy machine take the rest
 PACE_STEPS = 10
+LONG = 2.0  # seconds
 SURVIVORS = 2  # candidates in the last rung
 
 
@@ -162,6 +163,8 @@ def _epoch_seconds(model: Classifier, data: Dataset) -> float:
     for _ in range(2):  # the first steps of a process are slow: kernels are prepared
         if trial.fit(*to_learn).history_["stopped"] == "interrupted":
             raise KeyboardInterrupt  # the loop ends in peace on Ctrl-C; the choice must not go on
+        if trial.history_["seconds"] > LONG:  # beside which preparing is little
+            break
     return float(trial.history_["seconds"] / trial.history_["steps"] * steps_per_epoch)
 
 

@@ -31,7 +31,7 @@ class Candidate:
     @property
     def settings(self) -> dict[str, Any]:
         size = {} if self.size is None else {"size": self.size}
-        return {**size, "random_state": self.seed}
+        return {**_pretrained(self.make).get(self.size, size), "random_state": self.seed}
 
     def model(self) -> Classifier:
         return self.make(**self.settings)
@@ -50,6 +50,12 @@ class Candidate:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return self.model().build(input_shape, n_classes).eval()
+
+
+def _pretrained(make: type[Classifier]) -> dict[Any, dict[str, Any]]:
+    """Settings of the rungs that stand on what has learnt before, by name; of a family that has
+    such rungs besides its sizes."""
+    return getattr(make, "pretrained", {})
 
 
 def able(
@@ -82,7 +88,7 @@ def ladder(
         Candidate(f"{name}-{size}" if size else name, make, size, seed)
         for name, make in families.items()
         if image or not make.image_only
-        for size in (make.sizes or (None,))
+        for size in ((*make.sizes, *_pretrained(make)) or (None,))
     ]
     if not candidates:
         raise InputError(

@@ -41,7 +41,7 @@ MADE_UP = 64  # samples, where none are given
 
 PREPARED = {
     False: "none: give raw inputs; the first layer standardises them",
-    True: "tokens of words, 0 behind a text's end: the saved model's model.json lists the words",
+    True: "tokens, as depthwise.load(MODEL).tokens(texts) makes them",
 }
 
 
@@ -117,13 +117,16 @@ def _rows(model: Any, samples: Any) -> np.ndarray:
 
 
 def _tokens(model: Any, texts: Any) -> np.ndarray:
-    """Texts as tokens (N, T), T that of the longest text learnt from; unknown words without any."""
-    length = model.input_shape_[0]
+    """Texts as tokens (N, T), or pairs of them (N, 2, T), T that of the longest text learnt from;
+    without any, the same token everywhere."""
+    shape = tuple(model.input_shape_)
     if texts is None:
-        return np.ones((MADE_UP, length), np.int64)
-    tokens = model.tokens(texts)[:, :length]
-    short = length - tokens.shape[1]
-    return np.ascontiguousarray(np.pad(tokens, ((0, 0), (0, short))))
+        return np.ones((MADE_UP, *shape), np.int64)
+    tokens = model._take(texts, reset=False)[0][..., : shape[-1]]
+    filling = getattr(getattr(model, "pieces_", None), "filling", 0)
+    filled = np.full((len(tokens), *shape), filling, np.int64)
+    filled[..., : tokens.shape[-1]] = tokens
+    return filled
 
 
 def about(model: Any) -> dict[str, Any]:

@@ -88,6 +88,11 @@ def shrink(
             "shrink takes a fitted classifier that learns by gradient descent, a CNN or a DNN; "
             f"got {type(model).__name__}. {_instead(model)}"
         )
+    if model.input_dtype_ == "int64":
+        raise InputError(
+            f"shrink does not know networks of texts, as this {model.family} is one. "
+            f"{_instead(model)}"
+        )
     if {edit["kind"] for edit in model.shrunk_} & ROUNDED:
         raise InputError(
             "this model has been shrunk to its final form already. Shrink the one it was made of."

@@ -102,9 +102,7 @@ class SentenceMatcher(OfPairs):
     sizes: ClassVar[dict[str, MatchRung]] = SIZES
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {
         "minilm": {"encoder": "minilm-l6", "lr": 5e-4},
-        "minilm-cross": {
-            "encoder": "minilm-l6", "cross": True, "freeze": 1, "encoder_rate": 0.1
-        },
+        "minilm-cross": {"encoder": "minilm-l6", "cross": True, "freeze": 1, "encoder_rate": 0.1},
     }
     augment = None
 

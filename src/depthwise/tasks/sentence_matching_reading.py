@@ -31,6 +31,7 @@ class OfPairs(OnEncoder, NetworkClassifier):
     """A model whose inputs are pairs of sentences. kind_: "similarity" or "classes"; range_: of
     similarities, None of classes."""
 
+    task_mark = "kind_"
     cross: bool
     targets: str | tuple[float, float]
     max_words: int
@@ -45,6 +46,7 @@ class OfPairs(OnEncoder, NetworkClassifier):
         targets = None if y is None else self._check_targets(y, len(pairs))
         whole = isinstance(self.max_words, int | np.integer) and self.max_words >= 1
         self._require("max_words", whole, "a whole number, at least 1")
+        reset = reset and not (self.warm_start and hasattr(self, "network_"))  # what is known stays
         if reset:
             require_sentences(pairs)
             if self.encoder is not None:
@@ -58,7 +60,9 @@ class OfPairs(OnEncoder, NetworkClassifier):
 
     def tokens(self, X: Any, learn: bool = False) -> np.ndarray:
         """Pairs (N, 2) of sentences as tokens (N, 2, T) int64. There is no vocabulary to `learn`:
-        words are hashed, or an encoder brought its own."""
+        words are hashed, or an encoder brings its own."""
+        if learn and self.encoder is not None:
+            self._find_pieces()
         return self._tokens(as_pairs(X))
 
     def _tokens(self, pairs: list[Pair]) -> np.ndarray:

@@ -23,6 +23,7 @@ class OfTexts(Classifier):
     by the first of them, then by the second, numbered on from the first, and so on."""
 
     vocabularies: ClassVar[int] = 1
+    warm_start = False
     max_words: int
     words_: list[Words]
 
@@ -38,6 +39,7 @@ class OfTexts(Classifier):
         targets = None if y is None else self._check_targets(y, len(texts))
         whole = isinstance(self.max_words, int | np.integer) and self.max_words >= 1
         self._require("max_words", whole, "a whole number, at least 1")
+        reset = reset and not (self.warm_start and hasattr(self, "network_"))  # what is known stays
         if reset:
             self.words_ = self._learn_words(texts)
         inputs = self._tokens(texts)
