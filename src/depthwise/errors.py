@@ -20,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "NothingFitsError",
+    "one_line",
 ]
 
 
@@ -49,3 +50,11 @@ class DivergedError(DepthwiseError, ArithmeticError):
 
 class MissingExtraError(DepthwiseError, ImportError):
     exit_code = 2
+
+
+def one_line(error: BaseException) -> str:
+    """What somebody else's code failed of in the first place: type and first line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"

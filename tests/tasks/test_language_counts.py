@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from depthwise.errors import InputError, ModelFileError
+from depthwise.exporting.export import export
 from depthwise.modelfile import read_model
 from depthwise.tasks.language import LanguageModel
 from depthwise.tasks.language_counts import Counts, best_share
@@ -122,3 +123,9 @@ def test_an_order_that_is_none_is_refused(counts: Any) -> None:
 def test_an_order_too_high_for_the_tokens_is_refused_before_training() -> None:
     with pytest.raises(InputError, match="Lower the order"):
         LanguageModel(**{**QUICK, "counts": 9, "epochs": 1e6}).fit(TEXT)
+
+
+def test_what_cannot_be_exported_says_what_to_do(fitted: LanguageModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="fit with counts=None"):
+        export(fitted, "torch-export", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -27,12 +27,12 @@ import torch
 from torch import nn
 
 from depthwise.checkpoint import write_atomically
-from depthwise.errors import InputError, MissingExtraError
+from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
 from depthwise.exporting.scripts import SCRIPTS
 from depthwise.measuring.quality import tells_classes
 from depthwise.quantised import is_int8
-from depthwise.runtimes.picking import agrees, apart, one_line
+from depthwise.runtimes.picking import agrees, apart
 
 __all__ = ["Exported", "export"]
 

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.errors import one_line
 from depthwise.host import available_cores
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.speed import using_threads
@@ -162,7 +163,7 @@ class _Matrix:
             example = samples if runtime.any_batch else samples[:batch]
             return runtime.prepare(network, example, precision=precision)
         except Exception as error:  # a runtime may fail in any way; the cell says how
-            return f"export failed: {_one_line(error)}"
+            return f"export failed: {one_line(error)}"
 
 
 def _verdict(
@@ -179,7 +180,7 @@ def _verdict(
     try:
         got = _run(program, samples, batch, answers)
     except Exception as error:
-        return False, f"run failed: {_one_line(error)}", None
+        return False, f"run failed: {one_line(error)}", None
     if got.shape != expected[: len(got)].shape or not bool(got.isfinite().all()):
         return False, f"output is {tuple(got.shape)} or not finite", None
     return agreement(precision, got, expected[: len(got)])
@@ -234,8 +235,3 @@ def _scaled(network: nn.Module, batch: Tensor) -> Answers:
     """Numbers (N, D) in units of the standard deviation of all that are expected."""
     spread = float(np.maximum(network(batch).float().std().item(), 1e-12))
     return lambda numbers: torch.flatten(numbers, 1).float() / spread
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:160]}"

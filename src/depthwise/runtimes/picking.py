@@ -25,12 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import free_cores
+from depthwise.errors import one_line
 from depthwise.quantised import is_int8
 from depthwise.runtimes import RUNTIMES
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.runtimes.program import Program, in_precision
 
-__all__ = ["CANDIDATES", "Contender", "agrees", "apart", "one_line", "race", "rank"]
+__all__ = ["CANDIDATES", "Contender", "agrees", "apart", "race", "rank"]
 
 CANDIDATES = (
     ("eager", "fp32"),
@@ -201,11 +202,6 @@ def _burst(run: Callable[[], object], seconds: float, alone: bool) -> float:
         clock.append(time.perf_counter() - start)
     took = statistics.median(clock)
     return min(took, statistics.median(busy)) if alone and took > TURN else took
-
-
-def one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:160]}"
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
+from depthwise.errors import InputError
 from depthwise.tasks.language_kneser_ney import KneserNey
 
 __all__ = ["Counts", "best_share"]
@@ -109,7 +110,10 @@ class Counts(nn.Module):
         return p.view(*tokens.shape, self.vocabulary)
 
     def mixed(self, logits: Tensor, tokens: Tensor, before: Tensor | None = None) -> Tensor:
-        """The network's logits (B, T, V) -> ln p of the mixture."""
+        """The network's logits (B, T, V) -> ln p of the mixture. Raises InputError when traced:
+        how many n-grams there are to look at is known in eager torch only."""
+        if torch.compiler.is_compiling():
+            raise InputError("counts are looked up in eager torch only: fit with counts=None.")
         own = torch.log_softmax(logits.float(), dim=-1) + self.network_share.log()
         return torch.logaddexp(
             own, self.expected(tokens, before).log() + (1 - self.network_share).log()
