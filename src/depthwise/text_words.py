@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["FILLING", "START", "UNKNOWN", "Words", "learn_words"]
+__all__ = ["FILLING", "START", "UNDIVIDED", "UNKNOWN", "Words", "learn_words"]
 
 FILLING, UNKNOWN, START = range(3)
 FIRST = 3  # token of the first word

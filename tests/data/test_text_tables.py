@@ -159,3 +159,43 @@ def test_a_table_of_two_columns_is_asked_as_pairs() -> None:
     assert found.tolist() == [["one two", "three"], ["four", "five six"]]
     with pytest.raises(DataError, match="has one column; a pair of sentences is two"):
         parse_pairs(b"one\ntwo\n", "new.tsv")
+
+
+@pytest.mark.parametrize("said", ["nan", "quite alike", ""])
+def test_a_score_that_is_no_number_among_others_is_named(tmp_path: Path, said: str) -> None:
+    rows = pair_lines(40, lambda i: said if i == 7 else f"{i % 26 / 5}")
+    (tmp_path / "data.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    with pytest.raises(DataError, match="row 9"):
+        load_data(tmp_path, cache=False)
+
+
+def test_a_score_far_from_the_others_is_told(tmp_path: Path) -> None:
+    for name, odd in (("far", 1e9), ("near", 9.0)):
+        rows = pair_lines(40, lambda i: f"{odd if i == 7 else i % 26 / 5}")  # noqa: B023
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "data.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    told = [p for p in load_data(tmp_path / "far", cache=False).problems if "far from" in p.kind]
+    assert [problem.where for problem in told] == ["row 9"]
+    assert not load_data(tmp_path / "near", cache=False).problems
+
+
+def test_scripts_that_do_not_divide_words_are_prose(tmp_path: Path) -> None:
+    rows = [f"東京の駅はどこですか{w}番の店です\t{'ab'[i % 2]}" for i, w in enumerate(WORDS * 3)]
+    rows = [f"{i}{row}" for i, row in enumerate(rows)]
+    (tmp_path / "data.tsv").write_text("\n".join(rows), encoding="utf-8")
+    assert load_data(tmp_path, cache=False).task == "text"
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_documents_longer_than_what_is_looked_at_first_are_known(
+    tmp_path: Path, separator: str
+) -> None:
+    rows = []
+    for i in range(12):
+        text = f"{WORDS[i % 10]} number {i}, " + "and then once more été " * 200
+        text = text if separator == "\t" else f'"{text}\n{text}"'
+        rows.append(f"{text}{separator}{'ab'[i % 2]}")
+    (tmp_path / "data.csv").write_text("\n".join(rows), encoding="utf-8")
+    data = load_data(tmp_path, cache=False)
+    assert data.task == "text" and len(data.inputs) == 12

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from depthwise.backbones import sentences
 from depthwise.cli import main
 
 NICE = ("lovely", "warm", "brave", "funny", "moving")
@@ -17,6 +19,14 @@ def run(*arguments: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_the_encoder() -> Iterator[None]:
+    """Its rungs take long; what they answer is tested where they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentences, "_found_folder", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +55,14 @@ def test_choose_knows_texts_and_says_how_good_the_winner_is(chosen) -> None:
     assert {"tfidf", "text-xs"} <= {c["name"] for c in record["candidates"]}
     assert record["pictures"] is None
     assert "<svg" in (chosen / "report.html").read_text()
+
+
+def test_choose_says_how_an_encoder_that_is_absent_could_be_had(chosen) -> None:
+    record = json.loads((chosen / "choice.json").read_text())
+    (about,) = [c for c in record["candidates"] if c["name"] == "text-minilm"]
+    assert 'pip install "depthwise[sentences]"' in json.dumps(
+        about["reason"], ensure_ascii=False
+    ).replace("\\", "")
 
 
 def test_texts_are_told_a_line_each(chosen, tmp_path, capsys) -> None:
@@ -93,3 +111,22 @@ def test_pairs_are_chosen_for_and_told_how_alike_they_are(tmp_path, capsys) -> N
     assert run("predict", out / "best", tmp_path / "new.tsv", "--json") == 0
     (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert 0 <= told["similarity"] <= 5
+
+
+def test_a_document_of_100000_words_is_answered_and_what_is_cut_is_said(
+    chosen, tmp_path, capsys
+) -> None:
+    (tmp_path / "long.txt").write_text("a lovely and moving film " * 20_000)
+    assert run("predict", chosen / "best", tmp_path / "long.txt", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["class"] == "good"
+    assert "1 of 1 texts have more than" in told.err
+
+
+def test_pairs_are_no_texts(chosen, tmp_path, capsys) -> None:
+    rows = [
+        f"here is the {a} of {i}\tthere was a {a} {i}\t{i % 7 / 2}" for i, a in enumerate(NICE * 5)
+    ]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    assert run("measure", chosen / "best", "--data", tmp_path / "pairs.tsv") == 2
+    assert "Pairs of sentences are for" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -121,7 +122,11 @@ def each_item(
     for start in range(0, len(files), BLOCK):
         block = [(file, _read(model, file, tell)) for file in files[start : start + BLOCK]]
         found = [inputs for _, inputs in block if isinstance(inputs, np.ndarray)]
-        answers = iter(ask(np.concatenate(found)) if found else [])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            answers = iter(ask(np.concatenate(found)) if found else [])
+        for text in dict.fromkeys(str(warning.message) for warning in told):
+            tell(f"noticed: {text}")
         for file, inputs in block:
             if isinstance(inputs, InputError):
                 yield inputs

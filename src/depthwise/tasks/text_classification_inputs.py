@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.text_files import as_texts
 from depthwise.text_words import FILLING, Words, words_of
@@ -35,7 +36,7 @@ class OfTexts(Classifier):
         self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """Tokens (N, T) int64, filled up behind a text's end, and label indices (N,) or None."""
-        texts = as_texts(X)
+        texts = single_texts(X)
         targets = None if y is None else self._check_targets(y, len(texts))
         whole = isinstance(self.max_words, int | np.integer) and self.max_words >= 1
         self._require("max_words", whole, "a whole number, at least 1")
@@ -48,10 +49,10 @@ class OfTexts(Classifier):
             self.n_features_in_ = 1
         return inputs, None if targets is None else self._encode(targets, reset, classes)
 
-    def tokens(self, X: Any, learn: bool = False) -> np.ndarray:
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
         """Texts (N,) as rows of tokens (N, T) int64; with `learn` the vocabularies, for which
         `build` makes its network, are those of these texts."""
-        texts = as_texts(X)
+        texts = single_texts(X)
         if learn:
             self.words_ = self._learn_words(texts)
         return self._tokens(texts)
@@ -88,6 +89,16 @@ class OfTexts(Classifier):
         if len(self.words_) != self.vocabularies:
             raise ValueError(f"{len(self.words_)} vocabularies, not {self.vocabularies}")
         return super().rebuild(description)
+
+
+def single_texts(X: Any) -> list[str]:
+    """Texts (N,). Raises InputError for several columns of them."""
+    if getattr(X, "ndim", 1) == 2 and X.shape[1] > 1:
+        raise InputError(
+            f"X must be texts (N,); got {tuple(X.shape)}. Pairs of sentences are for "
+            "SentenceMatcher (family sentences); other columns must be left out."
+        )
+    return as_texts(X)
 
 
 def filled(rows: list[list[int]]) -> np.ndarray:

@@ -17,6 +17,7 @@ Shapes: N texts or pairs.
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from depthwise.data.readers.table import looks_like_table
 from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
+from depthwise.text_words import UNDIVIDED
 
 __all__ = ["has_pairs", "has_texts", "parse_pairs", "parse_texts", "read"]
 
@@ -49,9 +51,11 @@ ASIDE = ("id", "idx", "index", "split", "set", "subset")
 TABLES = (".csv", ".tsv", ".tab")
 FEWEST_WORDS, FEWEST_DISTINCT = 3.0, 0.7  # a cell of prose has, on average; share of cells
 LOOKED_AT = 200  # rows
+FEW_LINES, LOOKED_THROUGH = 4, 16 << 20  # of a file's beginning; bytes
 MOST_CLASSES = 0.5  # classes, as a share of the rows
 MOST_OF_PAIRS = 10  # classes of pairs; more values are similarities
-LETTERS = re.compile(r"[^\W\d_]{2,}")
+FAR = 100  # times as far from the median as the middle half of the scores
+LETTERS = re.compile(rf"[{UNDIVIDED}]|[^\W\d_{UNDIVIDED}]{{2,}}")
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,18 @@ def _prose_in(tree: Tree) -> int:
         return 0
     if len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
         return 0
-    begin = tree.head(names[0]).rpartition(b"\n")[0] or tree.head(names[0])
     try:
-        return len(_columns(_cut(begin.decode("utf-8-sig"), names[0]), None)[0])
+        return len(_columns(_cut(_begin(tree, names[0]).decode("utf-8-sig"), names[0]), None)[0])
     except (DataError, UnicodeDecodeError):
         return 0
+
+
+def _begin(tree: Tree, name: str) -> bytes:
+    """The first lines of a file; all of it where they are long, or may go on within quotes."""
+    head = tree.head(name)
+    if (head.count(b"\n") < FEW_LINES or b'"' in head) and tree.sizes[name] <= LOOKED_THROUGH:
+        return tree.read(name)
+    return head.rpartition(b"\n")[0] or head
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
@@ -144,7 +155,7 @@ def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
     problems = [*tree.problems, *found.problems]
     width = len(found.texts[0]) if found.texts else 1
     inputs = _as_objects(found.texts)
-    scores = _similarities(found.said) if width == 2 else None
+    scores = _similarities(found, tree.where) if width == 2 else None
     if scores is None:
         codes, classes = encode_labels(np.array(found.said), tree.where)
         raw = Raw(
@@ -152,6 +163,7 @@ def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
         )
     else:
         nothing = np.zeros(len(scores), np.int64)
+        problems += _far_scores(scores, found.where)
         raw = Raw("text", inputs, nothing, [], parts, problems, task="pairs", targets=scores)
     raw.item_name = lambda i: found.where[i]
     return raw
@@ -166,16 +178,38 @@ def _as_objects(texts: Sequence[tuple[str, ...]]) -> np.ndarray:
     return array[:, 0] if width == 1 else array
 
 
-def _similarities(said: Sequence[str]) -> np.ndarray | None:
-    """float64 (N,) of what are quantities: fractions, or more values than classes have."""
-    try:
-        scores = np.array([float(text) for text in said])
-    except ValueError:
+def _similarities(found: _Found, where: str) -> np.ndarray | None:
+    """float64 (N,) of what are quantities: fractions, or more values than classes have. Raises
+    DataError where most are and one is not."""
+    scores = np.array([_number(text) for text in found.said])
+    known = scores[np.isfinite(scores)]
+    whole = bool((known == np.rint(known)).all())
+    if 2 * len(known) <= len(scores) or (whole and len(np.unique(known)) <= MOST_OF_PAIRS):
         return None
-    whole = bool((scores == np.rint(scores)).all())
-    if not np.isfinite(scores).all() or (whole and len(np.unique(scores)) <= MOST_OF_PAIRS):
-        return None
+    if len(known) < len(scores):
+        place = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise DataError(
+            f"{where}, {found.where[place]}: {found.said[place]!r:.40} is no number, as the other "
+            "scores are. Mend it, or leave out the row."
+        )
     return scores
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _far_scores(scores: np.ndarray, where: Sequence[str]) -> list[Problem]:
+    """Scores so far from the others that they are likely mistakes."""
+    low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
+    far = np.flatnonzero(np.abs(scores - middle) > FAR * (high - low))
+    if not len(far) or low == high:
+        return []
+    told = f"{scores[far[0]]:g}, beside a median of {middle:g}: kept as it is"
+    return [Problem("score far from the others", where[far[0]], told, len(far))]
 
 
 def parse_texts(data: bytes, where: str) -> list[str]:
