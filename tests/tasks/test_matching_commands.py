@@ -148,7 +148,7 @@ def test_the_latency_of_a_caption_is_that_of_all_its_tokens(captioner) -> None:
     again = [op for op in whole.operations if "writer.blocks" in op.layer and op.macs]
     remembered = [op for op in blocks if op.layer.endswith(("across.keys", "across.values"))]
     assert len(again) - len(remembered) == 3 * (len(blocks) - len(remembered))
-    card = measure(model, device="raspberry-pi-4", flexibility=False)
+    card = measure(model, device="server-cpu-2-core", flexibility=False)
     assert card.latency and card.hardware_cost
     assert card.latency.source.startswith("a caption of 3 tokens, the longest, by 4 beams; ")
     assert "a caption of 3 tokens" in str(card)

@@ -31,13 +31,12 @@ from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
+from depthwise.measuring.score import SCORES
 from depthwise.reshaping import edits_of
 from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
-NAMES = {"nats": "log-likelihood", "-MAE": "negative MAE", "R@10": "recall at 10"}
-NAMES |= {unit: unit for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
 
 
@@ -86,7 +85,7 @@ class Scorecard:
     def _title(self, name: str) -> str:
         """What was taken for accuracy is called by its name: models of the data have none."""
         unit = self.accuracy.unit if self.accuracy and name == "accuracy" else ""
-        return NAMES.get(unit, name.replace("_", " "))
+        return SCORES[unit].name if unit in SCORES else name.replace("_", " ")
 
     def _cell(self, name: str) -> str:
         metric = getattr(self, name)
@@ -171,7 +170,7 @@ def samples_of(model: Any, X: NDArray[Any]) -> NDArray[Any]:
     """The first items as the network takes them: (n, *input_shape), texts as tokens."""
     if getattr(model, "input_dtype_", "") != "int64":
         return X[:64]
-    tokens: NDArray[Any] = model.tokens(X[:64])
+    tokens: NDArray[Any] = model.tokenize(X[:64])
     return tokens
 
 
@@ -201,7 +200,8 @@ def costs(
     target = find(device)
     items = _samples(input_shape, input_dtype, samples)
     network, whole = _placed(network, "cpu"), _placed(answering or network, "cpu")
-    counts = count(whole, items[:1])
+    with speed.using_threads(1):  # where other work has the cores, more wait at every operator
+        counts = count(whole, items[:1])
     if target.is_here:
         card = _measured(whole, items, counts, target, seconds, prices, running)
     else:
