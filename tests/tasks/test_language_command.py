@@ -63,3 +63,17 @@ def test_a_model_that_cannot_write_and_a_wrong_option_are_told(model: Path, tmp_
     assert isinstance(refused, InputError)
     assert "a logistic cannot write" in str(refused)
     assert "top_p" in str(run(str(model), "--top-p", "2").exception)
+
+
+@pytest.mark.parametrize("given", ["nan", "-1", "inf"])
+def test_a_temperature_that_is_none_writes_nothing(model: Path, given: str) -> None:
+    refused = run(str(model), "--prompt", "the", "--temperature", given)
+    assert "temperature must be 0 or above" in str(refused.exception)
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize("prompt", ["", "東京 🎉", "ab\udcff", SENTENCE * 9])
+def test_any_prompt_is_gone_on_with(model: Path, prompt: str) -> None:
+    told = run(str(model), "--prompt", prompt, "--max-tokens", "5", "--json")
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["prompt"] == prompt

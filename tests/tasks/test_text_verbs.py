@@ -13,10 +13,12 @@ import torch
 from made_encoder import made_encoder
 
 from depthwise import SentenceMatcher, TextClassifier, TextLogistic
+from depthwise.choosing.ladder import ladder
 from depthwise.errors import InputError
 from depthwise.exporting.export import export
 from depthwise.shrinking.shrink import shrink
 from depthwise.tasks.language import LanguageModel
+from depthwise.tasks.text_classification import rows_of_pairs
 
 PLAIN: dict[str, Any] = {"device": "cpu", "precision": "float32", "threads": 1, "epochs": 2}
 ANIMALS, DOES = ("cat", "dog", "bird", "fish"), ("sleeps", "runs", "sings", "swims")
@@ -68,7 +70,7 @@ def test_an_exported_file_answers_as_the_model(
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}.get(to, "torch"))
     model = made[name]
     export(model, to, tmp_path, asked(model))
-    tokens = model.tokens(asked(model))
+    tokens = model.tokenize(asked(model))
     with torch.inference_mode():
         wanted = model.network_(torch.from_numpy(tokens)).numpy()
     np.testing.assert_allclose(run(tmp_path, to, tokens), wanted, atol=1e-4)
@@ -160,3 +162,23 @@ def test_the_windows_of_a_language_model_are_exported(tmp_path: Path) -> None:
     with torch.inference_mode():
         wanted = model.network_(torch.from_numpy(tokens)).numpy()
     np.testing.assert_allclose(run(tmp_path, "torch-export", tokens), wanted, atol=1e-4)
+
+
+def test_rungs_on_the_encoder_stand_beside_the_sizes() -> None:
+    for family in (TextClassifier, SentenceMatcher):
+        rungs = ladder({"it": family}, (2, 9), seed=3)
+        names = [rung.name for rung in rungs]
+        assert names == [f"it-{size}" for size in (*family.sizes, *family.pretrained)]
+        for rung in rungs:
+            model = rung.model()
+            assert model.random_state == 3
+            assert (model.encoder == "minilm-l6") == (rung.size not in family.sizes)
+
+
+def test_pairs_of_words_are_hashed_as_whole_numbers_have_it() -> None:
+    left, right = torch.randint(0, 2**15, (2, 999), generator=torch.Generator().manual_seed(0))
+    wanted = [
+        ((1_000_003 * a + b) * 2_654_435_761 >> 16) % 2**15
+        for a, b in zip(left.tolist(), right.tolist())
+    ]
+    assert rows_of_pairs(left, right).tolist() == wanted

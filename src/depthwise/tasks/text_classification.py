@@ -40,8 +40,8 @@ from depthwise.text_words import FILLING, UNKNOWN, Words, learn_words
 
 __all__ = ["SIZES", "TextClassifier", "TextLogistic", "TextNetwork"]
 
-PAIRS = 2**15  # rows of the table that pairs of words share,
-PRIME = 32_749  # and how many of them are used
+PAIRS = 2**15  # rows of the table that pairs of words share
+MIXED = 2_654_435_761  # Knuth's multiplier: 2^32 divided by the golden ratio
 RUNS = 5  # times as many runs of words as words
 WIDE_C, WIDE_STEPS = 10.0, 200
 
@@ -62,6 +62,17 @@ SIZES: dict[str, TextRung] = {
 }
 
 
+def rows_of_pairs(left: Tensor, right: Tensor) -> Tensor:
+    """floor((1,000,003 left + right) MIXED / 2^16) mod PAIRS, by halves that 32 bits hold: some
+    runtimes have no more."""
+    low, high = torch.zeros_like(left), torch.zeros_like(left)
+    for words, factor in ((left, 1_000_003 * MIXED), (right, MIXED)):
+        part = words * (factor % 2**16)
+        low = low + part % 2**16
+        high = high + part // 2**16 + words * (factor // 2**16 % PAIRS) % PAIRS
+    return (high + low // 2**16) % PAIRS
+
+
 class Bag(nn.Module):
     """Words (B, T) -> (B, numbers): those of words and pairs, summed."""
 
@@ -74,8 +85,7 @@ class Bag(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         counts = words > UNKNOWN  # filling and silenced words say nothing
         both = counts[:, 1:] & counts[:, :-1]
-        left, right = words[:, :-1] % PAIRS, words[:, 1:] % PAIRS
-        hashed = (left * 40_503 + right * 24_989) % PRIME  # below 2^31: runtimes have 32 bits
+        hashed = rows_of_pairs(words[:, :-1], words[:, 1:])
         total = (self.words(words) * counts[..., None]).sum(dim=1)
         total = total + (self.pairs(hashed) * both[..., None]).sum(dim=1)
         number = counts.sum(dim=1, keepdim=True) + both.sum(dim=1, keepdim=True)
