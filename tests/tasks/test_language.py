@@ -133,7 +133,7 @@ def test_with_a_cache_it_writes_as_without(fitted: LanguageModel, dtype: torch.d
     assert runs[0] == runs[1]
 
 
-def test_what_is_timed_is_half_a_window_written(fitted: LanguageModel) -> None:
+def test_what_is_timed_is_writing_behind_half_a_window(fitted: LanguageModel) -> None:
     text = fitted._row([SENTENCE])[:32].tolist()
     told = fitted.answering(fitted.network_)(torch.tensor([text, text[::-1]]))
     for row, begun in zip(told.tolist(), (text, text[::-1]), strict=True):

@@ -67,6 +67,7 @@ SEEN_IN = {  # by what data are known to be for a task
     "text": "texts in classes",
     "captions": "pictures with captions",
     "pairs": "pairs of sentences",
+    "language": "prose",
 }
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 

@@ -94,9 +94,9 @@ def _costs_of_texts(
 ) -> dict[str, Any]:
     """With the vocabulary that the training part gives it, on texts as tokens."""
     model: Any = candidate.model()
-    model.tokens(data.train.X, learn=True)
-    tokens = model.tokens(data.train.X[:64])
-    network = model.build(tokens.shape[1:], data.n_classes).eval()
+    model.tokenize(data.train.X, learn=True)
+    tokens = model.tokenize(data.train.X[:64])
+    network = model.build(tokens.shape[1:], candidate.outputs(data)).eval()
     card = costs(
         network,
         tokens.shape[1:],
@@ -105,6 +105,7 @@ def _costs_of_texts(
         seconds=seconds,
         flexibility=False,
         samples=tokens,
+        answering=model.answering(network),
     )
     return card.to_dict()
 

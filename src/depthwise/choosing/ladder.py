@@ -37,8 +37,13 @@ class Candidate:
         return self.make(**self.settings)
 
     def outputs(self, data: Dataset) -> int:
-        """Outputs of its network: classes, or of captions the pieces of words they are made of."""
-        return int(self.model().vocabulary) if data.task == "captions" else data.n_classes
+        """Outputs of its network: classes; of captions the pieces of words they are made of, of
+        prose its tokens."""
+        model: Any = self.model()
+        if data.task == "language":
+            model.tokenize(data.train.X, learn=True)
+            return int(model.n_outputs)
+        return int(model.vocabulary) if data.task == "captions" else data.n_classes
 
     def parameters(self, input_shape: tuple[int, ...], n_classes: int) -> int:
         """How many weights it would have, without making them."""

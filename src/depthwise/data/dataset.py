@@ -7,7 +7,7 @@ What is to be said of an item is the affair of the `task`:
     classification   which of the K classes: `labels`        faces   the same, a class is a person
     video            the same, of a clip                     text         the same, of a text
     pairs            the same, of two sentences, or how alike they are: `targets` (N,)
-    unlabelled       nothing
+    unlabelled       nothing                             language     nothing but what follows
     detection        boxes and their classes: `targets`, a BoxTable
     segmentation     a class for each pixel: `targets`, masks uint8 (N, H, W)
     captions         what a person said of it: `targets`, a CaptionTable
@@ -36,7 +36,7 @@ __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMark
 
 TASKS = (
     *("classification", "detection", "segmentation", "video", "faces", "captions", "text", "pairs"),
-    "unlabelled",
+    *("language", "unlabelled"),
 )
 IGNORE = 255  # in masks: neither learnt nor scored
 _HASH_BYTES = 1 << 24

@@ -13,6 +13,7 @@ voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a f
 videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
 captions                 text, a table or COCO's JSON of what is said of them
 text, pairs              tables of prose and class; of two sentences and what is said of them
+prose                    text files and nothing else
 """
 
 import zipfile
@@ -37,6 +38,7 @@ from depthwise.data.readers import (
     masks,
     npz,
     pictures,
+    prose,
     strips,
     table,
     text_tables,
@@ -107,6 +109,7 @@ _SEEN = {
     "captions": _Seen("captions", captions.has_captions, captions.read),
     "text": _Seen("text", text_tables.has_texts, text_tables.read),
     "pairs": _Seen("pairs", text_tables.has_pairs, text_tables.read),
+    "prose": _Seen("language", prose.has_prose, prose.read),
 }
 _EXPECTED = {
     "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
@@ -114,6 +117,7 @@ _EXPECTED = {
     "captions": "pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
     "text": "a table of two columns, a text and its class; or train, dev and test of these",
     "pairs": "a table of two sentences and a class or a similarity; or train, dev and test",
+    "language": "a text file, or several",
     "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
 }
 

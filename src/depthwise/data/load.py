@@ -121,6 +121,8 @@ def _split(
         if parts is not None:
             indices, _ = split(raw.labels, None, parts)
             return indices, "by people: the last fold of pairs for test, the one before to validate"
+    if raw.task == "language":
+        return split(raw.labels, None, parts)[0], "as files are named, else cut from their ends"
     labels, groups = strata(raw)
     return split(
         labels, groups, parts, seed=seed, test_fraction=test, validation_fraction=validation

@@ -14,7 +14,7 @@ __all__ = ["FORMATS", "Options"]
 FORMATS = (
     *("folder", "idx", "cifar", "npz", "csv"),
     *("voc", "coco", "yolo", "boxes", "masks", "videos", "frames", "clips", "captions"),
-    *("text", "pairs"),
+    *("text", "pairs", "prose"),
 )
 _ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
 _MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}

@@ -25,9 +25,9 @@ def summary(data: Dataset) -> str:
     lines = [f"{data.name}: {_what(data)}"]
     if data.source and data.source != data.name:
         lines.append(f"  source  {data.source}")
-    if data.task in _ANSWERS:
+    if data.task in (*_ANSWERS, "language"):
         lines.append(f"  task    {data.task}")
-    sizes = ", ".join(f"{p} {len(data.indices[p]):,}" for p in PARTS)
+    sizes = ", ".join(f"{p} {_size(data, p)}" for p in PARTS)
     lines.append(f"  split   {sizes}" + (f" ({data.split_origin})" if data.split_origin else ""))
     if data.classes and (data.task != "faces" or data.n_classes <= _CLASSES_LISTED):
         lines += ["", *_class_table(data)]
@@ -36,8 +36,18 @@ def summary(data: Dataset) -> str:
     return "\n".join(lines)
 
 
+def _size(data: Dataset, part: str) -> str:
+    """Items of a part; of prose its characters."""
+    chosen = data.indices[part]
+    if data.task == "language":
+        return f"{sum(len(data.inputs[i]) for i in chosen):,}"
+    return f"{len(chosen):,}"
+
+
 def _what(data: Dataset) -> str:
     n, shape = f"{len(data.inputs):,}", data.input_shape
+    if data.task == "language":
+        return f"{sum(map(len, data.inputs)):,} characters of text"
     if data.kind == "text":
         return f"{n} {'pairs of sentences' if shape else 'texts'}, {_answers(data)}"
     if data.kind == "table":

@@ -41,7 +41,7 @@ MADE_UP = 64  # samples, where none are given
 
 PREPARED = {
     False: "none: give raw inputs; the first layer standardises them",
-    True: "tokens, as depthwise.load(MODEL).tokens(texts) makes them",
+    True: "tokens, as depthwise.load(MODEL).tokenize(texts) makes them",
 }
 
 

@@ -11,6 +11,7 @@
     retrieval         R@10       share of pictures with a caption of their own among the 10 nearest
     pairs             Spearman   rank correlation of similarities; of two classes their F1, of more
                                  a fraction, the share that is right
+    language          -bits/byte minus the bits that a byte of text takes, told what is before it
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
@@ -35,6 +36,7 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.score import UNITS
 from depthwise.scores import accuracy_report, auroc, auroc_interval, mean_interval
 
 __all__ = [
@@ -42,20 +44,6 @@ __all__ = [
     "quality", "reading", "tells_classes",
 ]  # fmt: skip
 
-UNITS = {
-    "classification": "fraction",
-    "generate": "nats",
-    "anomaly": "AUROC",
-    "video": "fraction",
-    "detection": "AP50",
-    "counting": "-MAE",
-    "segmentation": "mIoU",
-    "faces": "fraction",
-    "text": "fraction",
-    "captions": "BLEU-4",
-    "retrieval": "R@10",
-    "pairs": "Spearman",
-}
 TASKS = tuple(UNITS)
 OWN = {  # tasks that have data of their own, and what these say that they are for
     "video": "video",
@@ -67,6 +55,7 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "captions": "captions",
     "retrieval": "captions",
     "pairs": "pairs",
+    "language": "language",
 }
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
 LABELLED = ("classification", "video", "text")
@@ -126,7 +115,7 @@ def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
     """By the task's own measure, on items X and what is to be said of them."""
     report = model.assess(X, y)
     value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
-    source = f"{report['items']:,} held-out items, 95 % interval"
+    source = f"{report['items']:,} held-out {report.get('each', 'items')}, 95 % interval"
     unit = METRICS.get(str(report.get("metric", "")).split(" ")[0], UNITS[task])
     return Metric(value, unit, "measured", low, high, source, report)
 

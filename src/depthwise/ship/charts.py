@@ -243,6 +243,7 @@ SCALES: dict[str, Scale] = {
     "Spearman": Scale(),
     "F1": Scale(),
     "-MAE": Scale(),
+    "-bits/byte": Scale(),
 }
 
 

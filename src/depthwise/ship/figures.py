@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from depthwise.measuring.metric import readable
+from depthwise.measuring.score import SCORES, UNITS, Score
 
 __all__ = [
     "LIMITS",
@@ -24,6 +25,7 @@ __all__ = [
     "accuracy_of",
     "bound",
     "counted",
+    "items_of",
     "limits",
     "plain",
     "promise",
@@ -51,48 +53,6 @@ LIMITS = {
 }
 
 Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What candidates are compared by: its name, and the unit that follows a value."""
-
-    name: str
-    unit: str
-
-    @property
-    def key(self) -> str:
-        """Its name in JSON."""
-        return self.name.lower().replace("-", "_").replace(" ", "_")
-
-    @property
-    def label(self) -> str:
-        """ "log-likelihood, nats": of an axis."""
-        return ", ".join(filter(None, (self.name, self.unit)))
-
-    def heading(self, words: str) -> str:
-        """ "nats of validation": what stands under the name of a column."""
-        return f"{self.unit} {words}".strip()
-
-
-# unit of the metric -> what it is; task -> unit, where nothing has been scored yet
-SCORES = {unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
-SCORES |= {
-    "fraction": Score("accuracy", "%"),
-    "nats": Score("log-likelihood", "nats"),
-    "-MAE": Score("negative MAE", "objects"),
-    "R@10": Score("recall at 10", ""),
-}
-UNITS = {
-    "generate": "nats",
-    "anomaly": "AUROC",
-    "detection": "AP50",
-    "counting": "-MAE",
-    "segmentation": "mIoU",
-    "captions": "BLEU-4",
-    "retrieval": "R@10",
-    "pairs": "Spearman",
-}
 
 
 @dataclass(frozen=True)
@@ -279,8 +239,15 @@ def told(metric: Record | None) -> str:
 
 def told_of_items(metric: Record) -> str:
     """ "98.4 % (95 % interval 97.1–99.2) of 270 items"."""
-    items = (metric.get("details") or {}).get("items")
-    return told(metric) + (f" of {items:,} items" if items else "")
+    items = items_of(metric)
+    return told(metric) + (f" of {items}" if items else "")
+
+
+def items_of(metric: Record | None, which: str = "") -> str:
+    """ "270 items", "270 test items", "5,982 bytes"; "" where nobody knows."""
+    details = (metric or {}).get("details") or {}
+    count, each = details.get("items"), details.get("each", "items")
+    return f"{count:,} {which}{each}" if count else ""
 
 
 def plain(text: str) -> str:
@@ -329,9 +296,7 @@ def _does(record: Record, winner: Record) -> str:
     test = record.get("test") or (winner.get("scorecard") or {}).get("accuracy")
     said = []
     if test:
-        items = (test.get("details") or {}).get("items")
-        unseen = f"{items:,} test items" if items else "test items"
-        said.append(_quality(test, unseen))
+        said.append(_quality(test, items_of(test, "test ") or "test items"))
     costs = [
         ("answers in {} ms", "latency"),
         ("weighs {} MB", "size"),

@@ -25,7 +25,7 @@ Task = Annotated[
     str | None,
     typer.Option(
         help="classification, generate, anomaly, detection, counting, segmentation, video, "
-        "captions, retrieval, text, pairs or faces; else what the data say."
+        "captions, retrieval, text, pairs, language or faces; else what the data say."
     ),
 ]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]

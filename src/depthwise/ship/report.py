@@ -17,6 +17,7 @@ from depthwise.ship.figures import (
     LIMITS,
     accuracy_of,
     bound,
+    items_of,
     limits,
     megabytes,
     number,
@@ -128,9 +129,9 @@ def highlights(record: Record, winner: Record) -> list[dict[str, str]]:
 
 
 def _score_note(metric: Record | None) -> str:
-    items, interval = ((metric or {}).get("details") or {}).get("items"), score(metric).interval
+    items, interval = items_of(metric, "test "), score(metric).interval
     parts = [f"95 % interval {interval}"] if interval else []
-    return " ".join([*parts, f"on {items:,} test items"] if items else parts)
+    return " ".join([*parts, f"on {items}"] if items else parts)
 
 
 def _latency_note(metric: Record | None) -> str:

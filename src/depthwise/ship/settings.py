@@ -12,6 +12,7 @@ What declares no type is read as JSON, and as a word where it is none.
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import difflib
 import json
 import math
@@ -154,7 +155,10 @@ def _words(option: Any) -> str:
 
 
 def _hints(maker: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(maker.__init__)  # type: ignore[misc]
-    except (NameError, TypeError):  # a type that only exists for the checker
-        return {}
+    """Of its attributes, each in the names of its base's module; of a constructor written by hand
+    its arguments."""
+    found: dict[str, Any] = {}
+    for annotated in (maker, maker.__init__):  # type: ignore[misc]
+        with contextlib.suppress(NameError, TypeError):  # a type that only exists for the checker
+            found |= typing.get_type_hints(annotated)
+    return found

@@ -22,24 +22,22 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from torch.nn import functional
 
-from depthwise.base import Estimator, Watch
-from depthwise.errors import DivergedError, InputError
+from depthwise.base import Watch
+from depthwise.errors import InputError
 from depthwise.families.transformer import Cache, Rung, Transformer
-from depthwise.families.transformer_update import NextTokenUpdate, windows
+from depthwise.families.transformer_update import NextTokenUpdate
 from depthwise.inputs import fingerprint_arrays
 from depthwise.stages import Interrupted, Stages
 from depthwise.tasks.language_counts import Counts, best_share
-from depthwise.tasks.language_generation import HalfWritten, drawn_tokens, pieces_of_text
+from depthwise.tasks.language_generation import Writing, drawn_tokens, pieces_of_text
 from depthwise.tasks.language_kneser_ney import KneserNey
-from depthwise.tasks.language_settings import LONGEST_CONTEXT, LanguageSettings
-from depthwise.text import Tokenizer, as_bytes, learn_tokens
+from depthwise.tasks.language_scoring import Scoring
+from depthwise.tasks.language_settings import LONGEST_CONTEXT
+from depthwise.text import Tokenizer, learn_tokens
 from depthwise.text_files import as_texts
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
-
-SCORED_AT_ONCE = 4096  # positions: logits of 4,096 x V numbers at a time
 
 SIZES: dict[str, Rung] = {
     "xxs": Rung(width=32, layers=1, heads=1, groups=1),
@@ -65,7 +63,7 @@ class LanguageNetwork(nn.Module):
         return logits if self.counts is None else self.counts.mixed(logits, tokens, before)
 
 
-class LanguageModel(LanguageSettings, Estimator):
+class LanguageModel(Scoring):
     """Decoder-only Transformer, learnt from text.
 
     Parameters (unit, sensible range)
@@ -119,13 +117,17 @@ class LanguageModel(LanguageSettings, Estimator):
         seconds_limit: float | None = None,
         watch: Watch | None = None,
     ) -> Self:
-        """Learn from X: text, a `Path` to a file of it, or a sequence of them; y is not looked at.
+        """Learn from X: text, a `Path` to a file of it, a sequence of them, or a Dataset of prose;
+        y is not looked at.
 
         `validation`: texts that choose the best epoch; else `validation_fraction` of X, at its end,
         is held out for it. `checkpoint`: a file that makes the run resumable by the same call.
         `seconds_limit` shortens the schedule to end in time; `watch` is told of the progress.
         Raises InputError for wrong text or settings, DivergedError when the loss explodes.
         """
+        self.split_ = getattr(X, "split_marks", None)
+        if hasattr(X, "train"):
+            X, validation = _parts(X, validation)
         texts = as_texts(X)
         self._check_settings()
         self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
@@ -224,74 +226,6 @@ class LanguageModel(LanguageSettings, Estimator):
         """(minus nats a token,), in windows that do not overlap."""
         return (-float(self._nats(text, network, overlap=0).mean()),)
 
-    # -- scoring --------------------------------------------------------------------------------
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Minus the bits per byte of text: higher is better, as scikit-learn's searches want it."""
-        return -self.bits_per_byte(X)
-
-    def bits_per_byte(self, X: Any) -> float:
-        """-log2 p(X) / bytes of X: what a compressor by this model would need. Lower is better."""
-        texts = as_texts(X)
-        written = sum(len(as_bytes(text)) for text in texts)
-        if not written:
-            raise InputError("X is empty: bits per byte need at least one byte of text.")
-        return (
-            sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / written / math.log(2)
-        )
-
-    def nats_per_character(self, X: Any) -> float:
-        """-ln p(X) / characters of X. Lower is better."""
-        texts = as_texts(X)
-        characters = sum(map(len, texts))
-        if not characters:
-            raise InputError("X is empty: nats per character need at least one character.")
-        return sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / characters
-
-    def perplexity(self, X: Any) -> float:
-        """exp of the mean -ln p(token): among how many tokens the model is torn. Lower is better;
-        comparable between models of the same tokens only."""
-        nats = np.concatenate([self.token_nats(text) for text in as_texts(X)])
-        if not len(nats):
-            raise InputError("X is empty: perplexity needs at least one token.")
-        return math.exp(float(nats.mean()))
-
-    def token_nats(self, text: str) -> np.ndarray:
-        """-ln p(token | those before it) of each token of a text: (S,) float64.
-
-        Raises DivergedError where the network's answer is not a number.
-        """
-        check_is_fitted(self, "network_")
-        row = self._row(as_texts(text))
-        nats = self._nats(row, self.network_, overlap=self.context_ // 2)
-        if not np.isfinite(nats).all():
-            raise DivergedError(
-                f"the network's answer is not a number. Fit again with a lower lr, now {self.lr:g}."
-            )
-        return nats
-
-    @torch.inference_mode()
-    def _nats(self, text: np.ndarray, network: nn.Module, overlap: int) -> np.ndarray:
-        """(S,) -> (S - 1,): of every token but the first."""
-        context = min(self.context_, len(text) - 1)
-        if context < 1:
-            return np.zeros(0)
-        row = torch.from_numpy(text).to(next(network.parameters()).device)
-        found, known = np.empty(len(text) - 1), 0
-        starts = list(range(0, max(1, len(text) - 1 - overlap), max(1, context - overlap)))
-        at_once = max(1, SCORED_AT_ONCE // context)
-        for i in range(0, len(starts), at_once):
-            begun = torch.tensor(starts[i : i + at_once]).clamp(max=len(text) - 1 - context)
-            wanted = windows(row, begun.to(row.device), context)
-            logits = network(wanted[:, :-1]).flatten(0, 1)
-            nats = functional.cross_entropy(
-                logits.double(), wanted[:, 1:].flatten(), reduction="none"
-            ).view(len(begun), context)
-            for start, values in zip(begun.tolist(), nats.cpu().numpy()):
-                found[known : start + context] = values[known - start :]
-                known = start + context
-        return found
-
     # -- writing --------------------------------------------------------------------------------
 
     def generate(
@@ -327,7 +261,7 @@ class LanguageModel(LanguageSettings, Estimator):
         return pieces_of_text(tokens, self.tokenizer_, stops, max_tokens)
 
     def answering(self, network: nn.Module) -> nn.Module:
-        return HalfWritten(network, self.input_shape_[0])
+        return Writing(network, self.context_)
 
     # -- saving ---------------------------------------------------------------------------------
 
@@ -349,14 +283,28 @@ class LanguageModel(LanguageSettings, Estimator):
             network.counts = Counts(self.n_outputs, sizes)
         return network
 
-    def _take(self, X: Any, y: Any = None, *, reset: bool, classes: Any = None) -> Any:
-        """Texts as windows (N, T) int64, the last one filled up with `end`, for the verbs that run
-        the network as it is."""
-        row, context = self._row(as_texts(X)), self.context_
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Texts as windows (N, T) int64, the last one filled up with `end`; with `learn` the tokens
+        and T are those for these texts."""
+        texts = as_texts(X)
+        if learn:
+            self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
+            self.context_ = min(int(self.context), sum(map(len, texts)))
+        row, context = self._row(texts), self.context_
         count = -(-len(row) // context)
         filled = np.full(count * context, self.tokenizer_.end, dtype=np.int64)
         filled[: len(row)] = row
-        return filled.reshape(count, context), None
+        return filled.reshape(count, context)
+
+    def _take(self, X: Any, y: Any = None, *, reset: bool, classes: Any = None) -> Any:
+        return self.tokenize(X), None
+
+
+def _parts(dataset: Any, validation: Any) -> tuple[Any, Any]:
+    """Texts to learn from and to choose the best epoch by."""
+    dataset.require_task("language")
+    held = list(dataset.validation.X)
+    return list(dataset.train.X), (held or None) if validation is None else validation
 
 
 def _check_writing(

@@ -7,7 +7,7 @@ temperature 0 always takes the likeliest. The network sees a window of T tokens;
 goes on with the later half of it. Keys and values of the window are kept (Cache), so that a token
 costs one position, not T of them.
 
-What writing costs is that of a window of which half is read and half is written, by `HalfWritten`.
+What writing costs is that of reading half a window and writing WRITTEN tokens more, by `Writing`.
 
 Shapes: B batch, S tokens so far, T positions of a window, V vocabulary.
 """
@@ -24,7 +24,10 @@ from torch import Tensor, nn
 from depthwise.families.transformer import Cache
 from depthwise.text import Tokenizer
 
-__all__ = ["HalfWritten", "drawn_tokens", "pieces_of_text"]
+__all__ = ["Writing", "drawn_tokens", "pieces_of_text"]
+
+
+WRITTEN = 32  # tokens that are timed
 
 
 def drawn_tokens(
@@ -66,22 +69,22 @@ class _Expectation:
         return logits
 
 
-class HalfWritten(nn.Module):
-    """Tokens (B, T) -> (B, T), the second half of which is what the network writes after the first,
-    always the likeliest. It shares the network's weights."""
+class Writing(nn.Module):
+    """Tokens (B, T) -> (B, S): the first half of them, and what the network writes after it, always
+    the likeliest. It shares the network's weights."""
 
     def __init__(self, network: Any, context: int):
         super().__init__()
-        self.network = network
-        self.told = f"{context} tokens, of which half are read and half are written"
+        self.network, self.read = network, -(-context // 2)
+        self.length = min(context, self.read + WRITTEN)
+        self.told = f"{self.read} tokens read and {self.length - self.read} written"
         self.train(network.training)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        length = tokens.shape[1]
-        written = tokens[:, : -(-length // 2)]
-        cache = Cache(self.network.transformer, *tokens.shape)
+        written = tokens[:, : self.read]
+        cache = Cache(self.network.transformer, len(tokens), self.length)
         new = written
-        while written.shape[1] < length:
+        while written.shape[1] < self.length:
             new = self.network(new, cache=cache)[:, -1:].argmax(dim=2)
             written = torch.cat([written, new], dim=1)
         return written

@@ -58,7 +58,7 @@ class OfPairs(OnEncoder, NetworkClassifier):
             self.n_features_in_ = 2
         return inputs, None if targets is None else self._encode(targets, reset, classes)
 
-    def tokens(self, X: Any, learn: bool = False) -> np.ndarray:
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
         """Pairs (N, 2) of sentences as tokens (N, 2, T) int64. There is no vocabulary to `learn`:
         words are hashed, or an encoder brings its own."""
         if learn and self.encoder is not None:

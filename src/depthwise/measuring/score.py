@@ -1,0 +1,52 @@
+"""What a task is scored by: its unit, and what a value in that unit is called."""
+
+from dataclasses import dataclass
+
+__all__ = ["SCORES", "UNITS", "Score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What candidates are compared by: its name, and the unit that follows a value."""
+
+    name: str
+    unit: str
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON."""
+        return self.name.lower().replace("-", "_").replace(" ", "_")
+
+    @property
+    def label(self) -> str:
+        """ "log-likelihood, nats": of an axis."""
+        return ", ".join(filter(None, (self.name, self.unit)))
+
+    def heading(self, words: str) -> str:
+        """ "nats of validation": what stands under the name of a column."""
+        return f"{self.unit} {words}".strip()
+
+
+UNITS = {  # by task
+    "classification": "fraction",
+    "generate": "nats",
+    "anomaly": "AUROC",
+    "video": "fraction",
+    "detection": "AP50",
+    "counting": "-MAE",
+    "segmentation": "mIoU",
+    "faces": "fraction",
+    "text": "fraction",
+    "captions": "BLEU-4",
+    "retrieval": "R@10",
+    "pairs": "Spearman",
+    "language": "-bits/byte",
+}
+SCORES = {unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
+SCORES |= {
+    "fraction": Score("accuracy", "%"),
+    "nats": Score("log-likelihood", "nats"),
+    "-MAE": Score("negative MAE", "objects"),
+    "R@10": Score("recall at 10", ""),
+    "-bits/byte": Score("negative bits per byte", ""),
+}
