@@ -107,6 +107,10 @@ def main() -> None:
         "wall_seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(_cpu_seconds() - cpu, 1),
     }
+    kept_times = OUT / f"{name}-{given.seed}.times.json"
+    if kept_times.exists():  # what learnt before only goes on
+        times = json.loads(kept_times.read_text())
+    kept_times.write_text(json.dumps(times))
     for record in model.history_["epochs"][::5]:
         print("  ", {k: round(v, 3) for k, v in record.items()}, flush=True)
     told(f"{name}, validation", model.assess(*data.validation))
