@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from depthwise.measuring.flexibility import agreement, flexibility
+from depthwise.measuring.flexibility import _probabilities, agreement, flexibility
 from depthwise.quantising import quantise_network
 from depthwise.runtimes import RUNTIMES
+from depthwise.runtimes.picking import apart
 
 
 def cells(network, samples):
@@ -179,3 +180,12 @@ def test_int8_must_keep_most_classes_or_be_close():
     assert not agreement("int8", got, expected)[0]
     assert agreement("int8", expected + torch.tensor([-0.14, 0.14]), expected)[0]
     assert not agreement("int8", expected + torch.tensor([-0.16, 0.16]), expected)[0]
+
+
+def test_of_tokens_the_class_is_the_one_that_follows():
+    logits = torch.tensor([[[5.0, 0.0, 0.0], [0.0, 0.0, 9.0]]])  # (1, T, V)
+    p = _probabilities(logits)
+    assert p.shape == (1, 3, 2) and p.argmax(1).tolist() == [[0, 2]]
+    torch.testing.assert_close(p.sum(1), torch.ones(1, 2))
+    far, same = apart(logits.numpy(), logits.flip(1).numpy(), logits=True)
+    assert same == 0.0 and 0.97 < far < 1.0  # 1 / (1 + 2 exp(-5)), less next to nothing

@@ -152,6 +152,8 @@ def answers_of(model: Any) -> str:
         return "logits of a caption's first token; the rest is written in Python"
     if "retrieval" in model.tasks:
         return "vectors of pictures, of length 1; compare them with those of encode_texts"
+    if "language" in model.tasks:
+        return "logits of the token that follows each"
     return "logits of classes" if tells_classes(model) else "numbers"
 
 

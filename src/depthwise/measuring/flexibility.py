@@ -228,7 +228,8 @@ def _told_size(images: Tensor) -> str:
 
 
 def _probabilities(logits: Tensor) -> Tensor:
-    return logits.float().softmax(1)
+    """Of classes (N, K, ...), or of tokens (N, T, V) -> (N, V, T)."""
+    return (logits.mT if logits.dim() == 3 else logits).float().softmax(1)
 
 
 def _scaled(network: nn.Module, batch: Tensor) -> Answers:

@@ -100,7 +100,10 @@ def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Me
 
 
 def tells_classes(model: Any) -> bool:
-    """Whether its network answers with logits of classes, (B, K) or (B, K, H, W)."""
+    """Whether its network answers with logits of classes, (B, K) or (B, K, H, W), or of the tokens
+    that follow, (B, T, V)."""
+    if "language" in getattr(model, "tasks", ()):
+        return True
     known = getattr(model, "classes_", None) is not None
     return known and not {"detection", "counting"}.intersection(getattr(model, "tasks", ()))
 

@@ -165,8 +165,10 @@ def agrees(precision: str, given: np.ndarray, expected: np.ndarray, logits: bool
 
 
 def apart(given: np.ndarray, expected: np.ndarray, logits: bool) -> tuple[float, float]:
-    """How far answers (N, K) are at most, in class probabilities, or in the expected numbers'
-    standard deviations; and the share of items whose largest answer is the same."""
+    """How far answers (N, K), or of tokens (N, T, V), are at most, in class probabilities, or in
+    the expected numbers' standard deviations; and the share of those whose largest is the same."""
+    if logits and given.ndim == 3:
+        given, expected = (answers.reshape(-1, answers.shape[2]) for answers in (given, expected))
     same = float((given.argmax(1) == expected.argmax(1)).mean())
     if logits:
         return float(np.abs(_softmax(given) - _softmax(expected)).max()), same
