@@ -88,8 +88,9 @@ def choose(
     """The best network for `data` that keeps every limit of `budget` on `device`.
 
     `data`: a Dataset, or anything `load_data` takes. `task`: "classification", "generate",
-    "anomaly", "detection", "segmentation", "video", "faces", or None for what the data say: boxes,
-    masks, clips, pairs of faces; else classification where there are labels, anomaly where not.
+    "anomaly", or one that has data of its own ("detection", "counting", "captions", "retrieval",
+    ...: OWN in measuring/quality.py); None for what the data say, else classification where there
+    are labels, anomaly where not.
     `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
     all that can do the task. `out`: a folder for the results; the same
     call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
