@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from depthwise import DNN
 from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError, MissingExtraError
 from depthwise.exporting import FORMATS, export
+from depthwise.exporting.export import _tokens
 from depthwise.quantising import quantise
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -186,3 +188,9 @@ def test_command_exports_and_tells(
     assert json.loads(capsys.readouterr().out)["real"] is False
     with pytest.raises(InputError, match="--data"):
         command(str(tmp_path / "model"), precision="int8", **options)
+
+
+def test_made_up_texts_differ_so_that_answers_do() -> None:
+    made = _tokens(SimpleNamespace(input_shape_=(2, 16)), None)
+    assert made.shape == (64, 2, 16) and set(np.unique(made)) == {0, 1}
+    assert len(np.unique(made, axis=0)) == 64 and made[..., 0].all()

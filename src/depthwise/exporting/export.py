@@ -118,10 +118,12 @@ def _rows(model: Any, samples: Any) -> np.ndarray:
 
 def _tokens(model: Any, texts: Any) -> np.ndarray:
     """Texts as tokens (N, T), or pairs of them (N, 2, T), T that of the longest text learnt from;
-    without any, the same token everywhere."""
+    without any, of the two tokens that every vocabulary has."""
     shape = tuple(model.input_shape_)
     if texts is None:
-        return np.ones((MADE_UP, *shape), np.int64)
+        made = np.random.default_rng(0).integers(0, 2, (MADE_UP, *shape))
+        made[..., 0] = 1  # no text is empty
+        return made
     tokens = model._take(texts, reset=False)[0][..., : shape[-1]]
     filling = getattr(getattr(model, "pieces_", None), "filling", 0)
     filled = np.full((len(tokens), *shape), filling, np.int64)
