@@ -63,6 +63,7 @@ class Estimator(BaseEstimator, abc.ABC):
     sizes: ClassVar[dict[str, Any]] = {}
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
     random_state: Any
+    size: str  # of a family that has sizes
     # learnt
     network_: nn.Module
     input_shape_: tuple[int, ...]
@@ -165,6 +166,11 @@ class Estimator(BaseEstimator, abc.ABC):
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _rung(self) -> Any:
+        """What its size says. Raises InputError for a size that it has not."""
+        self._require("size", self.size in self.sizes, f"one of {', '.join(self.sizes)}")
+        return self.sizes[self.size]
 
     def _require(self, name: str, holds: bool, remedy: str) -> None:
         if not holds:

@@ -72,9 +72,9 @@ class OnBackbone(NetworkEstimator):
         below: Any = self.network_.backbone
         return {**super().describe_network(), "backbone": below.description}
 
-    @abc.abstractmethod
     def _backbone_name(self) -> str:
         """The one that was asked for, or that of the size."""
+        return str(self._rung().backbone if self.backbone is None else self.backbone)
 
     def _frozen(self) -> int | str:
         """How many of the backbone's lowest stages do not learn, or "all"."""

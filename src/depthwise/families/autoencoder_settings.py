@@ -32,9 +32,7 @@ SIZES: dict[str, Rung] = {
 
 def widths(model: Any) -> Rung:
     """The rung that the settings name, with `hidden` and `code_size` in place of its own."""
-    if model.size not in SIZES:
-        raise InputError(f"size must be one of {', '.join(SIZES)}; got {model.size!r}.")
-    rung = SIZES[model.size]
+    rung: Rung = model._rung()
     if model.hidden is not None:
         hidden = tuple(int(units) for units in model.hidden)
         rung = rung._replace(hidden=hidden, units=hidden[-1] if hidden else 0)

@@ -165,9 +165,7 @@ class Convolutions(NetworkEstimator):
         return CNNNetwork((channels, height, width), n_classes, self._rung(), self.dropout)
 
     def _rung(self) -> Rung:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        rung = SIZES[self.size]
+        rung: Rung = super()._rung()
         width = rung.width if self.width is None else int(self.width)
         blocks = rung.blocks if self.blocks is None else int(self.blocks)
         separable = rung.separable if self.separable is None else bool(self.separable)

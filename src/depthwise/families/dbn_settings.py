@@ -29,9 +29,8 @@ def widths(model: Any) -> tuple[int, ...]:
         if not units or min(units) < 1:
             raise InputError(f"hidden must be positive layer widths; got {model.hidden!r}.")
         return units
-    if model.size not in SIZES:
-        raise InputError(f"size must be one of {', '.join(SIZES)}; got {model.size!r}.")
-    return SIZES[model.size]
+    own: tuple[int, ...] = model._rung()
+    return own
 
 
 def of_layer(setting: Any, depth: int) -> Any:

@@ -87,9 +87,8 @@ class DNNSettings(NetworkEstimator):
             if not widths or min(widths) < 1:
                 raise InputError(f"hidden must be positive layer widths; got {self.hidden!r}.")
             return widths
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size]
+        own: tuple[int, ...] = self._rung()
+        return own
 
     # -- settings -------------------------------------------------------------------------------
 

@@ -159,9 +159,7 @@ class RBM(Generative):
     # -- building and learning ------------------------------------------------------------------
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        if self.n_hidden is None and self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        n_hidden = SIZES[self.size] if self.n_hidden is None else self.n_hidden
+        n_hidden = self._rung() if self.n_hidden is None else self.n_hidden
         if not isinstance(n_hidden, int | np.integer) or n_hidden < 1:
             raise InputError(f"n_hidden must be a whole number above 0; got {n_hidden!r}.")
         kind = self._kind(tuple(input_shape))

@@ -26,7 +26,6 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from depthwise.compute import Compute, free_cores
-from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Watch
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
@@ -256,9 +255,8 @@ class GradientBoosting(Classifier):
         if self.max_iter is not None:
             self._require("max_iter", self.max_iter >= 1, "at least 1")
             return int(self.max_iter)
-        if self.size not in self.sizes:
-            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
-        return self.sizes[self.size]
+        rounds: int = self._rung()
+        return rounds
 
 
 def _copy_coefficients(network: LinearNetwork, weights: np.ndarray, bias: np.ndarray) -> None:

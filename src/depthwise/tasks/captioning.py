@@ -122,14 +122,6 @@ class Captioner(SeesOnce, OnBackbone):
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
         return CaptionNetwork(below, n_outputs, self._rung().writer, float(self.dropout))
 
-    def _rung(self) -> CaptionerRung:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size]
-
-    def _backbone_name(self) -> str:
-        return self._rung().backbone if self.backbone is None else self.backbone
-
     # -- writing ----------------------------------------------------------------------------------
 
     def predict(self, X: Any, *, beams: int = BEAMS, length_penalty: float = 0.7) -> list[str]:

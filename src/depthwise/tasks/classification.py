@@ -97,9 +97,6 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
         return BackboneClassifier(below, n_outputs, self.dropout)
 
-    def _backbone_name(self) -> str:
-        return self.backbone
-
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """Frozen, it is one layer: larger batches, fewer passes."""
         made = super().recipe(items, **changes)

@@ -142,11 +142,6 @@ class Detector(Seeing):
         rung = SIZES[self.size]
         return DetectionNetwork(below, n_outputs, width=rung.width, depth=rung.depth)
 
-    def _backbone_name(self) -> str:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size].backbone if self.backbone is None else self.backbone
-
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         network: Any = self.network_
         _, height, width = self.input_shape_

@@ -155,11 +155,6 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
             dropout=self.dropout,
         )
 
-    def _backbone_name(self) -> str:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size].backbone if self.backbone is None else self.backbone
-
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         self.enrolled_ = {}
         return super()._new_network(inputs, targets)

@@ -28,7 +28,6 @@ from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
 from depthwise.compute import Compute
 from depthwise.data.caption_table import CaptionTable
-from depthwise.errors import InputError
 from depthwise.families.transformer import Rung
 from depthwise.inputs import as_images
 from depthwise.settings import settings
@@ -153,14 +152,6 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
         reader = WordEncoder(self._known_words(), rung.word, rung.reader, dropout, silent)
         matching = Matching(below.n_embedding, reader.n_embedding, size, reader, dropout)
         return ImageTextNetwork(below, matching)
-
-    def _rung(self) -> MatcherRung:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size]
-
-    def _backbone_name(self) -> str:
-        return self._rung().backbone if self.backbone is None else self.backbone
 
     # -- learning ---------------------------------------------------------------------------------
 

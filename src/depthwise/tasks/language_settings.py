@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from depthwise.base import Estimator
-from depthwise.errors import InputError
-from depthwise.families.transformer import Rung
 from depthwise.settings import Descending, no_setting, settings
 from depthwise.text import KINDS
 from depthwise.updates import WARM_UP, Recipe
@@ -46,12 +44,6 @@ class LanguageSettings(Descending, Estimator):
         auto = min(20.0, max(1.0, AUTO_TOKENS / (items * self.context_)))
         epochs = auto if self.epochs == "auto" else float(self.epochs)
         return Recipe.of(self, **{"epochs": epochs, "seed": self._seed(), **changes})
-
-    def _rung(self) -> Rung:
-        if self.size not in self.sizes:
-            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
-        rung: Rung = self.sizes[self.size]
-        return rung
 
     def _check_settings(self) -> None:
         self._rung()

@@ -137,11 +137,6 @@ class Segmenter(Seeing):
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
         return UNet(below, n_outputs, SIZES[self.size].widest, self.dropout)
 
-    def _backbone_name(self) -> str:
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        return SIZES[self.size].backbone if self.backbone is None else self.backbone
-
     # -- learning ---------------------------------------------------------------------------------
 
     def recipe(self, items: int, **changes: Any) -> Recipe:

@@ -223,10 +223,8 @@ class SentenceMatcher(OfPairs):
         """Of K > 1 classes, else of similarities."""
         if self.encoder is not None:
             return self._on_encoder(n_outputs, pretrained=False)
-        if self.size not in self.sizes:
-            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
         make = JoinedEncoder if self.cross else HashedEncoder
-        below = make(self.sizes[self.size], self.dropout, self.word_dropout)
+        below = make(self._rung(), self.dropout, self.word_dropout)
         return self._network(below, n_outputs, FILLING)
 
     def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:

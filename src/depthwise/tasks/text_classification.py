@@ -30,7 +30,6 @@ from torch import Tensor, nn
 
 from depthwise.backbones.reading import FeatureHead, OnEncoder, trimmed
 from depthwise.backbones.sentences import SentenceEncoder
-from depthwise.errors import InputError
 from depthwise.families.transformer import Rung, Transformer
 from depthwise.networks import NetworkClassifier
 from depthwise.settings import settings
@@ -227,15 +226,13 @@ class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
     warm_start: bool = False
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        if self.size not in self.sizes:
-            raise InputError(f"size must be one of {', '.join(self.sizes)}; got {self.size!r}.")
+        rung = self._rung()
         self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
         self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
         if self.encoder is not None:
             return self._on_encoder(n_outputs, pretrained=False)
         words = getattr(self, "words_", None)
         sizes = [w.size for w in words] if words else [int(self.vocabulary)] * 2
-        rung = self.sizes[self.size]
         deep = DeepNetwork(sizes[0], n_outputs, rung, self.dropout, self.word_dropout)
         return TextNetwork(deep, TfidfNetwork(sizes[1], n_outputs))
 

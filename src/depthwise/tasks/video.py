@@ -99,9 +99,7 @@ class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     @property
     def rung(self) -> Rung:
         """The size's, with what was said in its place. Raises InputError for what is none."""
-        if self.size not in SIZES:
-            raise InputError(f"size must be one of {', '.join(SIZES)}; got {self.size!r}.")
-        rung, backbone = SIZES[self.size], self.backbone
+        rung, backbone = self._rung(), self.backbone
         rung = Rung(
             rung.backbone if backbone is None else str(backbone),
             rung.temporal if self.temporal is None else self.temporal,
