@@ -298,6 +298,18 @@ def test_what_one_family_leaves_the_sizes_without_time_have(
     assert not kept.failed
 
 
+def test_sizes_of_a_language_model_have_as_much_time_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = trials.Metric(-2.0, "-bits/byte", "measured")
+    monkeypatch.setattr(trials, "quality", lambda *about: scored)
+    Blur.seconds.update(s=4.0, m=99.0, l=99.0)
+    kept = made_trials(tmp_path, "language")
+    train_once(kept, ladder({"blur": Blur}, (6,), 0), 30, 0)
+    taken = [done.seconds for done in kept.trained.values()]
+    assert taken == pytest.approx([4, 13, 13])  # what the small one leaves, the others share
+
+
 def test_others_keep_their_share(tmp_path: Path) -> None:
     Blur.seconds.update(s=99.0)
     _kept, used = once(tmp_path, 20, others=7)

@@ -6,7 +6,8 @@ machines, autoencoders, closed forms. They shorten their own schedule to the tim
     a larger one has what is left, if that is a tenth of what it needs by the smaller one's pace
 
 so that a family that has little time is seen at one size that has learnt, rather than at three that
-have not; what a family leaves over, the others have. Shares follow from what was written down, so
+have not. Sizes of a language model have as much time each: the larger learns more in as many
+seconds. What a family leaves over, the others have. Shares follow from what was written down, so
 that a choice begun again gives everybody the same.
 """
 
@@ -63,7 +64,7 @@ def _second_round(trials: Trials, families: dict[str, list[Candidate]], left: fl
 def _train_family(trials: Trials, sizes: list[Candidate], seconds: float) -> float:
     """All sizes of a family, smallest first; the seconds it took."""
     left, smaller = seconds, None
-    for candidate in sizes:
+    for place, candidate in enumerate(sizes):
         if smaller is not None and not _is_enough(trials, smaller, candidate, left):
             trials.leave_out(
                 candidate,
@@ -72,7 +73,8 @@ def _train_family(trials: Trials, sizes: list[Candidate], seconds: float) -> flo
                 f"{smaller.seconds:.1f} s",
             )
             continue
-        left -= _train(trials, candidate, left)
+        sharing = len(sizes) - place if trials.task == "language" else 1
+        left -= _train(trials, candidate, left / sharing)
         smaller = trials.trained.get(candidate.name, smaller)
     return seconds - left
 
