@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from flickr8k import ROOT, by_openvino, flickr8k, kept
-from rungs import tell_rungs
+from rungs import quietest_ms, tell_rungs
 from torch import Tensor, nn
 
 from depthwise.data.dataset import Dataset
@@ -135,13 +135,8 @@ def learn(given: argparse.Namespace, data: Dataset) -> tuple[KeptCaptioner, dict
 
 
 def latency_ms(model: Captioner, X: np.ndarray, **options: Any) -> float:
-    """One picture told at a time, seeing included: the quietest of 20."""
-    times = []
-    for i in range(20):
-        started = time.perf_counter()
-        Captioner.predict(model, X[i : i + 1], **options)
-        times.append(time.perf_counter() - started)
-    return min(times) * 1000
+    """One picture told at a time, seeing included."""
+    return quietest_ms(lambda i: Captioner.predict(model, X[i : i + 1], **options))
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from captioning import KeptCaptioner, _cpu_seconds
 from flickr8k import ROOT, flickr8k, kept
-from rungs import tell_rungs
+from rungs import quietest_ms, tell_rungs
 
 from depthwise.modelfile import read_model
 from depthwise.tasks.image_text import ImageTextMatcher
@@ -61,16 +61,6 @@ class KeptMatcher(ImageTextMatcher):
 def told(name: str, report: dict[str, Any]) -> None:
     numbers = {k: v for k, v in report.items() if k not in ("per_class", "items")}
     print(f"{name:24} {json.dumps(numbers)}", flush=True)
-
-
-def latency_ms(model: ImageTextMatcher, ask: Any) -> float:
-    """The quietest of 20."""
-    times = []
-    for _ in range(20):
-        started = time.perf_counter()
-        ask(model)
-        times.append(time.perf_counter() - started)
-    return min(times) * 1000
 
 
 def main() -> None:
@@ -129,8 +119,8 @@ def main() -> None:
         "chance": chance,
         **times,
         "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 2),
-        "latency_image_ms": round(latency_ms(alone, lambda m: m.encode_images(X[:1])), 1),
-        "latency_text_ms": round(latency_ms(alone, lambda m: m.encode_texts(y[0][:1])), 1),
+        "latency_image_ms": round(quietest_ms(lambda i: alone.encode_images(X[:1])), 1),
+        "latency_text_ms": round(quietest_ms(lambda i: alone.encode_texts(y[0][:1])), 1),
     }
     print(json.dumps({k: v for k, v in result.items() if not isinstance(v, dict)}), flush=True)
     (OUT / f"{name}-test-{given.seed}.json").write_text(json.dumps(result, indent=1))
@@ -139,7 +129,7 @@ def main() -> None:
 def rungs(given: argparse.Namespace, X: np.ndarray) -> None:
     def latency(name: str) -> float:
         model = read_model(OUT / f"{name}-{given.seed}", {"image-text": ImageTextMatcher})
-        return latency_ms(model, lambda m: m.encode_images(X[:1]))
+        return quietest_ms(lambda i: model.encode_images(X[:1]))
 
     paths = list(OUT.glob(f"*-test-{given.seed}.json"))
     tell_rungs(paths, latency, lambda report: f"text to image {report['text_to_image']['10']:.3f}")

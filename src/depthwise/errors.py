@@ -33,11 +33,11 @@ class InputError(DepthwiseError, ValueError):
 
 
 class DataError(InputError):
-    pass
+    """Of a file, folder or array of data."""
 
 
 class ModelFileError(InputError):
-    pass
+    """Of a folder that a model was saved in."""
 
 
 class NothingFitsError(DepthwiseError, ValueError):

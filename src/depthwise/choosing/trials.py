@@ -186,22 +186,17 @@ class Trials:
     def _seconds_of_texts(self, candidate: Candidate) -> float:
         """From some texts seen by a pretrained encoder, which sees each once; of TF-IDF little."""
         model: Any = candidate.model()
-        if self.data.task == "language":
-            return self._seconds_of_prose(model)
         if not getattr(model, "is_frozen", False):
             return QUICK
         items = self.data.indices["train"]
         spread = items[np.linspace(0, len(items) - 1, min(BATCH, len(items))).astype(np.int64)]
         tokens = model.tokenize(self.data.inputs[spread], learn=True)
         network = model.build(tokens.shape[1:], self.data.n_classes)
-        best = math.inf
-        for _ in range(REPEATS):
-            started = time.monotonic()
-            model._rows(tokens, lambda n, x: n.vectors(x), network)
-            best = min(best, time.monotonic() - started)
+        best = _best_of(REPEATS, lambda: model._rows(tokens, lambda n, x: n.vectors(x), network))
         return best * len(items) / len(spread)
 
-    def _seconds_of_prose(self, model: Any) -> float:
+    def _seconds_of_prose(self, candidate: Candidate) -> float:
+        model: Any = candidate.model()
         windows = torch.from_numpy(model.tokenize(self.data.train.X, learn=True))
         network = model.build(windows.shape[1:], model.n_outputs).eval()
         some = windows[:WINDOWS]
@@ -209,6 +204,8 @@ class Trials:
 
     def least_pass_seconds(self, candidate: Candidate) -> float:
         """What a pass over the training part takes at least, from the network's own speed."""
+        if self.data.task == "language":
+            return self._seconds_of_prose(candidate)
         if self.data.kind == "text":
             return self._seconds_of_texts(candidate)
         network = candidate.network(self.data.input_shape, candidate.outputs(self.data))

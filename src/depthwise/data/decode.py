@@ -7,6 +7,7 @@ is grey, else three. Sizes come from the headers. A sample is looked at first: i
 are decoded straight away, and only a picture that disagrees makes us read every header.
 """
 
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,10 +76,8 @@ def _decode(
     if agreed:
         expected = next(iter(sample.sizes)), next(iter(sample.grey))
         shape = _shape(sample, image_size, channels, largest)
-        try:
+        with contextlib.suppress(Disagrees):
             return _decode_all(n, read, allocate, shape, expected, sample)
-        except Disagrees:
-            pass
     everything = _survey(range(n), read)
     shape = _shape(everything, image_size, channels, largest)
     return _decode_all(n, read, allocate, shape, None, everything)
