@@ -31,6 +31,7 @@ from depthwise.catalog import FAMILIES, TASKS, find_family
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
+from depthwise.choosing.clock import Clock
 from depthwise.choosing.evidence import (
     candidate_records,
     dataset_record,
@@ -184,8 +185,9 @@ class _Run:
         self.begun = time.monotonic()
         self.candidates = ladder(families, data.input_shape, seed)
         refuse_strangers(out)
-        self.journal = Journal(out / "work", request)
-        self.trials = Trials(data, task, self.journal, out / "work", tell)
+        self.clock = Clock(budget.train_minutes * 60)
+        self.journal = Journal(out / "work", request, self.clock)
+        self.trials = Trials(data, task, self.journal, out / "work", tell, self.clock)
         self.rescue = rescue if task == "classification" else None
         self.interrupted = False
 

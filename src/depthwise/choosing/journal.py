@@ -10,21 +10,25 @@ Begun again, the script runs through the same names and does only what is not th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from depthwise.checkpoint import write_atomically
+from depthwise.choosing.clock import Clock
 from depthwise.errors import InputError
 
 __all__ = ["Journal"]
 
 
 class Journal:
-    """Steps done in `folder`, for one `request` (JSON values that say what was asked for)."""
+    """Steps done in `folder`, for one `request` (JSON values that say what was asked for). `clock`
+    goes on from the seconds that earlier sittings spent."""
 
-    def __init__(self, folder: Path, request: dict[str, Any]):
+    def __init__(self, folder: Path, request: dict[str, Any], clock: Clock | None = None):
         self.path = folder / "journal.json"
+        self.clock = clock or Clock(math.inf)
         self.steps: dict[str, Any] = {}
         known = _read(self.path)
         if known is not None and known["request"] != request:
@@ -36,6 +40,7 @@ class Journal:
         self.request = request
         if known is not None:
             self.steps = known["steps"]
+            self.clock.before = known["seconds"]
         else:
             self._write()
 
@@ -47,14 +52,20 @@ class Journal:
         return self.steps[step]
 
     def _write(self) -> None:
-        text = json.dumps({"request": self.request, "steps": self.steps})
+        known = {"request": self.request, "seconds": self.clock.spent, "steps": self.steps}
+        text = json.dumps(known)
         write_atomically(self.path, lambda scratch: scratch.write_text(text))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        return {"request": dict(known["request"]), "steps": dict(known["steps"])}
+        seconds = float(known.get("seconds", 0.0))
+        return {
+            "request": dict(known["request"]),
+            "seconds": seconds,
+            "steps": dict(known["steps"]),
+        }
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

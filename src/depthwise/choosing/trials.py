@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from depthwise.choosing.clock import Clock
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.data.dataset import Dataset
@@ -77,6 +78,7 @@ class Trials:
     journal: Journal
     folder: Path
     tell: Callable[[str], None]
+    clock: Clock = field(default_factory=lambda: Clock(math.inf))
     trained: dict[str, Trained] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
