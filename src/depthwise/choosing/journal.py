@@ -60,12 +60,8 @@ class Journal:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        seconds = float(known.get("seconds", 0.0))
-        return {
-            "request": dict(known["request"]),
-            "seconds": seconds,
-            "steps": dict(known["steps"]),
-        }
+        request, steps = dict(known["request"]), dict(known["steps"])
+        return {"request": request, "seconds": float(known.get("seconds", 0)), "steps": steps}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
