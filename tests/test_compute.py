@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +36,39 @@ def test_the_fastest_way_wins() -> None:
 def test_the_plain_way_stays_unless_clearly_beaten() -> None:
     slightly = {"float32": 0.0200, "bfloat16": 0.0195}
     assert fastest(takes(slightly), [PLAIN, BRAIN], advantage=1.5) == PLAIN
+
+
+def test_what_is_far_behind_at_first_is_not_run_again() -> None:
+    runs: list[str] = []
+
+    def run(compute: Compute) -> None:
+        runs.append(compute.precision)
+        time.sleep(0.1 if compute == BRAIN else 0.002)
+
+    assert fastest(run, [PLAIN, BRAIN]) == PLAIN
+    assert runs.count("bfloat16") == 1
+
+
+def test_no_run_begins_once_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[str] = []
+
+    def run(compute: Compute) -> None:
+        runs.append(compute.precision)
+        time.sleep(0.02)
+
+    assert fastest(run, [PLAIN, BRAIN], seconds=0.01) == PLAIN
+    assert runs == ["float32"]
+    assert fastest(run, [BRAIN, PLAIN], seconds=0.0) == BRAIN
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the variables are oneDNN's for x86")
+def test_bfloat16_is_not_tried_where_the_processor_lacks_it() -> None:
+    ask = "from depthwise.compute import has_bfloat16; print(has_bfloat16())"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
 
 
 def test_threads_hold_inside_and_are_put_back() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,75 @@ def test_a_time_limit_is_kept() -> None:
     assert history.stopped == "time"
     assert time.monotonic() - started < 3
     assert history.epochs
+
+
+class Counted:
+    """An update on a clock of its own: the n-th step takes `seconds(n)`, and `progress` is kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]):
+        self.now, self.seconds, self.progress = 0.0, seconds, []
+        monkeypatch.setattr("depthwise.training.time.monotonic", lambda: self.now)
+
+    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, progress: float):
+        self.progress.append(progress)
+        self.now += self.seconds(len(self.progress))
+        return torch.zeros(())
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        pass
+
+    def scores(self, seconds: float) -> Callable[[nn.Module], tuple[float, ...]]:
+        def validate(network: nn.Module) -> tuple[float, ...]:
+            self.now += seconds
+            return (0.5,)
+
+        return validate
+
+    def run(self, limit: float, **options: object) -> History:
+        x, y = blobs()
+        recipe = Recipe(epochs=10, batch_size=10)  # 11 steps an epoch
+        options = {"compute": CPU, "seconds_limit": limit, **options}
+        return train(small_network(), self, x, y, recipe, **options)  # type: ignore[arg-type]
+
+
+def test_a_schedule_too_long_for_its_limit_is_gone_through_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    update = Counted(monkeypatch, lambda n: 1.0)
+    history = update.run(limit=55)  # of 110 steps of a second
+    assert history.stopped == "time"
+    assert 53 <= history.steps <= 55
+    assert update.progress[-1] > 0.95  # the learning rate has come down
+    assert sorted(update.progress) == update.progress
+
+
+def test_a_short_hold_up_costs_no_step_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Counted(monkeypatch, lambda n: 6.0 if n <= 10 else 0.5)
+    history = update.run(limit=60 + 0.5 * 100 + 1)
+    assert history.steps == 110
+    assert history.stopped == "finished"
+
+
+def test_a_limit_leaves_time_to_validate(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Counted(monkeypatch, lambda n: 1.0)
+    update.run(limit=60, validate=update.scores(20.0), held_out=10)
+    assert update.now <= 60 + 1
+    update = Counted(monkeypatch, lambda n: 1.0)  # thresholds are taken from it once more
+    update.run(limit=60, validate=update.scores(20.0), held_out=10, scorings=2)
+    assert update.now <= 40 + 1
+
+
+def test_before_the_first_validation_its_time_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Counted(monkeypatch, lambda n: 1.0)
+    update.run(limit=8, validate=update.scores(3.6), held_out=90)  # 9 batches, 0.4 s each
+    assert update.now <= 8 + 1
+
+
+def test_one_step_is_made_whatever_the_limit() -> None:
+    assert fit(small_network(), Recipe(epochs=3), seconds_limit=0.0).steps == 1
 
 
 def test_a_fraction_of_an_epoch_is_that_many_steps() -> None:

@@ -11,12 +11,15 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import itertools
 import json
+import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 import psutil
 import torch
@@ -30,12 +33,14 @@ __all__ = [
     "cached_choice",
     "fastest",
     "free_cores",
+    "has_bfloat16",
     "keep_freed_memory",
     "resolve_device",
     "with_threads",
 ]
 
-PRECISIONS = ("float32", "bfloat16")
+FAR_BEHIND = 4.0  # times the quickest candidate's first run
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,19 @@ def resolve_device(device: str) -> str:
 
 
 @functools.cache
+def has_bfloat16(device: str = "cpu") -> bool:
+    """Whether `device` multiplies bfloat16 numbers in hardware. Without it they are converted at
+    every product, which takes several times as long as float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    kernels = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return kernels
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return kernels and bool(native)  # oneDNN says yes where it can only emulate them
+
+
+@functools.cache
 def keep_freed_memory() -> None:
     """Have the C library keep large freed blocks for reuse, from now on, in this process.
 
@@ -122,27 +140,40 @@ def fastest(
     *,
     rounds: int = 3,
     advantage: float = 1.1,
+    seconds: float = math.inf,
 ) -> Compute:
     """The candidate whose `run` takes the least wall time; the first one unless clearly beaten.
 
     Candidates take turns (A B C, A B C, ...), so that a drift of the machine's speed meets all of
-    them, and the minimum over the rounds is compared: noise only ever adds time. `advantage` is
-    how many times faster than the incumbent a later candidate must be to replace it.
+    them, and the minimum over the rounds is compared: noise only ever adds time. The first round
+    warms up caches and kernels and does not count; what is FAR_BEHIND in it is not run again.
+    `advantage` is how many times faster than the incumbent a later candidate must be to replace
+    it. No run begins once `seconds` have passed; who was not timed by then does not win.
     """
-    best_seconds = [float("inf")] * len(candidates)
-    for round_ in range(rounds + 1):
-        for i, compute in enumerate(candidates):
-            with compute.active():
-                start = time.perf_counter()
-                run(compute)
-                seconds = time.perf_counter() - start
-            if round_ > 0:  # the first round warms up caches and kernels
-                best_seconds[i] = min(best_seconds[i], seconds)
+    deadline = time.perf_counter() + seconds
+    warm_up = [_seconds(run, compute) for compute in _until(deadline, candidates)]
+    running = [i for i, took in enumerate(warm_up) if took <= FAR_BEHIND * min(warm_up)]
+    best_seconds = [math.inf] * len(candidates)
+    for _ in range(rounds):
+        for i in _until(deadline, running):
+            best_seconds[i] = min(best_seconds[i], _seconds(run, candidates[i]))
     winner = 0
     for i in range(1, len(candidates)):
         if best_seconds[i] * advantage < best_seconds[winner]:
             winner = i
     return candidates[winner]
+
+
+def _seconds(run: Callable[[Compute], object], compute: Compute) -> float:
+    with compute.active():
+        start = time.perf_counter()
+        run(compute)
+        return time.perf_counter() - start
+
+
+def _until(deadline: float, items: list[T]) -> Iterator[T]:
+    """The items, as long as the deadline has not passed."""
+    return itertools.takewhile(lambda _: time.perf_counter() < deadline, items)
 
 
 def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:

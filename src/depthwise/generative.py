@@ -19,6 +19,7 @@ Shapes: N items, B batch, D visible units, K classes.
 from __future__ import annotations
 
 import abc
+import time
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -35,6 +36,7 @@ from depthwise.estimator import Classifier
 from depthwise.inputs import statistics
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Interrupted, Stages
+from depthwise.training import time_left
 
 __all__ = ["VISIBLE_KINDS", "Generative"]
 
@@ -118,6 +120,7 @@ class Generative(Learning, Layered, Classifier):
         the run resumable by the same call. `seconds_limit` shortens the schedule to end in time.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
+        begun = time.monotonic()
         inputs, labels, held_out = self._parts(X, y, validation)
         self._check_settings(inputs)
         self.visible_ = self._visible_kind(inputs)
@@ -127,7 +130,7 @@ class Generative(Learning, Layered, Classifier):
             labels,
             held_out,
             checkpoint=checkpoint,
-            seconds_limit=seconds_limit,
+            seconds_limit=time_left(seconds_limit, begun),
             watch=watch,
         )
         return self

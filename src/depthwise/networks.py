@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.base import Layered
-from depthwise.compute import Compute, cached_choice, fastest, resolve_device, with_threads
+from depthwise.compute import (
+    Compute,
+    cached_choice,
+    fastest,
+    has_bfloat16,
+    resolve_device,
+    with_threads,
+)
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Regressor, Supervised, Watch
@@ -32,7 +40,7 @@ from depthwise.losses import over_answers, smoothed_cross_entropy
 from depthwise.progress import ConsoleProgress
 from depthwise.quantised import learning
 from depthwise.settings import Descending
-from depthwise.training import recorded_compute, train
+from depthwise.training import recorded_compute, time_left, train
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = [
@@ -52,6 +60,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
     augment: str | tuple[str, ...] | None
     warm_start: bool
     _optimizer_state: dict[str, Any] | None = None
+    scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
     # -- learning -------------------------------------------------------------------------------
@@ -73,7 +82,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         the same call. `seconds_limit` stops in time; `watch` is told of the progress.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
-        before = dict(vars(self))
+        begun, before = time.monotonic(), dict(vars(self))
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
         self._check_settings(inputs)
         if held_out is None and self.validation_fraction:
@@ -83,7 +92,8 @@ class NetworkEstimator(Descending, Layered, Supervised):
         else:
             self.network_ = self._new_network(inputs, labels)
         self._optimizer_state = None
-        self._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+        left = time_left(seconds_limit, begun)
+        self._train(inputs, labels, held_out, checkpoint, left, watch)
         return self
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -119,6 +129,8 @@ class NetworkEstimator(Descending, Layered, Supervised):
             "checkpoint": path,
             "fingerprint": self._run_fingerprint(recipe, held_out) if path else "",
             "seconds_limit": seconds_limit,
+            "held_out": len(held_out[1]) if held_out else 0,
+            "scorings": 1 + self.scored_after,
         }
         if watch is not None or not self.verbose:
             self._run(inputs, labels, recipe, watch=watch, **options)
@@ -134,17 +146,19 @@ class NetworkEstimator(Descending, Layered, Supervised):
         state: dict[str, Any] | None = None,
         **options: Any,
     ) -> dict[str, Any]:
+        begun, limit = time.monotonic(), options.get("seconds_limit")
         x, y = as_tensor(inputs), torch.from_numpy(labels)
         loss = self._loss()
         compute = recorded_compute(options.get("checkpoint"))
         if compute is None or self.threads not in ("auto", compute.threads):
-            compute = self._choose_compute(x, y, recipe, loss)
+            compute = self._choose_compute(x, y, recipe, loss, limit)
         compute.place(self.network_)
         try:
             with learning(self.network_):
                 update = self._update(loss, recipe, compute)
                 if state is not None:
                     update.load_state_dict(state)
+                options["seconds_limit"] = time_left(limit, begun)
                 history = train(self.network_, update, x, y, recipe, compute=compute, **options)
         finally:
             Compute().place(self.network_)
@@ -222,36 +236,55 @@ class NetworkEstimator(Descending, Layered, Supervised):
                 )
 
     def _choose_compute(
-        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Callable[[Tensor, Tensor], Tensor]
+        self,
+        x: Tensor,
+        y: Tensor,
+        recipe: Recipe,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        seconds_limit: float | None = None,
     ) -> Compute:
-        """Precision, memory layout and threads: as set, else by timing a few steps of each."""
+        """Precision, memory layout and threads: as set, else by timing a few steps of each, for a
+        small share of the time that training will take."""
         device = resolve_device(self.device)
         precision = "float32" if self.precision == "auto" else self.precision
         threads = 1 if self.threads == "auto" else int(self.threads)
         plain = Compute(device, precision, False, threads)
         if _is_tiny(self.network_, x):
             return plain
-        batch, targets = x[: recipe.batch_size].to(device), y[: recipe.batch_size].to(device)
+        batch_size = min(len(x), recipe.batch_size)
 
-        def step(compute: Compute) -> None:
+        def steps(compute: Compute, items: int) -> None:
             trial = compute.place(copy.deepcopy(self.network_)).train()
             with learning(trial):
                 update = GradientUpdate(trial, loss, recipe, compute)
-                for _ in range(2):
-                    update(batch, targets, 0.5)
+                for _ in range(TIMED_STEPS):
+                    update(x[:items].to(device), y[:items].to(device), 0.5)
             if compute.device.startswith("cuda"):
                 torch.cuda.synchronize()
 
-        key = f"{self.network_!r}|{tuple(batch.shape)}|{device}|{self.precision}|{self.threads}"
+        def race(ways: list[Compute]) -> Compute:
+            few = min(batch_size, FEW_ITEMS)
+            started = time.perf_counter()
+            steps(plain, few)
+            item = (time.perf_counter() - started) / few / TIMED_STEPS
+            seconds = _timing_seconds(item * len(x) * recipe.epochs, seconds_limit)
+            fit = seconds / (item * TIMED_STEPS * len(ways) * (1 + TIMED_ROUNDS))
+            items = max(few, min(batch_size, int(fit)))
+            options: dict[str, Any] = {"rounds": TIMED_ROUNDS, "seconds": seconds}
+            return fastest(lambda way: steps(way, items), ways, **options)
+
+        shape = (batch_size, *x.shape[1:])
+        key = f"{self.network_!r}|{shape}|{device}|{self.precision}|{self.threads}"
         with torch.random.fork_rng():
-            compute = cached_choice(key, lambda: fastest(step, self._ways(plain, x.dim() >= 4)))
+            compute = cached_choice(key, lambda: race(self._ways(plain, x.dim() >= 4)))
             if self.threads == "auto" and device == "cpu":
-                return with_threads(key, compute, lambda ways: fastest(step, ways))
+                return with_threads(key, compute, race)
         return compute
 
     def _ways(self, plain: Compute, images: bool) -> list[Compute]:
         """Precisions and layouts to try; on one thread, which a busy machine disturbs least."""
-        precisions = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
+        several = self.precision == "auto" and has_bfloat16(plain.device)
+        precisions = ("float32", "bfloat16") if several else (plain.precision,)
         layouts = (False, True) if images and self.image_only else (False,)
         return [
             Compute(plain.device, precision, layout, plain.threads)
@@ -326,6 +359,9 @@ class NetworkRegressor(NetworkEstimator, Regressor):
         return lambda answers, targets: (((answers - targets) / scale) ** 2).mean()
 
 
+TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count
+FEW_ITEMS = 8  # of a first step, which says how long a batch would take
+TIMING_SHARE, LEAST_TIMING, MOST_TIMING = 0.02, 0.2, 5.0  # of the run; seconds
 _NOT_SETTINGS = ("verbose", "device", "precision", "threads")
 
 
@@ -337,6 +373,11 @@ def auto_batch_size(items: int) -> int:
 def auto_epochs(items: int, batch_size: int) -> int:
     """About 3,000 steps, within 12 .. 100 passes over the data."""
     return int(min(100, max(12, round(3000 / math.ceil(items / batch_size)))))
+
+
+def _timing_seconds(training: float, limit: float | None) -> float:
+    """How long to time ways to compute a run that takes `training` seconds, or `limit` at most."""
+    return min(MOST_TIMING, max(LEAST_TIMING, TIMING_SHARE * min(training, limit or math.inf)))
 
 
 def _is_tiny(network: nn.Module, x: Tensor) -> bool:

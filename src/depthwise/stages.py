@@ -30,7 +30,14 @@ from torch import Tensor, nn
 
 from depthwise.base import Estimator, Watch
 from depthwise.checkpoint import read_state
-from depthwise.compute import Compute, cached_choice, fastest, free_cores, resolve_device
+from depthwise.compute import (
+    Compute,
+    cached_choice,
+    fastest,
+    free_cores,
+    has_bfloat16,
+    resolve_device,
+)
 from depthwise.errors import InputError, ModelFileError
 from depthwise.inputs import as_tensor
 from depthwise.progress import ConsoleProgress
@@ -41,6 +48,7 @@ __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
 
 MARGIN = 0.85  # of a stage's share of the time that its steps are planned to take
 WARM_STEPS, PACE_SECONDS = 2, 0.15  # how the pace of a stage is taken
+PRODUCTS_MACS, PRODUCTS_SECONDS = 1_000_000_000, 2.0  # multiply-accumulates a timing; all of it
 TINY = 100_000  # weights: below, a second thread costs more than it gives
 
 
@@ -84,6 +92,7 @@ class Stages:
         self.labels = None if labels is None else torch.from_numpy(labels)
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.seconds_limit, self.seed = seconds_limit, model._seed()
+        self.begun = time.monotonic()
         self.shares: dict[str, float] = {}
         self.done: dict[str, History] = {}
         self.compute = self._compute()
@@ -171,7 +180,10 @@ class Stages:
 
     @property
     def seconds_used(self) -> float:
-        return sum(history.seconds for history in self.done.values())
+        """Of the limit: all since the stages began, what lies between them included; of a run taken
+        up again at least what its finished stages took."""
+        trained = sum(history.seconds for history in self.done.values())
+        return max(trained, time.monotonic() - self.begun)
 
     def _seconds(self, name: str) -> float | None:
         """This stage's share of what is left of the limit."""
@@ -269,21 +281,28 @@ def compute_for(model: Any, network: nn.Module) -> Compute:
     if model.precision != "auto":
         return Compute(device, model.precision, False, threads)
     allowed = getattr(model, "precisions", ("float32",))
+    if not has_bfloat16(device):
+        allowed = ("float32",)
     ways = [Compute(device, precision, False, threads) for precision in allowed]
     if weights < TINY or len(ways) == 1:
         return ways[0]
     largest = max(network.parameters(), key=Tensor.numel)
     rows, columns = largest.shape[0], largest[0].numel()
-    product = partial(_product, torch.randn(128, rows), torch.randn(rows, columns))
-    return cached_choice(
-        f"product 128x{rows}x{columns}|{ways}", lambda: fastest(product, ways, advantage=1.3)
-    )
+
+    def race() -> Compute:
+        product = partial(_products, torch.randn(128, rows), torch.randn(rows, columns))
+        return fastest(product, ways, advantage=1.3, seconds=PRODUCTS_SECONDS)
+
+    return cached_choice(f"product 128x{rows}x{columns}|{ways}", race)
 
 
-def _product(a: Tensor, b: Tensor, compute: Compute) -> None:
+def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
+    times = max(1, min(20, PRODUCTS_MACS // (a.numel() * b.shape[1])))
     with torch.inference_mode(), compute.autocast():
-        for _ in range(20):
+        for _ in range(times):
             torch.mm(a.to(compute.device), b.to(compute.device))
+    if compute.device.startswith("cuda"):
+        torch.cuda.synchronize()
 
 
 def _pass_on(watch: Watch, epochs_before: float, event: Event) -> None:

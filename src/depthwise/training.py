@@ -38,8 +38,13 @@ __all__ = [
     "Event",
     "History",
     "recorded_compute",
+    "time_left",
     "train",
 ]
+
+
+FORWARD_SHARE = 0.4  # of a training step's time that an item's answer takes
+FIRST_STEPS, CUT_SECONDS = 5, 0.25  # before and between looks at whether the plan fits the limit
 
 
 @dataclass(frozen=True)
@@ -84,20 +89,25 @@ def train(
     fingerprint: str = "",
     seconds_limit: float | None = None,
     checkpoint_seconds: float = 20.0,
+    held_out: int = 0,
+    scorings: int = 1,
 ) -> History:
     """Train `network` in place; it ends with the best weights, or the last average.
 
     `inputs` (N, ...) stay in their own dtype (uint8 pixels) and are gathered by index; `targets`
     (N, ...). With a `checkpoint` path the run is resumable: a file from the same `fingerprint` is
     taken up where it stopped, one from another run is refused (ModelFileError), and the file of a
-    finished run gives its result at once. Ctrl-C ends with the best so far. `seconds_limit` stops
-    in time. Raises DivergedError when the loss stops being finite.
+    finished run gives its result at once. Ctrl-C ends with the best so far. `seconds_limit`: the
+    schedule is cut to the steps that fit, by the pace so far, with time left to go through the
+    `held_out` items of the validation part `scorings` times. Raises DivergedError when the loss
+    stops being finite.
     """
     if len(inputs) == 0:
         raise InputError("there is nothing to train on: inputs has 0 items.")
     loop = _Loop(network, update, inputs, targets, recipe, compute, validate, watch)
     loop.checkpoint, loop.fingerprint = checkpoint, fingerprint
     loop.seconds_limit, loop.checkpoint_seconds = seconds_limit, checkpoint_seconds
+    loop.held_out, loop.scorings = held_out, scorings
     keep_freed_memory()
     cuda = [torch.device(compute.device)] if compute.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda), compute.active():
@@ -109,6 +119,8 @@ class _Loop:
     fingerprint: str
     seconds_limit: float | None
     checkpoint_seconds: float
+    held_out: int
+    scorings: int
 
     def __init__(
         self,
@@ -128,7 +140,7 @@ class _Loop:
         self.steps_per_epoch = max(
             1, min(math.ceil(len(inputs) / recipe.batch_size), len(inputs) // 2)
         )
-        self.steps = max(1, round(recipe.epochs * self.steps_per_epoch))
+        self.planned = self.steps = max(1, round(recipe.epochs * self.steps_per_epoch))
         self.average = WeightAverage(network, horizon=recipe.average * self.steps)
         self.history = History(compute=compute.to_dict(), recipe=asdict(recipe))
         self.step = 0
@@ -137,17 +149,21 @@ class _Loop:
         self.best_scores: tuple[float, ...] = ()
         self.best_epoch = 0
         self.seconds_before = 0.0
-        self.begun = self.told = self.saved = time.monotonic()
+        self.scoring_seconds: float | None = None  # that the latest validation took
+        self.begun = self.told = self.saved = self.cut = time.monotonic()
 
     # -- the run --------------------------------------------------------------------------------
 
     def run(self) -> History:
         self._resume()
+        self.first_step = self.step
         try:
             while self.step < self.steps and not self._should_stop():
                 self._epoch()
         except KeyboardInterrupt:
             self.history.stopped = "interrupted"
+        if self.steps < self.planned and self.history.stopped == "finished":
+            self.history.stopped = "time"
         self.history.steps, self.history.seconds = self.step, self.seconds
         if self.checkpoint and self.history.stopped != "interrupted":
             self._save()
@@ -164,7 +180,8 @@ class _Loop:
             self.average.update(self.step)
             self.loss_sum += loss
             self.step += 1
-            if self.step == self.steps or self._out_of_time():
+            self._cut_to_time()
+            if self.step >= self.steps or self._out_of_time():
                 break
             self._look_around()
             if self.step % self.steps_per_epoch:  # an epoch's last step is saved once it is closed
@@ -200,7 +217,12 @@ class _Loop:
 
     @torch.no_grad()
     def _scores(self) -> tuple[float, ...]:
-        return self.validate(self.average.network) if self.validate else ()
+        if not self.validate:
+            return ()
+        begun = time.monotonic()
+        scores = self.validate(self.average.network)
+        self.scoring_seconds = time.monotonic() - begun
+        return scores
 
     def _should_stop(self) -> bool:
         waited = len(self.history.epochs) - self.best_epoch
@@ -217,7 +239,37 @@ class _Loop:
         return self.seconds_before + time.monotonic() - self.begun
 
     def _out_of_time(self) -> bool:
-        return self.seconds_limit is not None and self.seconds >= self.seconds_limit
+        """One step is always made: a network that never learnt is of no use to anybody."""
+        if self.seconds_limit is None or self.step == 0:
+            return False
+        return self.seconds + self._scoring() >= self.seconds_limit
+
+    def _scoring(self) -> float:
+        """Seconds that the validation to come will take; before the first a guess."""
+        if self.validate is None:
+            return 0.0
+        if self.scoring_seconds is None:
+            batch_size = len(self.inputs) / self.steps_per_epoch
+            once = FORWARD_SHARE * self._step_seconds() * self.held_out / batch_size
+        else:
+            once = self.scoring_seconds
+        return self.scorings * once
+
+    def _step_seconds(self) -> float:
+        """Of this sitting, validation included."""
+        return (time.monotonic() - self.begun) / max(1, self.step - self.first_step)
+
+    def _cut_to_time(self) -> None:
+        """Under a limit: as many of the planned steps as fit, by the pace so far, so that the
+        learning rate has come down when the time is over."""
+        now = time.monotonic()
+        settled = self.step - self.first_step >= FIRST_STEPS or now - self.begun >= CUT_SECONDS
+        if self.seconds_limit is None or not settled or now - self.cut < CUT_SECONDS:
+            return
+        self.cut = now
+        left = self.seconds_limit - self.seconds - self._scoring()
+        fit = self.step + int(max(0.0, left) / self._step_seconds())
+        self.steps = min(self.planned, max(fit, self.step))
 
     def _look_around(self) -> None:
         now = time.monotonic()
@@ -267,6 +319,7 @@ class _Loop:
         state = {
             "fingerprint": self.fingerprint,
             "step": self.step,
+            "steps": self.steps,
             "network": self.network.state_dict(),
             "average": None if self.average.is_live else self.average.network.state_dict(),
             "update": self.update.state_dict(),
@@ -287,7 +340,7 @@ class _Loop:
                 f"{self.checkpoint} belongs to a run with other data or settings. Delete it, "
                 "or choose another folder."
             )
-        self.step = state["step"]
+        self.step, self.steps = state["step"], state.get("steps", self.steps)
         self.network.load_state_dict(state["network"])
         if not self.average.is_live:
             self.average.network.load_state_dict(state["average"])
@@ -297,6 +350,11 @@ class _Loop:
         self.best_epoch = state["best_epoch"]
         self.history = History(**{**state["history"], "compute": self.compute.to_dict()})
         self.seconds_before = self.history.seconds
+
+
+def time_left(limit: float | None, since: float) -> float | None:
+    """Seconds of a limit that ran from `since` (time.monotonic()); None where there is none."""
+    return None if limit is None else max(0.0, limit - (time.monotonic() - since))
 
 
 def recorded_compute(checkpoint: Path | None) -> Compute | None:

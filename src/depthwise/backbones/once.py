@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from depthwise.compute import Compute
 from depthwise.estimator import Watch
 from depthwise.networks import NetworkEstimator
+from depthwise.training import time_left
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["SeesOnce"]
@@ -73,14 +75,15 @@ class SeesOnce(NetworkEstimator):
         seconds_limit: float | None,
         watch: Watch | None,
     ) -> None:
-        rest = (checkpoint, seconds_limit, watch)
         if not self._sees_once:
-            super()._train(inputs, labels, held_out, *rest)
+            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
             return
+        begun = time.monotonic()
         seen = self._seen(inputs)
         held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
         with self._head_alone():
-            super()._train(seen, labels, held, *rest)
+            left = time_left(seconds_limit, begun)
+            super()._train(seen, labels, held, checkpoint, left, watch)
 
     def _run(
         self,

@@ -7,6 +7,7 @@ Shapes: N items, B batch, D features, L features of a module, K classes or targe
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -28,6 +29,7 @@ from depthwise.families.gram import Gram
 from depthwise.layers import Rescaled
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Stages
+from depthwise.training import time_left
 from depthwise.updates import Recipe
 
 __all__ = ["DeepStacking"]
@@ -126,6 +128,7 @@ class DeepStacking(Learning, Layered, Supervised):
         resumable by the same call. `seconds_limit` shortens the schedule to end in time.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
+        begun = time.monotonic()
         inputs, targets, held_out = self._labelled_parts(X, y, validation)
         self._check_settings()
         self.network_ = self._new_network(inputs, targets)
@@ -135,7 +138,7 @@ class DeepStacking(Learning, Layered, Supervised):
             np.zeros(0),  # its loop is given numbers of rows, which are read when they are needed
             None,
             checkpoint=checkpoint,
-            seconds_limit=seconds_limit,
+            seconds_limit=time_left(seconds_limit, begun),
             watch=watch,
         ) as stages:
             self._learn(stages, inputs, targets, held_out)

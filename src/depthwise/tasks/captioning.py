@@ -220,7 +220,9 @@ class Captioner(SeesOnce, OnBackbone):
             self.network_, recipe, compute, augment, smoothing=smoothing, share=share
         )
 
-    def _choose_compute(self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any) -> Compute:
+    def _choose_compute(
+        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any, seconds_limit: float | None = None
+    ) -> Compute:
         return compute_for(self, self.network_)
 
     def _validation_scores(

@@ -91,6 +91,7 @@ class Detector(Seeing):
     by class at these, and on which images it was found).
     """
 
+    scored_after: ClassVar[int] = 1
     family: ClassVar[str] = "detector"
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
     seen_task: ClassVar[str] = "detection"

@@ -92,6 +92,7 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
     threshold, and on whom they were measured), classes_ (people trained on).
     """
 
+    scored_after: ClassVar[int] = 1
     family: ClassVar[str] = "faces"
     tasks: ClassVar[tuple[str, ...]] = ("faces",)
     sizes: ClassVar[dict[str, Rung]] = SIZES

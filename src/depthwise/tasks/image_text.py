@@ -205,7 +205,9 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
         augment = self._augmenter()
         return MatchUpdate(network, loss, recipe, compute, augment, below=below, share=share)
 
-    def _choose_compute(self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any) -> Compute:
+    def _choose_compute(
+        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any, seconds_limit: float | None = None
+    ) -> Compute:
         return compute_for(self, self.network_)
 
     def _validation_scores(

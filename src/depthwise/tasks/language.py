@@ -13,6 +13,7 @@ Shapes: B batch, S tokens of a text, T positions of a window, V vocabulary, N wi
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from depthwise.tasks.language_scoring import Scoring
 from depthwise.tasks.language_settings import LONGEST_CONTEXT
 from depthwise.text import Tokenizer, learn_tokens
 from depthwise.text_files import as_texts
+from depthwise.training import time_left
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
 
@@ -125,7 +127,7 @@ class LanguageModel(Scoring):
         `seconds_limit` shortens the schedule to end in time; `watch` is told of the progress.
         Raises InputError for wrong text or settings, DivergedError when the loss explodes.
         """
-        self.split_ = getattr(X, "split_marks", None)
+        begun, self.split_ = time.monotonic(), getattr(X, "split_marks", None)
         if hasattr(X, "train"):
             X, validation = _parts(X, validation)
         texts = as_texts(X)
@@ -140,7 +142,8 @@ class LanguageModel(Scoring):
         self._take_row(text, reset=True)
         counted = self._counted(text)
         self.network_ = self._new_network()
-        options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": seconds_limit}
+        left = time_left(seconds_limit, begun)
+        options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": left}
         with Stages(
             self, self.network_, self._starts(text), None, watch=watch, **options
         ) as stages:
