@@ -27,6 +27,7 @@ FLOORS: list[tuple[str, float]] = [
     ("quantised", 2),
     ("losses", 2),
     ("scores", 2),
+    ("regression_scores", 2),
     ("reshaping_widths", 2.4),
     ("reshaping_rank", 2.4),
     ("reshaping_exits", 2.4),

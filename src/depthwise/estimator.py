@@ -26,6 +26,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.inputs import fingerprint_arrays
 from depthwise.layers import Rescaled
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.regression_scores import r2, regression_report
 
 __all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
 
@@ -168,9 +169,14 @@ class Regressor(RegressorMixin, Supervised):
     def predict(self, X: Any) -> np.ndarray:
         """(N,), or (N, T) where y had several columns. Raises DivergedError for no number."""
         check_is_fitted(self, "network_")
-        answers = self._logits(self._take(X, reset=False)[0]).numpy()
-        _require_numbers(answers)
+        answers = self._answers(self._take(X, reset=False)[0])
         return answers[:, 0] if self.flat_ else answers
+
+    def _answers(self, inputs: np.ndarray) -> np.ndarray:
+        """(N, T) to checked inputs. Raises DivergedError for no number."""
+        answers = self._logits(inputs).numpy()
+        _require_numbers(answers)
+        return answers
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -187,13 +193,29 @@ class Regressor(RegressorMixin, Supervised):
         self.n_targets_, self.flat_ = int(description["n_classes"]), bool(description["flat"])
         return super().rebuild(description)
 
+    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+        dataset.require_task("regression")
+        train, held = dataset.train, dataset.validation
+        return train.X, train.y, held if validation is None and len(held.y) else validation
+
+    def _set_scale(self, network: nn.Module, targets: np.ndarray) -> None:
+        """What a network (Rescaled) answers with, for targets (N, T): their mean and spread."""
+        assert isinstance(network, Rescaled)
+        spread = targets.std(axis=0, dtype=np.float64)
+        network.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=np.float64)))
+        network.scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module
     ) -> tuple[float, ...]:
-        """(R^2,), over all targets."""
-        wrong = ((self._logits(inputs, network).numpy() - targets) ** 2).sum()
-        spread = ((targets - targets.mean(axis=0)) ** 2).sum()
-        return (1 - float(wrong) / max(float(spread), 1e-12),)
+        """(R2,), the mean over the targets."""
+        return (r2(targets, self._logits(inputs, network).numpy()),)
+
+    def assess(self, X: Any, y: Any) -> dict[str, Any]:
+        """R2 of predicting y (N,) or (N, T) from X, with "rmse" and "mae" in the targets' own
+        units, each with its 95% interval: see regression_scores.py."""
+        inputs, targets = self._take(X, y, reset=False)
+        return regression_report(targets, self._answers(inputs))
 
     def _check_targets(self, y: Any, items: int) -> np.ndarray:
         targets = np.asarray(y, dtype=np.float32)

@@ -346,10 +346,7 @@ class NetworkRegressor(NetworkEstimator, Regressor):
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         network = super()._new_network(inputs, targets)
-        assert isinstance(network, Rescaled)
-        spread = targets.std(axis=0, dtype=np.float64)
-        network.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=np.float64)))
-        network.scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+        self._set_scale(network, targets)
         return network
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:

@@ -78,7 +78,8 @@ def test_what_cannot_be_used_is_refused_in_one_line(inputs, what):
 @pytest.mark.parametrize(
     ("labels", "what"),
     [
-        (np.array([0.5] * 12), "fractions"),
+        (np.array([0.5] * 12), "all numbers to predict are 0.5"),
+        (np.where(Y == 1, np.inf, 0.5), "label of item 1 is inf"),
         (np.where(Y == 1, np.nan, 0.0), "label of item 1 is nan"),
         (np.zeros((12, 2)), "one-hot"),
         (np.zeros((12, 2, 2)), r"must be \(N,\)"),

@@ -97,7 +97,6 @@ def test_parts_in_file_names_keep_the_split(tmp_path):
         ("a,a,label\n1,2,x\n", None, "two columns are named 'a'"),
         ("a,label\n1,x\ninf,y\n", None, "inf in row 3, column 'a'"),
         ("a,label\n1,x\n1e60,y\n", None, "1e60 in row 3"),
-        ("a,label\n" + "".join(f"{k},{k + 0.5}\n" for k in range(60)), None, "a quantity"),
         ("a\0b,label\n1,2\n", None, "zero bytes"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_label_column_that_is_no_class_is_no_obstacle_to_those_who_need_none(t
     rows = "".join(f"{k},{k * k / 7:.5f}\n" for k in range(80))
     (tmp_path / "t.csv").write_text("width,y\n" + rows)
     with pytest.raises(DataError, match="--task anomaly"):
-        load(tmp_path / "t.csv")
+        load(tmp_path / "t.csv", task="classification")
     data = load(tmp_path / "t.csv", labelled=False)
     assert is_unlabelled(data) and data.input_shape == (1,)
 

@@ -5,6 +5,7 @@ duplicates           the same item twice, exactly or nearly
 conflicting labels   the same item under two classes
 leakage              the same item in two parts of a split that the data brought
 constant             a picture of one single level; a column of one single value
+targets              numbers to predict that do not vary, or are far from all others
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import PARTS, Dataset, Problem
 from depthwise.data.duplicates import exact_groups, near_groups, same_texts, unite
+from depthwise.data.quantities import target_problems
 from depthwise.data.raw import Raw
 from depthwise.data.readers.tree import listed
 from depthwise.data.strata import classes_shown
@@ -35,6 +37,11 @@ def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
         raise DataError(f"{where} holds no items; add some{each}.")
     if len(raw.labels) == 1:
         raise DataError(f"{where} holds one item only; bring several{each}.")
+    if raw.task == "regression" and np.ptp(np.asarray(raw.targets), axis=0).max() == 0:
+        raise DataError(
+            f"{where}: all numbers to predict are {np.ravel(raw.targets)[0]:g}; there is nothing "
+            "to learn. Give another column with label=."
+        )
     if raw.targets is not None:
         return
     present = np.unique(raw.labels)
@@ -83,6 +90,8 @@ def check(dataset: Dataset) -> list[Problem]:
 def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
     assert raw.groups is not None
     yield from _class_counts(raw)
+    if raw.task == "regression":
+        yield from target_problems(np.asarray(raw.targets), raw.item_name)
     yield from _duplicates(raw, exact)
     yield from _conflicts(raw, raw.groups)
     if raw.parts is not None:

@@ -5,6 +5,7 @@ texts str (N,), pairs of them (N, 2).
 What is to be said of an item is the affair of the `task`:
 
     classification   which of the K classes: `labels`        faces   the same, a class is a person
+    regression       how much: `targets`, float64 (N,) or (N, T)
     video            the same, of a clip                     text         the same, of a text
     pairs            the same, of two sentences, or how alike they are: `targets` (N,)
     unlabelled       nothing                             language     nothing but what follows
@@ -35,14 +36,24 @@ from depthwise.errors import InputError
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
 TASKS = (
-    *("classification", "detection", "segmentation", "video", "faces", "captions", "text", "pairs"),
-    *("language", "unlabelled"),
+    *(
+        "classification",
+        "regression",
+        "detection",
+        "segmentation",
+        "video",
+        "faces",
+        "captions",
+        "text",
+    ),
+    *("pairs", "language", "unlabelled"),
 )
 IGNORE = 255  # in masks: neither learnt nor scored
 _HASH_BYTES = 1 << 24
 _ABOUT_LABELS = (
     "few items", "uneven classes", "conflicting labels", "class missing from a part",
-    "no class names",
+    "no class names", "numbers to predict", "numbers as classes", "constant target",
+    "target far from the others",
 )  # fmt: skip
 
 
@@ -62,8 +73,8 @@ class Problem:
 
 
 class Split(NamedTuple):
-    """One part of a dataset: X as its inputs; y int64 (N,), a BoxTable, masks (N, H, W), or
-    a CaptionTable."""
+    """One part of a dataset: X as its inputs; y int64 (N,), float64 (N,) or (N, T), a
+    BoxTable, masks (N, H, W), or a CaptionTable."""
 
     X: np.ndarray
     y: Any
@@ -91,8 +102,8 @@ class Dataset:
     seed: of the split; None if it was not drawn by `load`.
     task: one of TASKS.
     targets: a BoxTable of N images (detection) or masks uint8 (N, H, W) of classes and IGNORE
-        (segmentation), in pixels of `inputs`; a CaptionTable (captions); float64 (N,) of pairs that
-        have no classes; None for other tasks.
+        (segmentation), in pixels of `inputs`; a CaptionTable (captions); float64 (N,) or (N, T) of
+        regression, (N,) of pairs that have no classes; None for other tasks.
     sizes: int64 (N, 2), H and W of each image before all were brought to one size, if known.
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
@@ -165,6 +176,13 @@ class Dataset:
     def n_classes(self) -> int:
         """0 where the items have no labels."""
         return len(self.classes)
+
+    @property
+    def n_outputs(self) -> int:
+        """Answers that a network gives an item: a logit a class, or the numbers to predict."""
+        if self.task != "regression":
+            return self.n_classes
+        return int(np.prod(np.shape(self.targets)[1:], dtype=int))
 
     def without_labels(self) -> Self:
         """The same items in the same split, labels forgotten; itself where there are none."""

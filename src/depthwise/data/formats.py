@@ -192,5 +192,11 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
     if chosen == "cifar":
         return cifar.read(tree, options.label)
     if chosen == "npz":
-        return npz.read(tree)
-    return table.read(tree, options.label, options.columns, guess=options.labelled is not False)
+        return npz.read(tree, options.task)
+    return table.read(
+        tree,
+        options.label,
+        options.columns,
+        guess=options.labelled is not False,
+        task=options.task,
+    )

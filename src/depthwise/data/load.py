@@ -26,6 +26,7 @@ from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
 from depthwise.data.options import Options
+from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
 from depthwise.data.readers import arrays, idx, npz
 from depthwise.data.readers.tree import Tree
@@ -69,8 +70,8 @@ def load(
     columns: how to encode a table, as a model remembers it (`model.columns_`); default: learnt.
     labelled: True to insist on labels, False to go without them (they still shape the split, where
         there are some), None to see whether there are any.
-    task: "classification", "detection", "segmentation", "video", "faces", "captions" or
-        "unlabelled", where recognising goes wrong.
+    task: "classification", "regression", "detection", "segmentation", "video", "faces",
+        "captions" or "unlabelled", where recognising goes wrong.
     frames: of a clip, evenly spaced from its first to its last; default: 16.
     cache: keep what was decoded, so that the next start is instant.
 
@@ -80,7 +81,7 @@ def load(
     labelled = options.labelled
     _require_fractions(seed, test_fraction, validation_fraction)
     raw, name, where = _read(source, labels, options, cache)
-    if labelled and not raw.classes:
+    if labelled and not raw.classes and raw.targets is None:
         raise DataError(
             f"{where} holds no labels; put pictures into a folder for each class, give labels=y, "
             "or look for strange items instead: --task anomaly (labelled=False)."
@@ -166,7 +167,7 @@ def _read(source: Any, labels: Any, options: Options, cache: bool) -> tuple[Raw,
             raw.classes = list(classes)
         return raw, name, str(path)
     return (
-        _prepared(_read_arrays(source, labels), options, "the data"),
+        _prepared(_read_arrays(source, labels, options.task), options, "the data"),
         "arrays",
         "arrays in memory",
     )
@@ -197,7 +198,7 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
     """From the cache if it holds this very source, else read, checked and kept."""
     tree = open_tree(path)
     if labels is not None:
-        return _prepared(_read_labelled_by(tree, labels), options, str(path))
+        return _prepared(_read_labelled_by(tree, labels, options.task), options, str(path))
     key = stores.key_of(path.resolve(), tree.stamp(), options)
     if cache and (kept := stores.get(key)):
         return kept
@@ -219,8 +220,8 @@ def _read_path(path: Path, labels: Any, options: Options, cache: bool) -> Raw:
 
 def _prepared(raw: Raw, options: Options, where: str) -> Raw:
     """Brought to the size and colours asked for, and checked."""
-    checks.require_usable(raw, where, wanted=options.labelled is not False)
     _require_task(raw, options.task, where)
+    checks.require_usable(raw, where, wanted=options.labelled is not False)
     if raw.kind not in ("table", "text"):
         fit(raw, options)
     checks.examine(raw)
@@ -231,24 +232,36 @@ def _require_task(raw: Raw, task: str | None, where: str) -> None:
     """Raises DataError for data that say another task than the one asked for."""
     if task == "faces" and raw.task == "classification" and raw.kind == "images" and raw.classes:
         raw.task = "faces"  # arrays of faces with names
+    if task == "regression" and raw.task == "classification" and raw.classes:
+        _take_as_numbers(raw, where)
     if task is not None and raw.task != task:
         raise DataError(
             f"{where} holds data for {raw.task}, not for {task}; leave out task={task!r}."
         )
 
 
-def _read_arrays(source: Any, labels: Any) -> Raw:
+def _take_as_numbers(raw: Raw, where: str) -> None:
+    """Classes that are called by numbers become numbers to predict."""
+    numbers = numbered_classes(raw.classes)
+    if numbers is None:
+        wrong = next(name for name in raw.classes if numbered_classes([name]) is None)
+        raise DataError(f"{where}: the class {wrong!r} is no number; leave out task='regression'.")
+    raw.task, raw.targets, raw.classes = "regression", numbers[raw.labels], []
+    raw.labels = np.zeros_like(raw.labels)
+
+
+def _read_arrays(source: Any, labels: Any, task: str | None) -> Raw:
     if isinstance(source, dict):
-        return npz.read_arrays(source, "the dict")
+        return npz.read_arrays(source, "the dict", task)
     if labels is None and isinstance(source, tuple) and len(source) == 2:
         source, labels = source
-    return arrays.read(source, labels)
+    return arrays.read(source, labels, task=task)
 
 
-def _read_labelled_by(tree: Tree, labels: Any) -> Raw:
+def _read_labelled_by(tree: Tree, labels: Any, task: str | None) -> Raw:
     """One file of items with labels given beside it, as an array or as a path."""
     name = next(iter(tree.sizes), "")
-    return arrays.read(_one_array(tree, name), _label_values(labels), f"{tree.where}")
+    return arrays.read(_one_array(tree, name), _label_values(labels), tree.where, task)
 
 
 def _one_array(tree: Tree, name: str) -> np.ndarray:

@@ -122,5 +122,5 @@ def _whole(array: np.ndarray, where: str) -> np.ndarray:
         return array.astype(np.int64)
     raise DataError(
         f"{where}: labels such as {array[array != np.round(array)][0]} are fractions, a quantity "
-        "and not a class; depthwise sorts into classes, so bin them first."
+        "and not a class; leave out task='classification' to predict it, or bin them first."
     )

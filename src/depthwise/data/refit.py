@@ -26,16 +26,22 @@ def fit(raw: Raw, options: Options) -> None:
     if raw.kind == "video" and options.frames not in (None, raw.inputs.shape[1]):
         raw.inputs = raw.inputs[:, evenly(raw.inputs.shape[1], options.frames)]
     before = raw.inputs.shape[-2:]
-    size = options.image_size or (None if raw.targets is None else (before[0], before[1]))
+    kept = raw.targets is not None and not _are_numbers(raw.targets)
+    size = options.image_size or ((before[0], before[1]) if kept else None)
     raw.inputs = refit(raw.inputs, size, options.channels)
     height, width = raw.inputs.shape[-2:]
-    if (height, width) == before or raw.targets is None or isinstance(raw.targets, CaptionTable):
+    if (height, width) == before or not kept or isinstance(raw.targets, CaptionTable):
         return
     if isinstance(raw.targets, BoxTable):
         raw.targets = raw.targets.scaled((height / before[0], width / before[1]))
-    else:
+    elif raw.targets is not None:
         rows, columns = _nearest(before[0], height), _nearest(before[1], width)
         raw.targets = raw.targets[:, rows[:, None], columns]
+
+
+def _are_numbers(targets: object) -> bool:
+    """Of each item one or several, which no other size changes."""
+    return isinstance(targets, np.ndarray) and targets.ndim < 3
 
 
 def _nearest(pixels: int, wanted: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the split has to share out evenly, and what it must not part.
 
 classification, video     the classes; copies of one another stay together
+regression                lots of equal size, from the smallest targets to the largest
 captions, similarities    nothing; copies stay together
 detection, segmentation   each image counts for the rarest of the classes that it shows, or, where
                           fewer than three do, with the largest lot
@@ -12,6 +13,7 @@ import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import IGNORE, PARTS, Problem
+from depthwise.data.quantities import bins
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw
 
 __all__ = ["classes_shown", "missing_classes", "parts_by_people", "strata"]
@@ -23,6 +25,8 @@ def strata(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
     """What `splits.split` takes: the class (N,) and the group (N,) of each item."""
     if raw.task == "faces":
         return np.zeros_like(raw.labels), raw.labels
+    if raw.task == "regression":
+        return bins(np.asarray(raw.targets)), raw.groups
     if raw.targets is None or not raw.classes:
         return raw.labels, raw.groups
     shown = classes_shown(raw)

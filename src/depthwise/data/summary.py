@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from depthwise.data.columns import label_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def summary(data: Dataset) -> str:
     lines.append(f"  split   {sizes}" + (f" ({data.split_origin})" if data.split_origin else ""))
     if data.classes and (data.task != "faces" or data.n_classes <= _CLASSES_LISTED):
         lines += ["", *_class_table(data)]
+    if data.task == "regression":
+        lines += ["", *_target_table(data)]
     if data.problems:
         lines += ["", "  noticed", *_told(data.problems)]
     return "\n".join(lines)
@@ -99,7 +103,16 @@ def _alike(data: Dataset) -> str:
     return f"how alike they are, {scores.min():g} to {scores.max():g}"
 
 
+def _numbers(data: Dataset) -> str:
+    several = f"{data.n_outputs} numbers" if data.n_outputs > 1 else "a number"
+    targets: Any = data.targets
+    label = label_of(data.columns or [])
+    name = f" ({_one_line(label)})" if label else ""
+    return f"{several} to predict of each{name}, {targets.min():g} to {targets.max():g}"
+
+
 _ANSWERS = {
+    "regression": _numbers,
     "detection": _boxes,
     "segmentation": _masks,
     "faces": _people,
@@ -121,6 +134,18 @@ def _class_table(data: Dataset) -> list[str]:
     if data.n_classes > _CLASSES_LISTED:
         lines.append(f"  ... and {data.n_classes - _CLASSES_LISTED:,} more classes")
     return lines
+
+
+def _target_table(data: Dataset) -> Iterable[str]:
+    """A line a part, of each target in it: mean, spread and extremes."""
+    rows: list[tuple[str, ...]] = [("target", "mean", "std", "smallest", "median", "largest")]
+    for part in PARTS:
+        columns = data.part(part).y.reshape(len(data.indices[part]), -1).T
+        for t, column in enumerate(columns[:_CLASSES_LISTED]):
+            name = part if len(columns) == 1 else f"{part} {t + 1}"
+            figures = column.mean(), column.std(), column.min(), np.median(column), column.max()
+            rows.append((name, *(f"{figure:.5g}" for figure in figures)))
+    return ["  " + line for line in _columns(rows)]
 
 
 def _told(problems: list[Problem], most: int = 3) -> Iterable[str]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import nn
 
 from depthwise.estimator import Classifier, Regressor
@@ -75,10 +74,7 @@ class DSNRegressor(DeepStacking, Regressor):
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         network = super()._new_network(inputs, targets)
-        assert isinstance(network, Rescaled)
-        spread = targets.std(axis=0, dtype=np.float64)
-        network.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=np.float64)))
-        network.scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+        self._set_scale(network, targets)
         return network
 
     def _as_rows(self, inputs: np.ndarray, targets: np.ndarray, device: str) -> Rows:

@@ -12,6 +12,8 @@
     pairs             Spearman   rank correlation of similarities; of two classes their F1, of more
                                  a fraction, the share that is right
     language          -bits/byte minus the bits that a byte of text takes, told what is before it
+    regression        R2         share of the variance explained; details: RMSE and MAE, in the
+                                 units of what is predicted
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
@@ -56,6 +58,7 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
     "retrieval": "captions",
     "pairs": "pairs",
     "language": "language",
+    "regression": "regression",
 }
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
 LABELLED = ("classification", "video", "text")
@@ -75,7 +78,8 @@ def reading(task: str | None) -> dict[str, Any]:
     """Options of the loader for data that `task` is asked of."""
     if task is None or task in OWN:
         return {"task": OWN.get(str(task))}
-    return {"labelled": task in LABELLED}
+    numbers = {"task": task} if task == "classification" else {}  # are its classes
+    return {"labelled": task in LABELLED, **numbers}
 
 
 def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Metric:

@@ -41,8 +41,11 @@ UNITS = {  # by task
     "retrieval": "R@10",
     "pairs": "Spearman",
     "language": "-bits/byte",
+    "regression": "R2",
 }
-SCORES = {unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1")}
+SCORES = {
+    unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1", "R2")
+}
 SCORES |= {
     "fraction": Score("accuracy", "%"),
     "nats": Score("log-likelihood", "nats"),

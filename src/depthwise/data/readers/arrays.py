@@ -4,7 +4,8 @@ Images (N, H, W), (N, H, W, C) or (N, C, H, W) become uint8 (N, C, H, W) with C 
     whole numbers 0..255     as they are          16-bit numbers 0..65535    divided by 257
     fractions 0..1           times 255, rounded   fractions 0..255           rounded
 Two and four channels carry alpha in the last and are laid on white. Tables (N, D) become float32.
-Five axes are clips (N, T, ...). Labels may be masks (N, H, W) or a BoxTable.
+Five axes are clips (N, T, ...). Labels may be masks (N, H, W), a BoxTable, or numbers to predict,
+(N,) or (N, T): fractions always are (quantities.py).
 """
 
 from typing import Any
@@ -13,18 +14,20 @@ import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import IGNORE
+from depthwise.data.quantities import as_targets, is_quantity, told_as_classes, told_as_quantity
 from depthwise.data.raw import Raw, encode_labels
 from depthwise.errors import DataError
 
-__all__ = ["as_array", "as_images", "as_table", "read", "require_lengths"]
+__all__ = ["as_array", "as_images", "as_table", "check_labels", "read", "require_lengths"]
 
 _CHANNELS = (1, 3, 4, 2)  # most likely first
 _BLOCK_BYTES = 1 << 25
 
 
-def read(inputs: Any, labels: Any, where: str = "the array") -> Raw:
+def read(inputs: Any, labels: Any, where: str = "the array", task: str | None = None) -> Raw:
     """Images (N, H, W[, C]) or (N, C, H, W), clips of such (N, T, ...), or rows (N, D), with labels
-    (N,), masks (N, H, W) of classes and IGNORE, a BoxTable, or None.
+    (N,), numbers to predict (N,) or (N, T), masks (N, H, W) of classes and IGNORE, a BoxTable, or
+    None. task: "regression" or "classification" says how numbers are taken, None: by looking.
 
     Raises DataError for other shapes, values out of range, NaN, and labels of another length.
     """
@@ -39,8 +42,38 @@ def read(inputs: Any, labels: Any, where: str = "the array") -> Raw:
     labels = as_array(labels, "labels")
     if labels.ndim == 3 and kind == "images":
         return _with_masks(raw, labels, where)
+    require_lengths(len(array), len(labels) if labels.ndim else 1, where)
+    asked = task == "regression" and labels.dtype.kind in "iubf"
+    if asked or (task != "classification" and _is_quantity(labels, kind)):
+        return _with_targets(raw, labels, told=task is None)
     raw.labels, raw.classes = encode_labels(labels, "labels")
-    require_lengths(len(array), len(raw.labels), where)
+    if task is None and labels.ndim == 1 and labels.dtype.kind in "iuf":
+        raw.problems += told_as_classes("labels", labels)
+    return raw
+
+
+def check_labels(labels: np.ndarray, where: str, task: str | None) -> None:
+    """Raises DataError for labels that are neither classes, numbers to predict, nor masks."""
+    quantity = task == "regression" or (task is None and _is_quantity(labels, "table"))
+    if labels.ndim != 3 and not quantity:
+        encode_labels(labels, where)
+
+
+def _is_quantity(labels: np.ndarray, kind: str) -> bool:
+    """Fractions are; whole numbers by the rules, those of images only where they are floats."""
+    if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all():
+        return False
+    if (labels != np.round(labels)).any():
+        return labels.ndim <= 2
+    column = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    known = kind == "table" or labels.dtype.kind == "f"
+    return known and column.ndim == 1 and is_quantity(column)
+
+
+def _with_targets(raw: Raw, labels: np.ndarray, told: bool) -> Raw:
+    raw.targets = as_targets(labels, "labels", raw.item_name)
+    raw.task = "regression"
+    raw.problems += [told_as_quantity("labels", raw.targets)] if told else []
     return raw
 
 

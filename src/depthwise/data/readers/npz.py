@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
+from depthwise.data.raw import TRAIN, Raw, part_of
 from depthwise.data.readers import arrays
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
@@ -65,33 +65,33 @@ def parse(data: bytes, where: str) -> np.ndarray:
     return array.reshape(shape, order="F" if fortran else "C")
 
 
-def read(tree: Tree) -> Raw:
-    """All pairs of arrays in the tree. Raises DataError when no names pair."""
+def read(tree: Tree, task: str | None = None) -> Raw:
+    """All pairs of arrays in the tree; `task` as `arrays.read` has it. Raises DataError when no
+    names pair."""
     names = [name for name in tree.sizes if is_npy(tree.head(name))]
     wanted = {n for pair_ in pair([_stem(n) for n in names], tree.where) for n in pair_[1:] if n}
     found = {
         _stem(n): parse(tree.read(n), f"{tree.where}/{n}") for n in names if _stem(n) in wanted
     }
-    raw = read_arrays(found, tree.where)
-    raw.problems = list(tree.problems)
+    raw = read_arrays(found, tree.where, task)
+    raw.problems = [*tree.problems, *raw.problems]
     return raw
 
 
-def read_arrays(named: Mapping[str, Any], where: str) -> Raw:
-    """A dict of arrays, paired by name."""
+def read_arrays(named: Mapping[str, Any], where: str, task: str | None = None) -> Raw:
+    """A dict of arrays, paired by name; `task` as `arrays.read` has it."""
     pairs = sorted(pair(list(named), where), key=lambda p: (p[0] is not None, p[0] or 0))
     inputs = [arrays.as_array(named[x], f"{where} {x}") for _, x, _ in pairs]
     labels = [arrays.as_array(named[y], f"{where} {y}") for _, _, y in pairs if y is not None]
     for (_, x, y), xs, ys in zip(pairs, inputs, labels):
-        if ys.ndim != 3:  # else masks
-            encode_labels(ys, f"{where} {y}")
+        arrays.check_labels(ys, f"{where} {y}", task)
         if xs.ndim:
             arrays.require_lengths(len(xs), len(ys), f"{where} {x}")
     if len({(a.shape[1:], a.dtype) for a in inputs}) > 1:
         shapes = ", ".join(f"{x} {a.shape} {a.dtype}" for (_, x, _), a in zip(pairs, inputs))
         raise DataError(f"{where}: the parts disagree about item shape or dtype ({shapes}).")
     codes = _join([_column(y) for y in labels]) if labels else None
-    raw = arrays.read(_join(inputs), codes, where)
+    raw = arrays.read(_join(inputs), codes, where, task)
     if len(pairs) > 1 or pairs[0][0] is not None:
         parts = np.array([TRAIN if part is None else part for part, _, _ in pairs], np.int8)
         raw.parts = np.repeat(parts, [len(x) for x in inputs])

@@ -3,9 +3,9 @@
 The separator is whichever of tab, comma, semicolon and bar cuts the first line into most cells.
 The first line is a header if none of its cells is a number. The label column is the one asked
 for, else one named label, class, target or y, else the last; where labels are not wanted the last
-is a feature like the others. What the cells of the others become is
-the affair of `encoding`: learnt from this table, or as a model learnt it from another. Blank cells
-of numeric columns stay NaN for `tables.fill_blanks`.
+is a feature like the others. Numbers in it are classes or a quantity to predict: quantities.py.
+What the cells of the others become is the affair of `encoding`: learnt from this table, or as a
+model learnt it from another. Blank cells of numeric columns stay NaN for `tables.fill_blanks`.
 """
 
 import csv
@@ -27,7 +27,9 @@ from depthwise.data.encoding import (
     learn,
     no_column,
 )  # fmt: skip
+from depthwise.data.quantities import is_quantity
 from depthwise.data.raw import Raw, encode_labels, part_of
+from depthwise.data.readers.label_column import targets_in, told_of
 from depthwise.data.readers.tree import Tree, gunzip, is_gzip, listed
 from depthwise.errors import DataError
 
@@ -66,12 +68,20 @@ def looks_like_table(name: str, head: bytes) -> bool:
     )
 
 
-def read(tree: Tree, label: str | None = None, known: Known = None, *, guess: bool = True) -> Raw:
+def read(
+    tree: Tree,
+    label: str | None = None,
+    known: Known = None,
+    *,
+    guess: bool = True,
+    task: str | None = None,
+) -> Raw:
     """The tables of a tree; train, val and test in their names say the part of each.
 
     label: the label column's name. known: columns as a model learnt them; None: learn them here.
     guess: whether the last column is the label where nothing says which; else there is none, and
-    labels that are no classes are done without.
+    labels that are no classes are done without. task: "regression" or "classification" says how
+    numbers in the label column are taken, None: by looking.
 
     Raises DataError for text that is no table, labels that are missing, and misspelt columns.
     """
@@ -80,16 +90,21 @@ def read(tree: Tree, label: str | None = None, known: Known = None, *, guess: bo
         raise DataError(f"{tree.where} holds no table.")
     where = {name: f"{tree.where}/{name}" if len(tree.sizes) > 1 else tree.where for name in names}
     if len(names) == 1:
-        raw = parse(tree.read(names[0]), where[names[0]], label, known, guess=guess)
+        raw = parse(tree.read(names[0]), where[names[0]], label, known, guess=guess, task=task)
     else:
         tables = {name: _rows(tree.read(name), where[name], known, guess) for name in names}
-        raw = _read_parts(tables, tree, label, known, guess)
+        raw = _read_parts(tables, tree, label, known, guess, task)
     raw.problems = [*tree.problems, *raw.problems]
     return raw
 
 
 def _read_parts(
-    tables: dict[str, _Table], tree: Tree, label: str | None, known: Known, guess: bool
+    tables: dict[str, _Table],
+    tree: Tree,
+    label: str | None,
+    known: Known,
+    guess: bool,
+    task: str | None,
 ) -> Raw:
     """Several tables with the same columns, each one part of a split."""
     parts = [part_of(PurePosixPath(name).name.split(".")[0]) for name in tables]
@@ -100,17 +115,24 @@ def _read_parts(
     first = next(iter(tables.values()))
     if any(table.columns != first.columns for table in tables.values()):
         raise DataError(f"{tree.where}: the tables {listed([*tables])} have different columns.")
-    raw = _raw([*tables.values()], label, known, guess)
+    raw = _raw([*tables.values()], label, known, guess, task)
     raw.parts = np.repeat(np.array(parts, np.int8), [len(table.rows) for table in tables.values()])
     return raw
 
 
 def parse(
-    data: bytes, where: str, label: str | None = None, known: Known = None, *, guess: bool = True
+    data: bytes,
+    where: str,
+    label: str | None = None,
+    known: Known = None,
+    *,
+    guess: bool = True,
+    task: str | None = None,
 ) -> Raw:
-    """One table's bytes to features float32 (N, D) and labels."""
-    quick = _all_numbers(data, where, label, known, guess) if len(data) > LARGE_BYTES else None
-    return quick or _raw([_rows(data, where, known, guess)], label, known, guess)
+    """One table's bytes to features float32 (N, D) and labels, or numbers to predict."""
+    large = len(data) > LARGE_BYTES
+    quick = _all_numbers(data, where, label, known, guess, task) if large else None
+    return quick or _raw([_rows(data, where, known, guess)], label, known, guess, task)
 
 
 def parse_unlabelled(
@@ -192,15 +214,26 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def _raw(tables: Sequence[_Table], label: str | None, known: Known, guess: bool) -> Raw:
+def _raw(
+    tables: Sequence[_Table], label: str | None, known: Known, guess: bool, task: str | None
+) -> Raw:
     first = tables[0]
     column = _label_column(first, label, known, guess)
-    codes, classes = _labels(tables, column, guess)
+    given = None
+    if guess and column is not None and task != "classification":
+        if task == "regression":
+            _require_every_label(tables, column)
+        given = targets_in(_cells(tables, column), first.columns[column], task)
+    codes, classes = _labels(tables, None if given is not None else column, guess)
     if known is None:
         columns, features, problems = _learnt(tables, column)
     else:
         columns, (features, problems) = [*known], _encoded(tables, known)
     raw = Raw("table", features, codes, classes, None, problems, columns=columns)
+    if given is not None:
+        raw.task, raw.targets = "regression", given
+    if column is not None and task is None:
+        raw.problems = [*told_of(f"column {first.columns[column]!r}", raw), *problems]
     if len(tables) == 1:
         raw.item_name = lambda i: f"row {i + first.first_row}"
     return raw
@@ -215,8 +248,7 @@ def _labels(
     if column is None:
         return nothing, []
     try:
-        for table in tables:
-            _require_labels(table, column)
+        _require_every_label(tables, column)
         labels = [cell.strip() for cell in _cells(tables, column).texts]
         return _classes(labels, f"{tables[0].where}, column {tables[0].columns[column]!r}")
     except DataError:
@@ -264,7 +296,7 @@ def _cells(tables: Sequence[_Table], place: int) -> Cells:
 
 
 def _all_numbers(
-    data: bytes, where: str, label: str | None, known: Known, guess: bool
+    data: bytes, where: str, label: str | None, known: Known, guess: bool, task: str | None
 ) -> Raw | None:
     """A large table of nothing but numbers, parsed by numpy in a tenth of the memory; else None.
 
@@ -288,6 +320,9 @@ def _all_numbers(
     if not np.isfinite(numbers).all() or (labels != np.rint(labels)).any():
         return None
     if np.abs(labels).max() >= 2**24:  # float32 would merge neighbouring numbers
+        return None
+    asked = task == "regression" or (task is None and is_quantity(labels.astype(np.float64)))
+    if column is not None and asked:
         return None
     codes, classes = encode_labels(labels, where)
     classes = [] if column is None else classes
@@ -326,6 +361,11 @@ def _label_column(table: _Table, label: str | None, known: Known, guess: bool) -
     raise no_column(table.where, label, table.columns)
 
 
+def _require_every_label(tables: Sequence[_Table], column: int) -> None:
+    for table in tables:
+        _require_labels(table, column)
+
+
 def _require_labels(table: _Table, column: int) -> None:
     missing = [
         table.first_row + i
@@ -349,7 +389,7 @@ def _classes(labels: list[str], where: str) -> tuple[np.ndarray, list[str]]:
     if len(known) == len(labels) and len(set(known)) > MAX_FRACTION_CLASSES:
         raise DataError(
             f"{where} holds {len(set(known)):,} different fractions, a quantity and not a class; "
-            "depthwise sorts into classes, so bin it first, choose another column with label=, or "
-            "go without labels: --task anomaly (labelled=False)."
+            "predict it (--task regression), bin it, choose another column with label=, or go "
+            "without labels: --task anomaly (labelled=False)."
         )
     return encode_labels(np.array(labels), where)
