@@ -118,7 +118,7 @@ def test_a_broken_file_among_good_ones_is_one_line_and_the_others_are_told(
     model, pictures, tmp_path, capsys
 ):
     (tmp_path / "broken.jpg").write_text("no picture")
-    assert run("predict", model, pictures[0], tmp_path / "broken.jpg", pictures[1]) == 2
+    assert run("predict", model, pictures[0], tmp_path / "broken.jpg", pictures[1]) == 1
     told = capsys.readouterr()
     assert "broken.jpg" not in told.out and len(told.out.splitlines()) == 3
     assert told.err.startswith("error: ") and told.err.count("\n") == 1 and "broken.jpg" in told.err

@@ -114,19 +114,34 @@ def test_an_unreadable_picture_is_told_and_the_others_are_answered(
     run("enroll", model, "Ann", pictures["3a"])
     (tmp_path / "note.png").write_text("no picture")
     capsys.readouterr()
-    assert run("identify", model, tmp_path / "note.png", pictures["3a"]) == 2
+    assert run("identify", model, tmp_path / "note.png", pictures["3a"]) == 1
     told = capsys.readouterr()
     assert "Ann" in told.out
     assert "note.png is not a picture" in told.err
 
 
-def test_a_person_is_not_half_enrolled(
+def test_somebody_is_enrolled_by_the_pictures_that_can_be_read(
     model: Path, pictures: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    assert run("enroll", model, "Ann", pictures["3a"], tmp_path / "missing.png") == 2
+    assert run("enroll", model, "Ann", tmp_path / "missing.png") == 2
     assert "missing.png cannot be read" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+    assert run("enroll", model, "Ann", pictures["3a"], tmp_path / "missing.png") == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("Ann by 1 picture;") and "missing.png cannot be read" in told.err
+
+
+def test_a_folder_of_pictures_enrolls_and_is_identified(
+    model: Path, pictures: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("3a", "3b"):
+        (tmp_path / "ann" / f"{name}.png").parent.mkdir(exist_ok=True)
+        (tmp_path / "ann" / f"{name}.png").write_bytes(pictures[name].read_bytes())
+    assert run("enroll", model, "Ann", tmp_path / "ann") == 0
+    assert capsys.readouterr().out.startswith("Ann by 2 pictures;")
+    assert run("identify", model, f"{tmp_path}/ann/*.png", "--json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

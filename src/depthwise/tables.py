@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthwise.errors import InputError
 from depthwise.measuring.metric import readable
-from depthwise.ship.edge import print_json, say
+from depthwise.ship.edge import exit_of, print_json, say
 from depthwise.ship.figures import (
     LIMITS,
     NOTHING,
@@ -197,20 +197,21 @@ def _padded(k: int, text: str, widths: list[int]) -> str:
 
 def show_answers(
     told: Iterable[Any], table: Callable[[list[Any], Console], None], as_json: bool
-) -> tuple[list[Any], bool]:
-    """Answers on stdout, in a table or a JSON object a line, then on stderr the errors that stand
-    among them; returns the answers, and whether there was no error."""
-    entries = list(told)
-    found = [entry for entry in entries if not isinstance(entry, InputError)]
-    if as_json:
-        for entry in found:
+) -> tuple[list[Any], int]:
+    """Answers on stdout, in a table or a JSON object a line as they come, and on stderr the errors
+    that stand among them; returns the answers, and the exit code: 0, SOME_BAD or, where nothing
+    was answered, that of bad input."""
+    found: list[Any] = []
+    errors: list[InputError] = []
+    for entry in told:
+        (errors if isinstance(entry, InputError) else found).append(entry)
+        if as_json and not isinstance(entry, InputError):
             print(json.dumps(entry.to_dict()))
-    elif found:
+    if found and not as_json:
         table(found, console())
-    errors = [entry for entry in entries if isinstance(entry, InputError)]
     for error in errors:
         say(f"error: {error}")
-    return found, not errors
+    return found, exit_of(len(found), len(errors))
 
 
 def print_predictions(found: Sequence[Prediction], out: Console) -> None:

@@ -222,13 +222,25 @@ def test_reconstruct_as_json_is_an_object_a_line(blind, digits, tmp_path, capsys
     }  # fmt: skip
 
 
-def test_a_bad_file_is_told_beside_the_good_and_nothing_is_drawn(blind, pictures, tmp_path, capsys):
+def test_a_bad_file_is_told_beside_the_good_which_are_drawn(blind, pictures, tmp_path, capsys):
     (tmp_path / "broken.png").write_text("no picture")
     out = tmp_path / "out.png"
-    assert run("reconstruct", blind, pictures[0], tmp_path / "broken.png", "--out", out) == 2
+    assert run("reconstruct", blind, pictures[0], tmp_path / "broken.png", "--out", out) == 1
     told = capsys.readouterr()
     assert str(pictures[0]) in told.out and told.err.count("\n") == 1 and "broken.png" in told.err
-    assert not out.exists()
+    assert Image.open(out).width > 0
+    nothing = ("--out", tmp_path / "none.png")
+    assert run("reconstruct", blind, tmp_path / "broken.png", *nothing) == 2
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_a_folder_and_a_quoted_pattern_are_their_files(blind, pictures, capsys):
+    named = [str(path) for path in pictures]
+    for asked in (pictures[0].parent, pictures[0].parent / "*.png"):
+        capsys.readouterr()
+        assert run("predict", blind, asked, "--json") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [json.loads(line)["file"] for line in lines] == named
 
 
 def test_reconstruct_into_a_wrong_place_is_refused_first(blind, pictures, tmp_path, capsys):

@@ -11,15 +11,19 @@ import typer
 
 from depthwise.errors import InputError
 from depthwise.ship import options as give
-from depthwise.ship.edge import print_json, say
+from depthwise.ship.edge import exit_of, print_json, say
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from depthwise.ship.reading import Files
+
 __all__ = ["enroll", "forget", "identify", "verify"]
 
 Name = Annotated[str, typer.Argument(help="Who it is.")]
-Faces = Annotated[list[str], typer.Argument(help="Pictures of aligned faces, or .npy of them.")]
+Faces = Annotated[
+    list[str], typer.Argument(help="Pictures of aligned faces, .npy of them, or folders.")
+]
 Face = Annotated[str, typer.Argument(help="A picture of an aligned face.")]
 
 
@@ -34,25 +38,33 @@ def enroll(
     import numpy as np
 
     loaded = _people(model)
-    pictures = np.concatenate([_pictures(loaded, file) for file in files])
-    loaded.enroll(name, pictures, add=add).save(Path(model))
-    if json:
-        print_json({"name": name, "pictures": len(pictures), "enrolled": loaded.enrolled_})
-        return
-    number = f"{loaded.enrolled_[name]:,} pictures" if loaded.enrolled_[name] > 1 else "1 picture"
-    print(f"{name} by {number}; {_people_told(loaded)} in {model}")
+    good, bad = _usable(loaded, files)
+    if good:
+        pictures = np.concatenate(good)
+        loaded.enroll(name, pictures, add=add).save(Path(model))
+        if json:
+            print_json({"name": name, "pictures": len(pictures), "enrolled": loaded.enrolled_})
+        else:
+            known = loaded.enrolled_[name]
+            number = f"{known:,} pictures" if known > 1 else "1 picture"
+            print(f"{name} by {number}; {_people_told(loaded)} in {model}")
+    for error in bad:
+        say(f"error: {error}")
+    if bad:
+        raise typer.Exit(exit_of(len(good), len(bad)))
 
 
 def identify(model: give.Model, files: Faces, json: give.JsonLines = False) -> None:
     """Tell who is on each picture, of the people enrolled; "unknown" for strangers."""
+    from depthwise.ship.file_list import expanded
     from depthwise.tables import print_people, show_answers
 
     loaded = _people(model)
     if not loaded.enrolled_:
         raise InputError(f"nobody is enrolled in {model}: depthwise enroll {model} NAME FILE...")
-    _, sound = show_answers(_told(loaded, files), print_people, json)
-    if not sound:
-        raise typer.Exit(InputError.exit_code)
+    _, code = show_answers(_told(loaded, expanded(files, loaded, say)), print_people, json)
+    if code:
+        raise typer.Exit(code)
 
 
 def verify(model: give.Model, a: Face, b: Face, json: give.Json = False) -> None:
@@ -103,7 +115,7 @@ class Found:
         return {"file": self.file, **row, "name": self.name, "similarity": self.similarity}
 
 
-def _told(model: Any, files: list[str]) -> Iterator[Found | InputError]:
+def _told(model: Any, files: Files) -> Iterator[Found | InputError]:
     from depthwise.ship.reading import each_item
 
     def ask(pictures: np.ndarray) -> list[tuple[str, float]]:
@@ -130,6 +142,20 @@ def _people(folder: str) -> Any:
             "(depthwise fit DATA --family faces)."
         )
     return loaded
+
+
+def _usable(model: Any, files: list[str]) -> tuple[list[np.ndarray], list[InputError]]:
+    """The pictures of every file that can be used, and the errors of the others."""
+    from depthwise.ship.file_list import expanded
+
+    good: list[np.ndarray] = []
+    bad: list[InputError] = []
+    for file in expanded(files, model, say):
+        try:
+            good.append(_pictures(model, file)) if isinstance(file, str) else bad.append(file)
+        except InputError as error:
+            bad.append(error)
+    return good, bad
 
 
 def _pictures(model: Any, file: str) -> np.ndarray:

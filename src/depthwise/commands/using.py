@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from depthwise.errors import InputError
 from depthwise.ship import options as give
 from depthwise.ship.edge import print_json, say
+
+if TYPE_CHECKING:
+    from depthwise.ship.reading import Files
 
 __all__ = ["predict", "reconstruct", "sample"]
 
@@ -43,14 +46,19 @@ def predict(
     covers, one of captions what is on it. One of pictures and texts tells which of the texts given
     fits each picture best, or with --find which pictures fit a text. A model that was fitted
     without labels tells how strange each file is.
+
+    A folder means the files below it, "*.jpg" in quotes what matches. Files that cannot be used
+    are told, and the others answered (exit code 1).
     """
     from depthwise.catalog import load_model
+    from depthwise.ship.file_list import expanded
     from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.seeing import PLACES
     from depthwise.tables import show_answers
 
     loaded = load_model(model)
     require_no_numbers(loaded.family, type(loaded))
+    asked = expanded(files, loaded, say)
     places = {*PLACES, "captions"}.intersection(loaded.tasks)
     if not places:
         seen = {"--count": count, "--draw": draw, "--masks": masks}
@@ -59,12 +67,12 @@ def predict(
         read = {"--text": text, "--texts": texts, "--find": find}
         _refuse(read, "pictures and texts", loaded)
     if places:
-        sound = _seen(loaded, files, count, draw, masks, json)
+        code = _seen(loaded, asked, count, draw, masks, json)
     else:
-        told, table = _answers(loaded, files, top, text or [], texts, find or [])
-        _, sound = show_answers(told, table, json)
-    if not sound:
-        raise typer.Exit(InputError.exit_code)
+        told, table = _answers(loaded, asked, top, text or [], texts, find or [])
+        _, code = show_answers(told, table, json)
+    if code:
+        raise typer.Exit(code)
 
 
 def _refuse(asked: Mapping[str, Any], kind: str, model: Any) -> None:
@@ -76,7 +84,7 @@ def _refuse(asked: Mapping[str, Any], kind: str, model: Any) -> None:
 
 def _answers(
     model: Any,
-    files: list[str],
+    files: Files,
     top: int | None,
     text: list[str],
     texts: str | None,
@@ -98,10 +106,9 @@ def _answers(
 
 
 def _seen(
-    model: Any, files: list[str], count: bool, draw: str | None, masks: str | None, json: bool
-) -> bool:
-    """Answers about places in pictures, told and drawn; whether every file could be read. Pictures
-    are written if every file could be."""
+    model: Any, files: Files, count: bool, draw: str | None, masks: str | None, json: bool
+) -> int:
+    """Answers about places in pictures, told and drawn; the exit code."""
     from depthwise.ship import placing, seeing
     from depthwise.tables import print_places, show_answers
 
@@ -112,15 +119,15 @@ def _seen(
     if draw and count:
         raise InputError("--draw shows boxes, --count tells numbers. Give one of them.")
     count = count or ("counting" in model.tasks and not draw)
-    several = len(files) > 1
+    several = len(files) != 1
     places = [
         placing.require_drawn(option, out, several)
         for option, out in (("--draw", draw), ("--masks", masks))
         if out is not None
     ]
-    found, sound = show_answers(seeing.answers(model, files, count, say), print_places, json)
-    if not sound:
-        return False
+    found, code = show_answers(seeing.answers(model, files, count, say), print_places, json)
+    if not found:
+        return code
     if draw is not None:
         seeing.draw(places[0], found, model)
     if masks is not None:
@@ -128,7 +135,7 @@ def _seen(
     for out in (draw, masks):
         if out is not None and not json:
             print(f"pictures in {out}")
-    return True
+    return code
 
 
 def sample(
@@ -169,21 +176,22 @@ def reconstruct(
 ) -> None:
     """Tell how strange each file is, and show it as the model sees it.
 
-    Pictures have the items above, and under each what the model makes of it. They are written if
-    every file could be read.
+    Pictures have the items above, and under each what the model makes of it. Files that cannot be
+    used are told, and the others answered (exit code 1).
     """
     from depthwise.catalog import load_model
     from depthwise.ship import generating, placing
+    from depthwise.ship.file_list import expanded
     from depthwise.tables import print_seen, show_answers
 
     loaded = load_model(model)
     generating.require_verb(loaded, "reconstruct")
     path = None if out is None else placing.require_out(out, loaded, folder=True)
-    told = generating.reconstructions(loaded, files, say)
-    found, sound = show_answers(told, print_seen, json)
-    if not sound:
-        raise typer.Exit(InputError.exit_code)
-    if path is not None:
+    told = generating.reconstructions(loaded, expanded(files, loaded, say), say)
+    found, code = show_answers(told, print_seen, json)
+    if found and path is not None:
         placing.write_reconstructions(path, found, loaded)
         if not json:
             print(f"reconstructions in {out}")
+    if code:
+        raise typer.Exit(code)

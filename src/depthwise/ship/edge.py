@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INTERRUPTED",
+    "SOME_BAD",
+    "exit_of",
     "fail",
     "image_side",
     "load_told",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130  # exit code of Ctrl-C
+SOME_BAD = 1  # exit code of a command that answered some of its files, and could not use others
 
 
 def print_json(value: Any) -> None:
@@ -123,6 +126,13 @@ def load_told(
     for problem in dataset.problems:
         tell(f"noticed {problem}")
     return dataset
+
+
+def exit_of(answered: int, bad: int) -> int:
+    """The exit code where so many files were answered and so many could not be used."""
+    if not bad:
+        return 0
+    return SOME_BAD if answered else InputError.exit_code
 
 
 # -- errors ------------------------------------------------------------------------------------

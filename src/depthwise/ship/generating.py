@@ -7,7 +7,7 @@ Shapes: N items, C channels, H W image, D features.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 
 from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError
-from depthwise.ship.reading import Tell, Told, each_item
+from depthwise.ship.reading import Files, Tell, Told, each_item
 
 __all__ = [
     "Seen",
@@ -125,7 +125,7 @@ def require_count(n: int, seed: int | None) -> None:
 
 
 def verdicts(
-    model: Any, files: Sequence[str], tell: Tell = lambda line: None
+    model: Any, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Verdict | InputError]:
     """How strange each item of `files` is, in their order; in the place of a bad file, its
     error."""
@@ -136,7 +136,7 @@ def verdicts(
 
 
 def reconstructions(
-    model: Any, files: Sequence[str], tell: Tell = lambda line: None
+    model: Any, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Seen | InputError]:
     """Each item of `files` as the model sees it; in the place of a bad file, its error."""
     require_verb(model, "reconstruct")

@@ -14,7 +14,7 @@ import numpy as np
 
 from depthwise.data.readers.text_tables import parse_texts
 from depthwise.errors import DataError, InputError
-from depthwise.ship.reading import Tell, Told, each_item
+from depthwise.ship.reading import Files, Tell, Told, each_item
 
 __all__ = ["Pictures", "Texts", "matches"]
 
@@ -53,7 +53,7 @@ class Pictures:
 
 def matches(
     model: Any,
-    files: Sequence[str],
+    files: Files,
     texts: Sequence[str],
     listed: str | None,
     find: Sequence[str],
@@ -86,7 +86,7 @@ def _texts_in(file: str) -> list[str]:
 
 
 def _texts(
-    model: Any, files: Sequence[str], texts: list[str], top: int, tell: Tell
+    model: Any, files: Files, texts: list[str], top: int, tell: Tell
 ) -> Iterator[Texts | InputError]:
     vectors, most = model.encode_texts(texts), min(top, len(texts))
 
@@ -98,7 +98,7 @@ def _texts(
 
 
 def _pictures(
-    model: Any, files: Sequence[str], find: Sequence[str], top: int, tell: Tell
+    model: Any, files: Files, find: Sequence[str], top: int, tell: Tell
 ) -> Iterator[Pictures | InputError]:
     told = list(each_item(model, files, model.encode_images, tell))
     yield from (error for error in told if isinstance(error, InputError))

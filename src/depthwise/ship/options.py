@@ -8,7 +8,7 @@ import typer
 
 Data = Annotated[str, typer.Argument(help="Folder, file, archive, or a name such as digits.")]
 Model = Annotated[str, typer.Argument(help="Folder that fit or choose (its best/) wrote.")]
-Files = Annotated[list[str], typer.Argument(help="Pictures, videos, or .npy, .npz, .csv.")]
+Files = Annotated[list[str], typer.Argument(help="Pictures, videos, .npy, .npz, .csv, or folders.")]
 Format = Annotated[str | None, typer.Option(help="Such as csv, voc or masks; else looked at.")]
 Label = Annotated[str | None, typer.Option(help="Label column of a table.")]
 ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.")]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,12 +155,15 @@ def place_pictures(out: Path, told: Sequence[Told], pictures: Sequence[bytes]) -
 
 def _names(told: Sequence[Told]) -> list[str]:
     """A file name an item: that of its file, its row, and a number where two would be the same."""
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order
+    copies: dict[str, int] = {}
     for entry in told:
-        plain = Path(entry.file).stem + ("" if entry.row is None else f"-{entry.row}")
-        copies = (f"{plain}-copy{k}" for k in itertools.count(2))
-        names.append(next(name for name in itertools.chain([plain], copies) if name not in names))
-    return names
+        name = plain = Path(entry.file).stem + ("" if entry.row is None else f"-{entry.row}")
+        while name in names:
+            copies[plain] = copies.get(plain, 1) + 1
+            name = f"{plain}-copy{copies[plain]}"
+        names[name] = None
+    return list(names)
 
 
 def as_file(suffix: str, items: np.ndarray, model: Any, labels: np.ndarray | None) -> bytes:

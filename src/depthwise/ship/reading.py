@@ -39,12 +39,13 @@ from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
 
 __all__ = [
-    "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item", "predictions",
+    "Files", "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item", "predictions",
     "read_inputs", "similarities", "unlike_the_models",
 ]  # fmt: skip
 
 BLOCK = 256  # pictures decoded before the model is asked about them
 Tell = Callable[[str], None]
+Files = Sequence[str | InputError]  # as `expanded` gives them
 T = TypeVar("T")
 LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
 
@@ -87,7 +88,7 @@ class Similarity(Told):
 
 
 def similarities(
-    model: Any, files: Sequence[str], tell: Tell = lambda line: None
+    model: Any, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Similarity | InputError]:
     """One Similarity a pair, in the order of `files`; in the place of a bad file, its error."""
     for told in each_item(model, files, lambda pairs: model.predict(pairs).tolist(), tell):
@@ -102,7 +103,7 @@ def _require_classes(model: Any) -> None:
 
 
 def predictions(
-    model: Any, files: Sequence[str], top: int = 1, tell: Tell = lambda line: None
+    model: Any, files: Files, top: int = 1, tell: Tell = lambda line: None
 ) -> Iterator[Prediction | InputError]:
     """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
     `tell` is told of blank cells and of texts that the model does not know."""
@@ -113,14 +114,14 @@ def predictions(
 
 def each_item(
     model: Any,
-    files: Sequence[str],
+    files: Files,
     ask: Callable[[np.ndarray], Sequence[T]],
     tell: Tell = lambda line: None,
 ) -> Iterator[tuple[str, int | None, T] | InputError]:
     """(file, row or None, answer) of every item, or the error of a bad file in its place; `ask`
     gives an answer an item (N, ...), many at once."""
     for start in range(0, len(files), BLOCK):
-        block = [(file, _read(model, file, tell)) for file in files[start : start + BLOCK]]
+        block = [(str(file), _read(model, file, tell)) for file in files[start : start + BLOCK]]
         found = [inputs for _, inputs in block if isinstance(inputs, np.ndarray)]
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UserWarning)
@@ -162,7 +163,9 @@ def unlike_the_models(model: Any, data: Dataset) -> str | None:
     )
 
 
-def _read(model: Any, file: str, tell: Tell) -> np.ndarray | InputError:
+def _read(model: Any, file: str | InputError, tell: Tell) -> np.ndarray | InputError:
+    if isinstance(file, InputError):
+        return file
     known = getattr(model, "columns_", None)
     try:
         return read_inputs(Path(file), model.input_shape_, model.input_dtype_, known, tell)

@@ -23,7 +23,7 @@ from depthwise.ship import drawing
 from depthwise.ship.boxes_drawn import draw_boxes
 from depthwise.ship.masks_drawn import index_png, overlay, with_names
 from depthwise.ship.placing import place_pictures
-from depthwise.ship.reading import Tell, Told, each_item, read_inputs
+from depthwise.ship.reading import Files, Tell, Told, each_item, read_inputs
 
 __all__ = [
     "PLACES",
@@ -96,7 +96,7 @@ class Caption(Told):
 
 
 def answers(
-    model: Any, files: Sequence[str], count: bool = False, tell: Tell = lambda line: None
+    model: Any, files: Files, count: bool = False, tell: Tell = lambda line: None
 ) -> Iterator[Boxes | Counts | Areas | Caption | InputError]:
     """One answer an item, in the order of `files`; in the place of a bad file, its error.
 
