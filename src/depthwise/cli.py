@@ -17,8 +17,8 @@
     depthwise devices                             what there is to choose for
 
 Results go to stdout and all else to stderr; `--json` makes the results machine-readable. Exit
-codes: 0; 1 some of the files could not be used; 2 bad input; 3 nothing fits; 4 training diverged; 130 Ctrl-C. Nothing heavy is imported
-until a command needs it.
+codes: 0; 1 some of the files could not be used; 2 bad input; 3 nothing fits; 4 training diverged;
+130 Ctrl-C. Nothing heavy is imported until a command needs it.
 """
 
 from __future__ import annotations

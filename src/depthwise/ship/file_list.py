@@ -43,7 +43,7 @@ def expanded(
 
 def _meant(name: str, model: Any, tell: Tell) -> Iterator[str | InputError]:
     if not _is_there(name) and glob.has_magic(name):
-        matching = sorted(glob.glob(name, recursive=True))
+        matching = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute one)
         if not matching:
             yield DataError(f"no file matches {name}.")
         for file in matching:
