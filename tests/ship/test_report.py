@@ -192,6 +192,16 @@ def test_a_table_of_data_has_mistakes_without_pictures():
     assert "said 3, is 2" in page.text
 
 
+def test_items_are_called_by_their_files_and_in_old_records_by_their_numbers():
+    record = make_record()
+    record["mistakes"][0]["name"] = "dogs/<b>7</b>.jpg"
+    record["pictures"] = {"answers": record["mistakes"][0]["png"]}
+    record["answered"] = ["dogs/1.jpg", "cats/2.jpg"]
+    page = Page(render_report(record))
+    assert "% sure · dogs/<b>7</b>.jpg" in page.text and "% sure · item 101" in page.text
+    assert "what it says of them: dogs/1.jpg, cats/2.jpg" in page.text
+
+
 # -- models of the data itself -----------------------------------------------------------------
 
 

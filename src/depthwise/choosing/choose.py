@@ -54,7 +54,7 @@ from depthwise.measuring.scorecard import Scorecard, answering_of, costs, qualit
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.report import write_report
-from depthwise.ship.seeing import answers_png
+from depthwise.ship.seeing import SHOWN, answers_png
 
 __all__ = ["Choice", "choose"]
 
@@ -237,6 +237,9 @@ class _Run:
         if self.task in LABELLED:
             record["mistakes"] = mistakes(winner, self.data)
         record["pictures"] = self._pictures(winner)
+        record["answered"] = [
+            self.data.item_name(int(i)) for i in self.data.indices["test"][:SHOWN]
+        ]
         record["layers"] = layers_record(winner, self.data, self.device, cards[name])
         winner.save(self.out / "best")
         self._write(record)

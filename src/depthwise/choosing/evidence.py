@@ -134,7 +134,7 @@ def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:
 
 
 def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str, Any]]:
-    """The test items the model is most sure and wrong about, with their pictures."""
+    """The test items the model is most sure and wrong about, by name, with their pictures."""
     X, truth = named(data, "test")
     probabilities = model.predict_proba(X)
     predicted = model.classes_[probabilities.argmax(axis=1)]
@@ -149,6 +149,7 @@ def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str,
             "predicted": str(predicted[i]),
             "confidence": float(confidence[i]),
             "index": int(data.indices["test"][i]),
+            "name": data.item_name(int(data.indices["test"][i])),
         }
         for i in worst
     ]

@@ -28,13 +28,14 @@ from depthwise.data.boxes_table import BoxTable
 from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
+from depthwise.data.item_names import compact, of_arrays
 from depthwise.data.pairs import Pairs
 from depthwise.data.raw import Raw
 from depthwise.host import cache_folder
 
 __all__ = ["Draft", "get", "key_of"]
 
-VERSION = 4
+VERSION = 5
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 
@@ -164,6 +165,8 @@ def _arrays(raw: Raw) -> dict[str, Any]:
         arrays |= {f"captions.{key}": value for key, value in raw.targets.to_arrays().items()}
     if raw.pairs is not None:
         arrays |= {f"pairs.{key}": value for key, value in vars(raw.pairs).items()}
+    if names := compact(raw.names):
+        arrays |= {f"names.{key}": value for key, value in names.to_arrays().items()}
     return {name: value for name, value in arrays.items() if value is not None}
 
 
@@ -191,6 +194,7 @@ def _read(folder: Path) -> Raw:
     raw.columns, raw.task = from_plain(about["columns"]), about["task"]
     raw.targets = _targets(folder, arrays, about["masks_spots"])
     raw.pairs = Pairs(**pairs) if (pairs := _some(arrays, "pairs.")) else None
+    raw.names = of_arrays(_some(arrays, "names."))
     return raw
 
 

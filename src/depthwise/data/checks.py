@@ -82,7 +82,8 @@ def check(dataset: Dataset) -> list[Problem]:
     for code, part in enumerate(PARTS):
         parts[dataset.indices[part]] = code
     raw = Raw(dataset.kind, dataset.inputs, dataset.labels, dataset.classes, parts)
-    raw.task, raw.targets = dataset.task, dataset.targets
+    raw.task, raw.targets, raw.names = dataset.task, dataset.targets, dataset.names
+    raw.columns = dataset.columns
     examine(raw)
     return raw.problems
 
@@ -160,7 +161,8 @@ def _constant(raw: Raw) -> Iterator[Problem]:
         with np.errstate(invalid="ignore"):
             columns = np.flatnonzero((raw.inputs == raw.inputs[:1]).all(axis=0))
         if len(columns):
-            where = listed([f"feature {k}" for k in columns])
+            of = [column.name for column in raw.columns or () for _ in range(column.width)]
+            where = listed([of[k] if of else f"feature {k}" for k in columns])
             yield Problem("constant feature", where, "one value throughout", len(columns))
         return
     flat = np.flatnonzero(np.concatenate([*_flat_pictures(raw.inputs)]))

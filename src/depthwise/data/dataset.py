@@ -29,6 +29,7 @@ import numpy as np
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import Column
+from depthwise.data.item_names import ItemNames
 from depthwise.data.pairs import Pairs
 from depthwise.data.summary import PARTS, summary
 from depthwise.errors import InputError
@@ -107,6 +108,7 @@ class Dataset:
     sizes: int64 (N, 2), H and W of each image before all were brought to one size, if known.
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
+    names: of the items, files or rows, if they have any.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Dataset:
     sizes: np.ndarray | None = field(default=None, repr=False)
     palette: np.ndarray | None = field(default=None, repr=False)
     pairs: Pairs | None = field(default=None, repr=False)
+    names: ItemNames | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.task in ("classification", "video", "text") and not self.classes:
@@ -153,6 +156,10 @@ class Dataset:
         if isinstance(self.targets, BoxTable | CaptionTable):
             return self.targets.take(chosen)
         return self.labels[chosen] if self.targets is None else np.asarray(self.targets[chosen])
+
+    def item_name(self, i: int) -> str:
+        """What item i is called: its file within the data, "row 12" of a table, "item 7"."""
+        return f"item {i:,}" if self.names is None else self.names[i]
 
     @property
     def ignore_index(self) -> int | None:

@@ -25,6 +25,7 @@ from depthwise.data import checks, named
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
+from depthwise.data.item_names import compact
 from depthwise.data.options import Options
 from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
@@ -108,6 +109,7 @@ def load(
         raw.sizes,
         raw.palette,
         raw.pairs,
+        compact(raw.names),
     )
     return dataset.without_labels() if labelled is False else dataset
 

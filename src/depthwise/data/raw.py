@@ -1,6 +1,6 @@
 """What every reader hands over, whatever the format: arrays, labels, and the split it brought."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from depthwise.data.boxes_table import BoxTable
 from depthwise.data.caption_table import CaptionTable
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Problem
+from depthwise.data.item_names import ItemNames
 from depthwise.data.pairs import Pairs
 from depthwise.errors import DataError
 
@@ -37,7 +38,8 @@ class Raw:
         only for a blank cell.
     labels: int64 (N,), all 0 and no classes where there are none.
     parts: int8 (N,) of TRAIN, VALIDATION, TEST, or None if none was brought.
-    item_name: how a message names item i ("cats/7.jpg", "row 12").
+    names: of the items ("cats/7.jpg", "row 12"), as a list or as `item_names` keeps them; None
+        where they have none, as those of arrays.
     groups: int64 (N,), equal for copies of one another; filled in by the checks.
     columns: what the columns of a table file became, medians still 0; None for all else.
     task, targets, sizes, palette, pairs: as a Dataset has them.
@@ -50,7 +52,7 @@ class Raw:
     classes: list[str]
     parts: np.ndarray | None = None
     problems: list[Problem] = field(default_factory=list)
-    item_name: Callable[[int], str] = lambda i: f"item {i:,}"
+    names: Sequence[str] | ItemNames | None = None
     groups: np.ndarray | None = None
     columns: list[Column] | None = None
     task: str = "classification"
@@ -59,6 +61,10 @@ class Raw:
     palette: np.ndarray | None = None
     pairs: Pairs | None = None
     shown: np.ndarray | None = None
+
+    def item_name(self, i: int) -> str:
+        """How a message names item i."""
+        return f"item {i:,}" if self.names is None else self.names[i]
 
 
 def part_of(word: str) -> int | None:

@@ -88,7 +88,7 @@ def _context(record: Record) -> dict[str, Any]:
         "charts": _charts(record, winner),
         "layers": layers_context(record.get("layers")),
         "confused": _most_confused(record, winner),
-        "mistakes": (record.get("mistakes") or [])[:MOST_MISTAKES],
+        "mistakes": _mistakes(record),
         "recalls": _recalls(record, winner),
         "pictures": _pictures(record, winner),
         "problems": (record["dataset"].get("problems") or [])[:MOST_PROBLEMS],
@@ -263,6 +263,12 @@ def _recalls(record: Record, winner: Record | None, most: int = 5) -> list[tuple
     ]
 
 
+def _mistakes(record: Record) -> list[dict[str, Any]]:
+    """Those that are shown, each with `where` it is; in older records by its number."""
+    listed = (record.get("mistakes") or [])[:MOST_MISTAKES]
+    return [{**each, "where": each.get("name") or f"item {each['index']:,}"} for each in listed]
+
+
 def _pictures(record: Record, winner: Record | None) -> list[dict[str, str]]:
     """The winner's pictures, then the other candidates', as far as there is room for them."""
     others = [c for c in record["candidates"] if c.get("pictures") and c is not winner]
@@ -274,6 +280,8 @@ def _pictures(record: Record, winner: Record | None) -> list[dict[str, str]]:
                 continue
             room -= len(text)
             of = f" of {plain(str(name))}" if name else ""
+            if key == "answers" and not name and record.get("answered"):
+                caption = f"{caption}: {plain(', '.join(record['answered']))}"
             shown.append({"png": text, "title": title + of, "caption": caption})
     return shown
 

@@ -27,6 +27,7 @@ from depthwise.ship.reading import Files, Tell, Told, each_item, read_inputs
 
 __all__ = [
     "PLACES",
+    "SHOWN",
     "Areas",
     "Boxes",
     "Caption",

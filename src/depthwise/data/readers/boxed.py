@@ -89,7 +89,7 @@ def assemble(
     raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
     raw.task, raw.sizes = "detection", sizes
     raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
-    raw.item_name = [item.picture for item in items].__getitem__
+    raw.names = [item.picture for item in items]
     raw.problems = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]
     return raw
 

@@ -122,7 +122,7 @@ def _raw(
         raw.parts = np.array([parts[picture] or TRAIN for picture in kept], np.int8)
     raw.task, raw.sizes = "captions", decoded.each_size
     raw.targets = CaptionTable.from_lists(said[picture] for picture in kept)
-    raw.item_name = kept.__getitem__
+    raw.names = kept
     raw.problems = [*tree.problems, *problems, *broken, *odd_sizes(decoded)]
     return raw
 

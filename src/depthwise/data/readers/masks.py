@@ -88,7 +88,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         palette=_palette(table, looked.palettes),
     )
     keys = [keys[i] for i in kept.tolist()]
-    raw.item_name = [pictures[key] for key in keys].__getitem__
+    raw.names = [pictures[key] for key in keys]
     raw.parts = _parts([part_in(pictures[k]) if parts is None else parts[k[-1]] for k in keys])
     raw.problems = [*tree.problems, *problems, *more, *broken, *_broken(answers, looked.broken)]
     raw.problems += odd_sizes(decoded)

@@ -187,7 +187,7 @@ def labelled_by_folder(
         parts = np.array([p.part or 0 for p in kept], np.int8)
     names = [p.name for p in kept]
     problems = [*problems, *absent_classes([(p.part, p.class_name) for p in kept], classes)]
-    return Raw(kind, pixels, labels, classes, parts, problems, names.__getitem__)
+    return Raw(kind, pixels, labels, classes, parts, problems, names)
 
 
 def odd_sizes(decoded: Decoded) -> list[Problem]:

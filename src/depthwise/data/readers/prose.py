@@ -67,7 +67,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     parts = np.array([part for _, part, _ in pieces], np.int8)
     nothing = np.zeros(len(pieces), np.int64)
     raw = Raw("text", inputs, nothing, [], parts, [*tree.problems, *problems], task="language")
-    raw.item_name = lambda i: pieces[i][0]
+    raw.names = [name for name, _, _ in pieces]
     return raw
 
 

@@ -27,6 +27,7 @@ from depthwise.data.encoding import (
     learn,
     no_column,
 )  # fmt: skip
+from depthwise.data.item_names import Rows
 from depthwise.data.quantities import is_quantity
 from depthwise.data.raw import Raw, encode_labels, part_of
 from depthwise.data.readers.label_column import targets_in, told_of
@@ -234,9 +235,15 @@ def _raw(
         raw.task, raw.targets = "regression", given
     if column is not None and task is None:
         raw.problems = [*told_of(f"column {first.columns[column]!r}", raw), *problems]
-    if len(tables) == 1:
-        raw.item_name = lambda i: f"row {i + first.first_row}"
+    raw.names = _row_names(tables)
     return raw
+
+
+def _row_names(tables: Sequence[_Table]) -> Rows:
+    """By their lines in the file, and the file where there are several."""
+    files = [PurePosixPath(table.where).name if len(tables) > 1 else "" for table in tables]
+    firsts, counts = [t.first_row for t in tables], [len(t.rows) for t in tables]
+    return Rows(tuple(files), tuple(firsts), tuple(counts))
 
 
 def _labels(
@@ -329,7 +336,7 @@ def _all_numbers(
     places = find_columns(columns, head.columns, head.has_header, where)
     rest = numbers[:, [places[c.name] for c in columns if c.width]]
     raw = Raw("table", rest, codes, classes, columns=columns)
-    raw.item_name = lambda i: f"row {i + head.first_row}"
+    raw.names = Rows(("",), (head.first_row,), (len(rest),))
     return raw
 
 

@@ -165,7 +165,7 @@ def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
         nothing = np.zeros(len(scores), np.int64)
         problems += _far_scores(scores, found.where)
         raw = Raw("text", inputs, nothing, [], parts, problems, task="pairs", targets=scores)
-    raw.item_name = lambda i: found.where[i]
+    raw.names = found.where
     return raw
 
 
