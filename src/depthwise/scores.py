@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = [
     "accuracy_report", "auroc", "auroc_interval", "calibration_error", "confusion_matrix",
-    "mean_interval", "wilson_interval",
+    "mean_interval", "shares_below", "wilson_interval",
 ]  # fmt: skip
 
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% point
@@ -60,13 +60,17 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
 
 
 def accuracy_report(
-    labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Accuracy with its 95% Wilson interval, recall by class, confusion and calibration error.
 
-    `labels` (N,) class indices; `probabilities` (N, K). Recall of a class with no item is None.
+    `labels` (N,) class indices; `probabilities` (N, K); `predicted` (N,) class indices, None for
+    the most probable. Recall of a class with no item is None.
     """
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     confusion = confusion_matrix(labels, predicted, len(classes))
     correct, items = int(confusion.trace()), len(labels)
     low, high = wilson_interval(correct, items)
@@ -91,7 +95,7 @@ def auroc(normal: np.ndarray, strange: np.ndarray) -> float:
 
     It is the area under the receiver operating characteristic: Hanley and McNeil 1982.
     """
-    return float(_shares_below(normal, strange).mean())
+    return float(shares_below(normal, strange).mean())
 
 
 def auroc_interval(
@@ -110,7 +114,7 @@ def auroc_interval(
     Wilson's of min(N, M) items that all agree: where no error was seen, SE is 0.
     """
     n, m = len(normal), len(strange)
-    below, above = _shares_below(normal, strange), 1 - _shares_below(strange, normal)
+    below, above = shares_below(normal, strange), 1 - shares_below(strange, normal)
     area = float(below.mean())
     v = above - area  # (N,)
     places = np.arange(m) if made_of is None else made_of
@@ -124,7 +128,7 @@ def auroc_interval(
     return max(0.0, low), min(1.0, high)
 
 
-def _shares_below(scores: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def shares_below(scores: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """(M,): the share of `scores` (N,) below each of `marks` (M,), equal ones counted half."""
     ordered = np.sort(scores)
     under = np.searchsorted(ordered, marks, side="left")

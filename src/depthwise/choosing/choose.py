@@ -48,8 +48,18 @@ from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.estimator import Classifier
+from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices import Device, find
-from depthwise.measuring.quality import LABELLED, OWN, UNITS, likely_task, reading, tells_classes
+from depthwise.measuring.quality import (
+    LABELLED,
+    OWN,
+    UNITS,
+    likely_task,
+    metric_name,
+    reading,
+    require_metric,
+    tells_classes,
+)
 from depthwise.measuring.scorecard import Scorecard, answering_of, costs, quality, samples_of
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import encoded, pictures
@@ -85,6 +95,7 @@ def choose(
     watch: Tell | None = None,
     command: str = "",
     rescue: Rescue | None = None,
+    metric: ClassMetric = None,
 ) -> Choice:
     """The best network for `data` that keeps every limit of `budget` on `device`.
 
@@ -95,6 +106,10 @@ def choose(
     `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
     all that can do the task. `out`: a folder for the results; the same
     call on the same folder goes on where it was interrupted. `watch` is told a line at a time.
+    `metric`: what candidates are ranked by, for labels of tables, pictures, texts and clips:
+    "accuracy", "balanced_accuracy", "f1", "auroc", "log_loss", or a function of which more is
+    better: metric(y_true, y_pred), metric(y_true, probabilities), or a scorer of scikit-learn's
+    (custom_scores.py); a choice is known again by the function's name.
     `rescue`: what to do with the classifier that misses a limit by least, such as
     `depthwise.rescue`, which shrinks it; it has RESCUE_SHARE of the time.
 
@@ -106,12 +121,14 @@ def choose(
     target = find(device)
     budget.check_device(target)
     dataset, task = _understood(data, task, seed, tell)
+    require_metric(task, metric)
     makers = able(makers, task, asked_for=bool(families))
     request = _request(dataset, target, budget, list(makers), seed, task)
     request |= {"rescue": True} if rescue else {}
+    request |= {"metric": metric_name(task, metric)} if metric is not None else {}
 
     def run(folder: Path) -> Choice:
-        about = (dataset, task, target, budget, makers, seed)
+        about = (dataset, task, target, budget, makers, seed, metric)
         return _Run(*about, folder, request, tell, command, rescue).choose()
 
     if out is None:
@@ -173,6 +190,7 @@ class _Run:
         budget: Budget,
         families: dict[str, type[Classifier]],
         seed: int,
+        metric: ClassMetric,
         out: Path,
         request: dict[str, Any],
         tell: Tell,
@@ -187,7 +205,8 @@ class _Run:
         refuse_strangers(out)
         self.clock = Clock(budget.train_minutes * 60)
         self.journal = Journal(out / "work", request, self.clock)
-        self.trials = Trials(data, task, self.journal, out / "work", tell, self.clock)
+        about = (data, task, self.journal, out / "work", tell, self.clock)
+        self.trials = Trials(*about, metric=metric)
         self.rescue = rescue if task == "classification" else None
         self.interrupted = False
 
@@ -229,7 +248,7 @@ class _Run:
         winner = best.model()
         if best.rungs > 1:
             winner.set_params(warm_start=False)
-        test = quality(winner, self.data, "test", self.task)
+        test = quality(winner, self.data, "test", self.task, self.trials.metric)
         name = best.candidate.name
         self.tell(f"{name} wins; on the test part: {test}")
         record = self._record(found, cards, name)
@@ -296,6 +315,7 @@ class _Run:
             "depthwise": versions()["depthwise"],
             "complete": not self.interrupted,
             "task": self.task,
+            "metric": metric_name(self.task, self.trials.metric),
             "request": self.request,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": self.command,

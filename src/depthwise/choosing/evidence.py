@@ -19,6 +19,7 @@ from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
+from depthwise.ship.figures import score_of
 
 __all__ = ["candidate_records", "dataset_record", "layers_record", "mistakes"]
 
@@ -118,13 +119,13 @@ def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[st
 
 def _told(score: float, unit: str) -> str:
     """98.21%, -86.30 nats, 0.9312 AUROC"""
-    if unit == "fraction":
+    if score_of(unit).is_share:
         return f"{score:.2%}"
     return f"{score:.2f} {unit}" if unit == "nats" else f"{score:.4f} {unit}"
 
 
 def _behind(difference: float, unit: str) -> str:
-    return f"{difference * 100:.2f} points" if unit == "fraction" else _told(difference, unit)
+    return f"{difference * 100:.2f} points" if score_of(unit).is_share else _told(difference, unit)
 
 
 def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:

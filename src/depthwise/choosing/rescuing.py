@@ -77,7 +77,7 @@ def rescued(
         trials.tell(f"{candidate.name}: shrunk, it still keeps no limit")
         return None
     done.model.save(folder)
-    score = quality(done.model, trials.data, "validation", trials.task)
+    score = quality(done.model, trials.data, "validation", trials.task, trials.metric)
     shrunk = replace(candidate, name=name)
     trials.trained[name] = replace(
         entry, candidate=shrunk, folder=folder, accuracy=score, complete=True

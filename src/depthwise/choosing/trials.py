@@ -24,6 +24,7 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError
 from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
+from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import quality
 from depthwise.modelfile import read_model
@@ -71,7 +72,8 @@ class Trained:
 @dataclass
 class Trials:
     """All candidates tried so far in one choice: the data, the task, the journal, the folder for
-    models, and who is told. `failed`: by name, "failed: " or "untried: " and the reason."""
+    models, who is told, and the metric, None for the task's own. `failed`: by name, "failed: " or
+    "untried: " and the reason."""
 
     data: Dataset
     task: str
@@ -79,6 +81,7 @@ class Trials:
     folder: Path
     tell: Callable[[str], None]
     clock: Clock = field(default_factory=lambda: Clock(math.inf))
+    metric: ClassMetric = None
     trained: dict[str, Trained] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -112,7 +115,7 @@ class Trials:
             model.fit(self.data, checkpoint=checkpoint, seconds_limit=limit, watch=watch)
             if not model.history_["epochs"]:
                 raise Interrupted
-            score = quality(model, self.data, "validation", self.task)
+            score = quality(model, self.data, "validation", self.task, self.metric)
         except FAILURES as error:
             self._forget(checkpoint)
             return self._failure(name, error)

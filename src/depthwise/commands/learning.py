@@ -21,6 +21,7 @@ def choose(
     data: give.Data,
     device: give.DeviceName = "this",
     task: give.Task = None,
+    metric: give.Metric = None,
     max_latency_ms: give.MaxLatency = None,
     max_memory_mb: give.MaxMemory = None,
     max_size_mb: give.MaxSize = None,
@@ -44,9 +45,9 @@ def choose(
     """Find the network to ship, and leave it ready to use.
 
     Builds every family at every size, drops what cannot keep the limits on the device before any
-    training, trains the rest, and takes the best: by accuracy; of models of the data itself, by
-    log-likelihood (generate) or by how well they tell what is strange (anomaly). The report says
-    why.
+    training, trains the rest, and takes the best: by accuracy or --metric; of models of the data
+    itself, by log-likelihood (generate) or by how well they tell what is strange (anomaly). The
+    report says why.
     """
     limits = {"latency_ms": max_latency_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     limits |= {"energy_mj": max_energy_mj, "price_usd": max_price_usd}
@@ -60,11 +61,12 @@ def choose(
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
-    from depthwise.measuring.quality import TASKS, reading
+    from depthwise.measuring.quality import TASKS, reading, require_known_metric
     from depthwise.shrinking.rescue import rescue
     from depthwise.tables import show_choice, stored_choice
 
     edge.require_one_of("--task", task, TASKS)
+    require_known_metric(metric)
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
     for name in names or []:
         find_family(name)
@@ -85,6 +87,7 @@ def choose(
             watch=tell,
             command=shlex.join(["depthwise", *sys.argv[1:]]),
             rescue=rescue if shrink else None,
+            metric=metric,
         ).record
     except NothingFitsError:
         if stored := stored_choice(out):

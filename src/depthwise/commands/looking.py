@@ -20,6 +20,7 @@ def measure(
     data: Annotated[str | None, typer.Option(help="Data whose test part gives accuracy.")] = None,
     device: give.DeviceName = "this",
     task: give.Task = None,
+    metric: give.Metric = None,
     flexibility: Annotated[
         str, typer.Option(help="quick, or full: every runtime, precision and batch, in minutes.")
     ] = "quick",
@@ -38,7 +39,8 @@ def measure(
 ) -> None:
     """Take the six metrics of a model on a device.
 
-    Accuracy is taken where data is given, on its test part; of a model without labels, how well it
+    Accuracy is taken where data is given, on its test part, and beside it balanced accuracy, F1,
+    AUROC and log loss (--metric says which comes first); of a model without labels, how well it
     tells what is strange, or with --task generate its log-likelihood. The rest in any case.
     """
     edge.require_one_of("--flexibility", flexibility, ("quick", "full"))
@@ -46,11 +48,12 @@ def measure(
     from depthwise.catalog import load_model
     from depthwise.measuring.cost import Prices
     from depthwise.measuring.devices import find
-    from depthwise.measuring.quality import TASKS
+    from depthwise.measuring.quality import TASKS, require_known_metric
     from depthwise.measuring.scorecard import measure as take
     from depthwise.ship.reading import as_the_model_takes, unlike_the_models
 
     edge.require_one_of("--task", task, TASKS)
+    require_known_metric(metric)
     prices = Prices(usd_per_kwh, life_years, utilisation)
     loaded, target = load_model(model), find(device)
     dataset = None
@@ -60,7 +63,8 @@ def measure(
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
     whole: bool | str = "full" if flexibility == "full" else True
-    card = take(loaded, dataset, target, task=task, flexibility=whole, prices=prices)
+    options = {"flexibility": whole, "prices": prices, "metric": metric}
+    card = take(loaded, dataset, target, task=task, **options)
     if page is not None:
         from depthwise.ship.measured import write_page_of
 

@@ -17,6 +17,8 @@
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
+Classes are scored by another of class_scores.py or by a function where `metric` asks for it; what
+metrics a task has is told by SCORED_BY.
 More is better in each, and each has its 95 % interval over the items. Likelihoods of different
 models compare where their visible units are of the same kind (details: visible).
 
@@ -26,24 +28,28 @@ Shapes: N items, K classes.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.backbones.seeing import Named
+from depthwise.class_scores import CLASS_SCORES
+from depthwise.custom_scores import as_name, class_score
 from depthwise.data.columns import width
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DivergedError, InputError
+from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.score import UNITS
-from depthwise.scores import accuracy_report, auroc, auroc_interval, mean_interval
+from depthwise.measuring.score import SCORES, UNITS
+from depthwise.scores import auroc, auroc_interval, mean_interval
 
 __all__ = [
-    "LABELLED", "OWN", "TASKS", "UNITS", "accuracy", "assessment", "likely_task", "own_task",
-    "quality", "reading", "tells_classes",
+    "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
+    "likely_task", "metric_name", "own_task", "quality", "reading", "require_known_metric",
+    "require_metric", "tells_classes",
 ]  # fmt: skip
 
 TASKS = tuple(UNITS)
@@ -62,6 +68,8 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
 }
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
 LABELLED = ("classification", "video", "text")
+SCORED_BY: dict[str, Callable[[Any], Any]] = dict.fromkeys(LABELLED, class_score)
+METRIC_NAMES = dict.fromkeys(LABELLED, tuple(CLASS_SCORES))  # of those, by task
 
 
 def likely_task(data: Dataset) -> str:
@@ -82,25 +90,54 @@ def reading(task: str | None) -> dict[str, Any]:
     return {"labelled": task in LABELLED, **numbers}
 
 
-def quality(model: Any, data: Dataset, part: str, task: str | None = None) -> Metric:
+def quality(
+    model: Any, data: Dataset, part: str, task: str | None = None, metric: ClassMetric = None
+) -> Metric:
     """How well `model` does `task` on a part of `data`, "validation" or "test".
 
-    task None: classification where data and model have labels, else anomaly.
-    Raises InputError for a task that the model or the data is not for, DivergedError where the
-    model's scores are not numbers.
+    task None: classification where data and model have labels, else anomaly. metric: what it is
+    scored by, where the task leaves a choice; None for the task's own.
+    Raises InputError for a task that the model or the data is not for, or a metric that the task
+    does not have, DivergedError where the model's scores are not numbers.
     """
     if task is None:
         known = getattr(model, "classes_", None) is not None
         task = own_task(model, data) or (_by_labels(data) if known else "anomaly")
     if task not in TASKS:
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
+    require_metric(task, metric)
     if task in LABELLED:
-        return _classification(model, data, part)
+        return classification(model, data, part, metric)
     if task in OWN:
         return _assessed(model, data, part, task)
     _require_able(model, task)
     X = data.part(part).X
     return _likelihood(model, X) if task == "generate" else _detection(model, X, data, part)
+
+
+def require_metric(task: str, metric: ClassMetric) -> None:
+    """Raises InputError for a metric that is unknown, or that `task` is not scored by."""
+    if task in SCORED_BY:
+        SCORED_BY[task](metric)
+    elif metric is not None:
+        raise InputError(
+            f"metric is for the tasks {', '.join(SCORED_BY)}; {task} is scored by "
+            f"{SCORES[UNITS[task]].name} alone. Leave metric out."
+        )
+
+
+def metric_name(task: str, metric: ClassMetric) -> str:
+    """What `task` is scored by: "accuracy", "balanced_accuracy", "log_likelihood", ..."""
+    if task in SCORED_BY:
+        return str(SCORED_BY[task](metric).name)
+    return SCORES[UNITS[task]].key
+
+
+def require_known_metric(metric: str | None) -> None:
+    """Before anything is read: that some task is scored by a metric of this name."""
+    known = [name for names in dict.fromkeys(METRIC_NAMES.values()) for name in names]
+    if metric is not None and as_name(metric) not in known:
+        raise InputError(f"--metric must be one of {', '.join(known)}; got {metric!r}.")
 
 
 def tells_classes(model: Any) -> bool:
@@ -137,60 +174,6 @@ def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
     if data.classes:
         y = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
     return assessment(model, X, y, task)
-
-
-# -- classification -----------------------------------------------------------------------------
-
-
-def _classification(model: Any, data: Dataset, part: str) -> Metric:
-    """Accuracy. Its classes are in the order of the data's: a model sorts its own, by text, so
-    that "10" comes before "2"."""
-    if not data.classes:
-        raise InputError(
-            f"{data.name} has no labels to tell apart. Ask for what is strange: --task anomaly."
-        )
-    X, y = data.part(part)
-    metric = accuracy(model, X, np.asarray(data.classes)[y])
-    recalls, matrix = metric.details["per_class"], metric.details["confusion"]
-    places = [data.classes.index(name) for name in recalls]
-    confusion = np.zeros((data.n_classes, data.n_classes), np.int64)
-    confusion[np.ix_(places, places)] = matrix
-    ordered = {"per_class": {name: recalls.get(name) for name in data.classes}}
-    return replace(metric, details={**metric.details, **ordered, "confusion": confusion.tolist()})
-
-
-def accuracy(model: Any, X: Any, y: Any) -> Metric:
-    """Share of held-out items given their class, 95 % Wilson interval. X: (N, ...); y: (N,) class
-    labels, or int indices into model.classes_. details: items, per_class, confusion,
-    calibration_error."""
-    names = [str(name) for name in model.classes_]
-    report = accuracy_report(_indices(y, model.classes_), model.predict_proba(X), names)
-    value, low, high = (report.pop(key) for key in ("value", "low", "high"))
-    return Metric(
-        float(value),
-        UNITS["classification"],
-        "measured",
-        low=float(low),
-        high=float(high),
-        source=f"{report['items']:,} held-out items, 95 % Wilson interval",
-        details=report,
-    )
-
-
-def _indices(y: Any, classes: Any) -> NDArray[np.int64]:
-    """Labels (N,) as indices into classes. A label is the class of the same text, 3 or "3";
-    integers that are no labels are taken as indices."""
-    y, names = np.asarray(y), [str(name) for name in classes]
-    order = {name: i for i, name in enumerate(names)}
-    texts = [str(label) for label in y.tolist()]
-    unknown = next((text for text in texts if text not in order), None)
-    if unknown is None:
-        return np.array([order[text] for text in texts], dtype=np.int64)
-    if y.dtype.kind in "iu" and np.asarray(classes).dtype.kind not in "iu":
-        if y.min() >= 0 and y.max() < len(names):
-            return y.astype(np.int64)
-        raise InputError(f"labels must be 0 to {len(names) - 1}; got {y.min()} to {y.max()}.")
-    raise InputError(f"label {unknown!r} is none of the model's classes: {', '.join(names[:20])}.")
 
 
 # -- models of the data itself ------------------------------------------------------------------

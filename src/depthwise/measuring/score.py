@@ -13,6 +13,11 @@ class Score:
     unit: str
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is told in per cent."""
+        return self.unit == "%"
+
+    @property
     def key(self) -> str:
         """Its name in JSON."""
         return self.name.lower().replace("-", "_").replace(" ", "_")
@@ -48,6 +53,8 @@ SCORES = {
 }
 SCORES |= {
     "fraction": Score("accuracy", "%"),
+    "balanced accuracy": Score("balanced accuracy", "%"),
+    "-log loss": Score("negative log loss", "nats"),
     "nats": Score("log-likelihood", "nats"),
     "-MAE": Score("negative MAE", "objects"),
     "R@10": Score("recall at 10", ""),

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.measuring import cost, predict, speed
+from depthwise.measuring.classes import ClassMetric, told_scores
 from depthwise.measuring.cost import Prices
 from depthwise.measuring.counting import Counts, count
 from depthwise.measuring.devices import Device, find
@@ -78,7 +79,8 @@ class Scorecard:
 
     def __str__(self) -> str:
         rows = [(self._title(name), self._cell(name)) for name in METRICS]
-        rows += self._extras()
+        others = told_scores(self.accuracy.details) if self.accuracy else []
+        rows = [*rows[:1], *others, *rows[1:], *self._extras()]
         wide = max(len(name) for name, _ in rows)
         return "\n".join([f"on {self.device}", *(f"  {n:<{wide}}  {v}" for n, v in rows)])
 
@@ -124,6 +126,7 @@ def measure(
     flexibility: bool | str = True,
     task: str | None = None,
     prices: Prices | None = None,
+    metric: ClassMetric = None,
 ) -> Scorecard:
     """The Scorecard of a trained model, timed by its runtime (`runtime_`) where it has one.
 
@@ -131,10 +134,13 @@ def measure(
     these are not integers, their indices; None leaves accuracy out. seconds: time for latency
     and throughput together; from 60 on, a machine that runs from its battery reads its gauge.
     flexibility: True takes the quick matrix, "full" the whole one, in minutes. task: what accuracy
-    is of, as `quality` has it. prices: of power and of the device's wear.
+    is of, as `quality` has it. prices: of power and of the device's wear. metric: what stands in
+    accuracy's place, as `quality` has it.
     Raises InputError: unknown device, data of another shape or unknown labels.
     """
     target = find(device)
+    if metric is not None and data is None:
+        raise InputError("metric says what held-out data are scored by: give data too.")
     own = own_task(model) if hasattr(model, "assess") else None
     X, y = (None, None) if data is None else _held_out(data, own)
     card = costs(
@@ -155,7 +161,10 @@ def measure(
     elif X is not None:
         labelled = not own and y is not None and getattr(model, "classes_", None) is not None
         plain = labelled and task in (None, "classification")
-        card.accuracy = accuracy(model, X, y) if plain else quality(model, data, "test", task)
+        if plain and not hasattr(data, "part"):
+            card.accuracy = accuracy(model, X, y, metric)
+        else:
+            card.accuracy = quality(model, data, "test", task, metric)
     return card
 
 

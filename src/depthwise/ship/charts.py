@@ -235,6 +235,7 @@ class ErrorScale(Scale):
 WATCHED = ("fraction", "AP50", "mIoU")  # what training watches is what is scored
 SCALES: dict[str, Scale] = {
     "fraction": ErrorScale(100),
+    "balanced accuracy": ErrorScale(100),
     "AUROC": ErrorScale(1),
     "nats": Scale(),
     "AP50": ErrorScale(1),

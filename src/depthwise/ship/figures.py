@@ -175,7 +175,7 @@ def share(metric: Record | None) -> Figure:
 def score(metric: Record | None) -> Figure:
     """In its own manner: a share as per cent, nats as "-86.3" ("±0.7"), an AUROC as "0.971"."""
     value, unit = _value(metric), str((metric or {}).get("unit", "fraction"))
-    if metric is None or value is None or unit == "fraction":
+    if metric is None or value is None or score_of(unit).is_share:
         return share(metric)
     low, high = metric.get("low"), metric.get("high")
     interval, digits = "", 2 if abs(value) < 10 else 1
@@ -296,7 +296,8 @@ def _does(record: Record, winner: Record) -> str:
     test = record.get("test") or (winner.get("scorecard") or {}).get("accuracy")
     said = []
     if test:
-        said.append(_quality(test, items_of(test, "test ") or "test items"))
+        strange = record.get("task") == "anomaly"
+        said.append(_quality(test, items_of(test, "test ") or "test items", strange))
     costs = [
         ("answers in {} ms", "latency"),
         ("weighs {} MB", "size"),
@@ -313,11 +314,11 @@ def _does(record: Record, winner: Record) -> str:
     return " ".join(said)
 
 
-def _quality(test: Record, unseen: str) -> str:
+def _quality(test: Record, unseen: str, strange: bool) -> str:
     unit = str(test.get("unit", "fraction"))
     if unit == "fraction":
         return f"It gets {told(test)} of {unseen} right that no choice had seen."
-    if unit == "AUROC":
+    if unit == "AUROC" and strange:
         return (
             f"It tells spoilt items from sound ones with an AUROC of {told(test)}, on {unseen} "
             "that no choice had seen."

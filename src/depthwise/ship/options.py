@@ -28,6 +28,12 @@ Task = Annotated[
         "captions, retrieval, text, pairs, language or faces; else what the data say."
     ),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What classes are scored by: accuracy, balanced_accuracy, f1, auroc or log_loss."
+    ),
+]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]
 MaxMemory = Annotated[float | None, typer.Option(help="Largest peak memory, MB.")]
 MaxSize = Annotated[float | None, typer.Option(help="Largest weights, MB.")]
