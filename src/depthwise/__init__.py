@@ -67,11 +67,14 @@ _HOME = {
     "FAMILIES": "depthwise.catalog:FAMILIES",
     "FaceRecognizer": "depthwise.tasks.faces:FaceRecognizer",
     "GradientBoosting": "depthwise.families.shallow:GradientBoosting",
+    "GradientBoostingRegressor": "depthwise.families.boosting_regression:GradientBoostingRegressor",
     "ImageClassifier": "depthwise.tasks.classification:ImageClassifier",
     "ImageTextMatcher": "depthwise.tasks.image_text:ImageTextMatcher",
     "InputError": "depthwise.errors:InputError",
     "LanguageModel": "depthwise.tasks.language:LanguageModel",
+    "LinearRegression": "depthwise.families.shallow_regression:LinearRegression",
     "LogisticRegression": "depthwise.families.shallow:LogisticRegression",
+    "MeanRegressor": "depthwise.families.shallow_regression:MeanRegressor",
     "Metric": "depthwise.measuring.metric:Metric",
     "ModelFileError": "depthwise.errors:ModelFileError",
     "NothingFitsError": "depthwise.errors:NothingFitsError",
@@ -133,6 +136,9 @@ if TYPE_CHECKING:
     from depthwise.errors import NothingFitsError as NothingFitsError
     from depthwise.exporting import export as export
     from depthwise.families.autoencoder import DeepAutoencoder as DeepAutoencoder
+    from depthwise.families.boosting_regression import (
+        GradientBoostingRegressor as GradientBoostingRegressor,
+    )
     from depthwise.families.cnn import CNN as CNN
     from depthwise.families.cnn import CNNRegressor as CNNRegressor
     from depthwise.families.dbm import DBM as DBM
@@ -144,6 +150,8 @@ if TYPE_CHECKING:
     from depthwise.families.rbm import RBM as RBM
     from depthwise.families.shallow import GradientBoosting as GradientBoosting
     from depthwise.families.shallow import LogisticRegression as LogisticRegression
+    from depthwise.families.shallow_regression import LinearRegression as LinearRegression
+    from depthwise.families.shallow_regression import MeanRegressor as MeanRegressor
     from depthwise.measuring.cost import Prices as Prices
     from depthwise.measuring.devices import Device as Device
     from depthwise.measuring.devices import find as _find_device

@@ -8,6 +8,7 @@ from pathlib import Path
 from depthwise.base import Estimator
 from depthwise.errors import InputError
 from depthwise.families.autoencoder import DeepAutoencoder
+from depthwise.families.boosting_regression import GradientBoostingRegressor
 from depthwise.families.cnn import CNN, CNNRegressor
 from depthwise.families.dbm import DBM
 from depthwise.families.dbn import DBN
@@ -15,6 +16,7 @@ from depthwise.families.dnn import DNN, DNNRegressor
 from depthwise.families.dsn import DSN, DSNRegressor
 from depthwise.families.rbm import RBM
 from depthwise.families.shallow import GradientBoosting, LogisticRegression
+from depthwise.families.shallow_regression import LinearRegression, MeanRegressor
 from depthwise.modelfile import read_model
 from depthwise.tasks.captioning import Captioner
 from depthwise.tasks.classification import ImageClassifier
@@ -41,6 +43,9 @@ FAMILIES: dict[str, type[Estimator]] = {
     "dbm": DBM,
     "autoencoder": DeepAutoencoder,
     "rbm": RBM,
+    "mean": MeanRegressor,
+    "linear": LinearRegression,
+    "boosting_regressor": GradientBoostingRegressor,
     "dnn_regressor": DNNRegressor,
     "cnn_regressor": CNNRegressor,
     "dsn_regressor": DSNRegressor,

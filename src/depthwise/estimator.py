@@ -198,11 +198,16 @@ class Regressor(RegressorMixin, Supervised):
         train, held = dataset.train, dataset.validation
         return train.X, train.y, held if validation is None and len(held.y) else validation
 
-    def _set_scale(self, network: nn.Module, targets: np.ndarray) -> None:
-        """What a network (Rescaled) answers with, for targets (N, T): their mean and spread."""
+    def _set_scale(
+        self, network: nn.Module, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """What a network (Rescaled) answers with, for targets (N, T) of items that weigh `weights`
+        (N,), None: all the same: their mean and spread."""
         assert isinstance(network, Rescaled)
-        spread = targets.std(axis=0, dtype=np.float64)
-        network.mean.copy_(torch.from_numpy(targets.mean(axis=0, dtype=np.float64)))
+        exact = targets.astype(np.float64)
+        mean = np.average(exact, axis=0, weights=weights)
+        spread = np.sqrt(np.average(np.square(exact - mean), axis=0, weights=weights))
+        network.mean.copy_(torch.from_numpy(mean))
         network.scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
 
     def _validation_scores(
