@@ -9,6 +9,7 @@ import pytest
 
 import depthwise.measuring.devices as devices
 from depthwise.errors import InputError
+from depthwise.measuring.device_names import known_as
 from depthwise.measuring.devices import Device, catalog, find
 
 BOARD = 'name = "my board"\npeak_gflops = 3.5\nmemory_mb = 64\nbandwidth_gb_s = 0.8\n'
@@ -80,10 +81,41 @@ def test_a_device_cannot_be_changed_and_can_be_a_key():
         device.cores = 2
 
 
-@pytest.mark.parametrize("name", ["rasberry-pi-5", "Raspberry Pi 5", "raspberry_pi_5"])
+@pytest.mark.parametrize("name", ["rasberry-pi-5", "Rapsberry Pi 5", "rspberry_pi_5"])
 def test_a_misspelt_device_gets_a_suggestion(name):
     with pytest.raises(InputError, match="Did you mean raspberry-pi-5"):
         find(name)
+
+
+@pytest.mark.parametrize(
+    "name, wanted",
+    [
+        *[(n, "raspberry-pi-5") for n in ("rpi5", "RPi-5", "pi 5", "Raspberry Pi 5", "raspi_5")],
+        *[("rpi zero 2w", "raspberry-pi-zero-2-w"), ("pico2", "raspberry-pi-pico-2")],
+        *[
+            ("orin nano", "jetson-orin-nano"),
+            ("Jetson_Nano", "jetson-nano"),
+            ("opi5", "orange-pi-5"),
+        ],
+        *[("nano 33 BLE", "nrf52840"), ("Teensy 4.1", "teensy-4-1"), ("edgetpu", "coral-usb")],
+        *[("4090", "rtx-4090"), ("H100 SXM", "h100"), ("nucleo-h7a3", "stm32h7a3")],
+    ],
+)
+def test_what_people_call_a_device_finds_it(name, wanted):
+    assert find(name).id == wanted
+
+
+def test_every_name_of_the_catalogue_is_its_own_whatever_its_spelling():
+    for name in catalog():
+        for spelling in (name, name.upper(), name.replace("-", " "), name.replace("-", "")):
+            assert known_as(spelling, catalog()) == name
+    assert known_as("GPU", catalog()) == "cuda" and known_as("cpu", catalog()) == "this"
+
+
+def test_a_name_that_could_be_two_devices_is_asked_about():
+    for name in ("nano", "rpi6"):
+        with pytest.raises(InputError, match="Did you mean"):
+            find(name)
 
 
 def test_a_name_like_nothing_gets_the_list():

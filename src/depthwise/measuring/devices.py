@@ -2,7 +2,8 @@
 
     find("this")             this machine, measured once and remembered (machine.py)
     find("cuda")             this machine's first NVIDIA GPU, likewise
-    find("raspberry-pi-5")   one of the catalogue, devices.toml, whose top explains every figure
+    find("raspberry-pi-5")   one of the catalogue, devices.toml, whose top explains every figure;
+                             also "rpi5", "Raspberry Pi 5": device_names.py
     find("my/board.toml")    your own
 
 The figures that matter are the two ceilings of a roofline (operations and bytes a second), the
@@ -23,6 +24,7 @@ from typing import Any
 
 from depthwise.errors import InputError
 from depthwise.measuring import measured_tables
+from depthwise.measuring.device_names import known_as, nearest
 
 THIS = ("this", "this-machine", "this machine")
 KINDS = (
@@ -160,8 +162,9 @@ def find(name_or_path: "str | Path | Device") -> Device:
         return catalog()[name]
     if name.endswith(".toml") or Path(name).is_file():
         return read(Path(name))
-    known = ["this", "cuda", *catalog()]
-    near = difflib.get_close_matches(name.lower().replace(" ", "-").replace("_", "-"), known, 3)
+    if called := known_as(name, catalog()):
+        return find(called)
+    known, near = ["this", "cuda", *catalog()], nearest(name, catalog())
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
     raise InputError(
         f"device {name!r} is unknown. {hint} A TOML file of your own is taken by its path."

@@ -43,4 +43,6 @@ MaxMacs = Annotated[
     float | None, typer.Option(help="Most multiply-accumulates of one item (half the FLOPs).")
 ]
 MaxPrice = Annotated[float | None, typer.Option(help="Largest price of the device, USD.")]
-DeviceName = Annotated[str, typer.Option(help="this, a name from `depthwise devices`, or a TOML.")]
+DeviceName = Annotated[
+    str, typer.Option(help="this, a name from `depthwise devices` (rpi5 will do), or a TOML.")
+]
