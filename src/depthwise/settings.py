@@ -12,10 +12,13 @@ bases, so that a family says only what is its own and where its defaults differ:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Any, Literal, SupportsInt, TypeVar, dataclass_transform
 
-__all__ = ["Descending", "Learning", "no_setting", "settings"]
+from depthwise.errors import InputError
+
+__all__ = ["Descending", "Learning", "no_setting", "settings", "whole_numbers"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -29,6 +32,26 @@ def no_setting(*, default: Any = MISSING, init: Literal[False] = False) -> Any:
 def settings(cls: Class) -> Class:
     """The class with a constructor that takes its annotated attributes and stores them."""
     return dataclass(kw_only=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
+
+
+def whole_numbers(name: str, value: int | Sequence[int], what: str) -> tuple[int, ...]:
+    """A setting that is several whole numbers of at least 1, or a single one: 64 as (64,).
+
+    Raises InputError: `name` must be `what`.
+    """
+    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if not all(_whole(each) for each in given):
+        raise InputError(f"{name} must be {what}, such as 64 or (64, 32); got {value!r}.")
+    return tuple(int(each) for each in given)
+
+
+def _whole(value: Any) -> bool:
+    if isinstance(value, bool | str) or not isinstance(value, SupportsInt):
+        return False
+    try:
+        return value >= 1 and int(value) == value  # type: ignore[operator]
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 @settings

@@ -64,7 +64,8 @@ class DeepAutoencoder(Descending, Generative):
     Parameters (unit, sensible range)
     ---------------------------------
     size : "s", "m" or "l" (1000-500-250, 30 code units: the paper's).
-    hidden, code_size : units of each hidden layer, and of the code (2 .. 100), in place of `size`.
+    hidden, code_size : units of each hidden layer (a number for a single one), and of the code
+        (2 .. 100), in place of `size`.
     convolutional : for images: convolutions, then one hidden layer, the last width of `hidden`.
     activation : of hidden layers: "gelu", "relu", "silu", "tanh", "logistic", "linear"; "auto" is
         "silu", and "logistic" after pretraining. code_activation : "linear" or "logistic".
@@ -96,7 +97,7 @@ class DeepAutoencoder(Descending, Generative):
     _optimizer_states: dict[str, dict[str, Any]] = no_setting()
 
     size: str = "s"
-    hidden: tuple[int, ...] | None = None
+    hidden: int | tuple[int, ...] | None = None
     code_size: int | None = None
     convolutional: bool = False
     activation: str = "auto"

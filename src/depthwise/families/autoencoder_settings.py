@@ -9,6 +9,7 @@ import numpy as np
 
 from depthwise.errors import InputError
 from depthwise.families.autoencoder_network import ACTIVATIONS
+from depthwise.settings import whole_numbers
 
 __all__ = ["SIZES", "Rung", "check_settings", "widths"]
 
@@ -34,7 +35,7 @@ def widths(model: Any) -> Rung:
     """The rung that the settings name, with `hidden` and `code_size` in place of its own."""
     rung: Rung = model._rung()
     if model.hidden is not None:
-        hidden = tuple(int(units) for units in model.hidden)
+        hidden = whole_numbers("hidden", model.hidden, "layer widths, all 1 or more")
         rung = rung._replace(hidden=hidden, units=hidden[-1] if hidden else 0)
     if model.code_size is not None:
         rung = rung._replace(code=int(model.code_size))

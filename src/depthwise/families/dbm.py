@@ -101,7 +101,7 @@ class DBM(Generative, Classifier):
     network_: DBMNetwork = no_setting()
 
     size: str = "s"
-    hidden: tuple[int, ...] | None = None
+    hidden: int | tuple[int, ...] | None = None
     pretrain_epochs: float | str = "auto"
     finetune_epochs: float | str = "auto"
     lr: float = 0.1

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.errors import InputError
+from depthwise.settings import whole_numbers
 
 __all__ = ["SIZES", "check_settings", "layer_widths"]
 
@@ -25,8 +26,8 @@ SIZES: dict[str, tuple[int, ...]] = {
 def layer_widths(hidden: Any, size: str) -> tuple[int, ...]:
     """Units of each hidden layer, bottom up. Raises InputError."""
     if hidden is not None:
-        widths = tuple(int(units) for units in hidden)
-        if len(widths) < 2 or min(widths) < 1:
+        widths = whole_numbers("hidden", hidden, "the widths of 2 layers or more")
+        if len(widths) < 2:
             raise InputError(
                 f"hidden must be the widths of 2 layers or more; got {hidden!r}. With one hidden "
                 "layer it is an RBM."

@@ -35,7 +35,7 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.generative import Generative
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, settings, whole_numbers
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
@@ -54,7 +54,7 @@ class DBN(Generative, Classifier):
     Parameters (unit, sensible range)
     ---------------------------------
     size : a rung of the ladder, "s" (128, 128) .. "l" (500, 500, 2000), the paper's.
-    hidden : units of each layer, bottom up, in place of `size`.
+    hidden : units of each layer, bottom up, in place of `size`; 64 for a single one.
     epochs : passes over the data for each layer, or a tuple with a number for every layer; "auto"
         is about 4,000 steps, within 10 .. 200.
     finetune_epochs : passes of up-down learning; "auto" is twice `epochs`, 0 leaves it out.
@@ -88,13 +88,13 @@ class DBN(Generative, Classifier):
     network_: DBNNetwork = no_setting()
 
     size: str = "s"
-    hidden: tuple[int, ...] | None = None
+    hidden: int | tuple[int, ...] | None = None
     finetune_epochs: float | str = "auto"
     lr: float | tuple[float, ...] = 0.05
     finetune_lr: float = 0.05
     k: int = 1
     persistent: str = "no"
-    sweeps: tuple[int, ...] = (3, 6, 10)
+    sweeps: int | tuple[int, ...] = (3, 6, 10)
     discriminative: float = 5.0
     momentum: float = 0.9
     weight_decay: float = 2e-4
@@ -203,7 +203,7 @@ class DBN(Generative, Classifier):
         update = UpDownUpdate(
             self.network_,
             recipe,
-            sweeps=tuple(self.sweeps),
+            sweeps=whole_numbers("sweeps", self.sweeps, "whole numbers of at least 1"),
             persistent=self.persistent != "no",
             chains=recipe.batch_size,
             memory_lr=memory_lr,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.errors import InputError
+from depthwise.settings import whole_numbers
 from depthwise.updates import Recipe
 
 __all__ = ["SIZES", "check_settings", "of_layer", "recipe", "widths"]
@@ -25,8 +26,8 @@ STEPS = 4_000  # of learning, that each layer takes where `epochs` is auto
 def widths(model: Any) -> tuple[int, ...]:
     """Units of each layer, bottom up. Raises InputError."""
     if model.hidden is not None:
-        units = tuple(int(layer) for layer in model.hidden)
-        if not units or min(units) < 1:
+        units = whole_numbers("hidden", model.hidden, "positive layer widths")
+        if not units:
             raise InputError(f"hidden must be positive layer widths; got {model.hidden!r}.")
         return units
     own: tuple[int, ...] = model._rung()
@@ -86,9 +87,8 @@ def _choices(model: Any) -> Iterator[tuple[str, bool, str]]:
     whole = _whole(model.batch_size) or model.batch_size == "auto"
     yield "batch_size", whole, 'a whole number, at least 1, or "auto"'
     yield "persistent", model.persistent in ("no", "top", "all"), '"no", "top" or "all"'
-    sweeps = model.sweeps
-    good = isinstance(sweeps, tuple | list) and len(sweeps) > 0 and all(map(_whole, sweeps))
-    yield "sweeps", good, "whole numbers, such as (3, 6, 10)"
+    sweeps = whole_numbers("sweeps", model.sweeps, "whole numbers of at least 1")
+    yield "sweeps", bool(sweeps), "whole numbers, such as (3, 6, 10)"
 
 
 def _within(value: Any, low: float, high: float) -> bool:

@@ -208,7 +208,7 @@ class DNN(Layers, NetworkClassifier):
     Parameters (unit, sensible range)
     ---------------------------------
     size : a rung of the ladder, "xxs" (one layer of 16 units) .. "xl" (2048, 1024, 1024).
-    hidden : units of each hidden layer, in place of `size`.
+    hidden : units of each hidden layer, (500, 500) or 64 for a single one, in place of `size`.
     activation, normalise : "relu" with batch normalisation, or "logistic" without; "auto" is the
         first, and the second where layers are pretrained.
     dropout, input_dropout : share of hidden units and of inputs silenced in training, 0 .. 0.5.

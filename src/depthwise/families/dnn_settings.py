@@ -14,7 +14,7 @@ from depthwise.errors import InputError
 from depthwise.families.dnn_network import ACTIVATIONS, DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining
 from depthwise.networks import NetworkEstimator
-from depthwise.settings import settings
+from depthwise.settings import settings, whole_numbers
 
 __all__ = ["DNNSettings"]
 
@@ -39,7 +39,7 @@ class DNNSettings(NetworkEstimator):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
 
     size: str = "s"
-    hidden: tuple[int, ...] | None = None
+    hidden: int | tuple[int, ...] | None = None
     activation: str = "auto"
     normalise: bool | str = "auto"
     dropout: float = 0.1
@@ -83,8 +83,8 @@ class DNNSettings(NetworkEstimator):
 
     def _widths(self) -> tuple[int, ...]:
         if self.hidden is not None:
-            widths = tuple(int(units) for units in self.hidden)
-            if not widths or min(widths) < 1:
+            widths = whole_numbers("hidden", self.hidden, "positive layer widths")
+            if not widths:
                 raise InputError(f"hidden must be positive layer widths; got {self.hidden!r}.")
             return widths
         own: tuple[int, ...] = self._rung()

@@ -139,13 +139,21 @@ def claim(folder: Path, request: dict[str, Any]) -> dict[str, Any] | None:
             f"--out {folder} holds {held[0]}, which is not from depthwise fit; give another folder."
         )
     known = _known(folder / RUN)
-    differing = [key for key in request if known["request"].get(key) != request[key]]
+    before = known["request"]
+    differing = [key for key in request if _plain(before.get(key)) != _plain(request[key])]
     if differing:
         raise InputError(
             f"--out {folder} holds a run with other {_difference(known['request'], request)}. "
             "Give another folder, or delete that one."
         )
     return known
+
+
+def _plain(value: Any) -> Any:
+    """A value that compares equal however a single number is written: 64 or [64]."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _withdraw(folder: Path, existed: bool) -> None:
