@@ -22,7 +22,7 @@ from __future__ import annotations
 import abc
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -88,8 +88,10 @@ class Estimator(BaseEstimator, abc.ABC):
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X."""
+        """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X. `callbacks`
+        are called with a `training.Event` now and then, as `watch` is."""
 
     @property
     def n_outputs(self) -> int:

@@ -11,6 +11,7 @@ Shapes: N items, B batch, K classes, T targets.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any, ClassVar
 
@@ -23,16 +24,23 @@ from torch import Tensor, nn
 
 from depthwise.base import Estimator, Watch, columns_of, dataset_parts
 from depthwise.errors import DivergedError, InputError
-from depthwise.inputs import fingerprint_arrays
+from depthwise.inputs import check_weights, fingerprint_arrays
 from depthwise.layers import Rescaled
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.regression_scores import r2, regression_report
+from depthwise.training import finished
 
 __all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
 
 
 class Supervised(Estimator):
-    """The parts of fitting that labels and numbers have in common."""
+    """The parts of fitting that labels and numbers have in common.
+
+    `weighs_items`: whether `fit` takes `sample_weight`: a loss that is a sum over items does.
+    """
+
+    weighs_items: ClassVar[bool] = True
+    data_fingerprint_: str
 
     def _parts(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
@@ -70,6 +78,36 @@ class Supervised(Estimator):
             )
         return inputs, targets, held_out
 
+    def _weigh(
+        self, inputs: np.ndarray, targets: Any, sample_weight: Any
+    ) -> tuple[np.ndarray, Any, np.ndarray | None]:
+        """The items that count, their targets, and their weights float64 (N,), None where all are
+        alike unsaid. An item of weight 0 is left out. Raises InputError."""
+        weights = self._checked_weights(sample_weight, targets, len(inputs))
+        if weights is None or weights.all():
+            return inputs, targets, weights
+        counts = weights > 0
+        return inputs[counts], None if targets is None else targets[counts], weights[counts]
+
+    def _checked_weights(self, sample_weight: Any, targets: Any, items: int) -> np.ndarray | None:
+        """Weights float64 (N,), which belong to the data that was fitted."""
+        if sample_weight is None:
+            return None
+        if not self.weighs_items:
+            raise InputError(
+                f"{type(self).__name__} gives all items the same weight. Leave out sample_weight, "
+                "or give an item as often as it shall count."
+            )
+        weights = check_weights(sample_weight, items)
+        if targets is not None:
+            self._require_several(targets[weights > 0])
+        both = self.data_fingerprint_ + fingerprint_arrays(weights)
+        self.data_fingerprint_ = hashlib.sha256(both.encode()).hexdigest()
+        return weights
+
+    def _require_several(self, targets: np.ndarray) -> None:
+        """Raises InputError where the items that count have one label only."""
+
     def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:
         """`partial_fit`'s arguments; the first call fixes shape and classes."""
         self.running_ = None
@@ -78,14 +116,22 @@ class Supervised(Estimator):
             self.classes_ = np.unique(classes)
         return self._take(X, y, reset=first, classes=getattr(self, "classes_", None))
 
-    def _record(self, amount: int, started: float, held_out: tuple[np.ndarray, Any] | None) -> None:
-        """The history of a fit that was one piece: one record."""
+    def _record(
+        self,
+        amount: int,
+        started: float,
+        held_out: tuple[np.ndarray, Any] | None,
+        watch: Watch | None = None,
+    ) -> None:
+        """The history of a fit that was one piece: one record, and one event."""
         seconds = time.monotonic() - started
         record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
         if held_out:
             record["score"] = self._validation_scores(*held_out, self.network_)[0]
         self.n_iter_ = amount
         self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
+        if watch is not None:
+            watch(finished(amount, seconds, record.get("score")))
 
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module
@@ -133,6 +179,13 @@ class Classifier(ClassifierMixin, Supervised):
         logits, truth = self._logits(inputs, network), torch.from_numpy(targets)
         accuracy = (logits.argmax(dim=1) == truth).double().mean()
         return float(accuracy), -float(smoothed_cross_entropy(logits, truth))
+
+    def _require_several(self, targets: np.ndarray) -> None:
+        if len(np.unique(targets)) < 2:
+            raise InputError(
+                "y has one class only, once items of sample_weight 0 are left out: a classifier "
+                "needs at least 2 classes to tell apart."
+            )
 
     def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
         """Label indices (N,) int64."""
@@ -201,8 +254,8 @@ class Regressor(RegressorMixin, Supervised):
     def _set_scale(
         self, network: nn.Module, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
-        """What a network (Rescaled) answers with, for targets (N, T) of items that weigh `weights`
-        (N,), None: all the same: their mean and spread."""
+        """What a network (Rescaled) answers with, for targets (N, T) of these weights (N,): their
+        mean and spread."""
         assert isinstance(network, Rescaled)
         exact = targets.astype(np.float64)
         mean = np.average(exact, axis=0, weights=weights)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import abc
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -36,7 +37,7 @@ from depthwise.estimator import Classifier
 from depthwise.inputs import statistics
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Interrupted, Stages
-from depthwise.training import time_left
+from depthwise.training import time_left, watching
 
 __all__ = ["VISIBLE_KINDS", "Generative"]
 
@@ -107,21 +108,28 @@ class Generative(Learning, Layered, Classifier):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Learn X (N, C, H, W) or (N, D), with labels y (N,) or without, or a Dataset given as X.
 
         `validation` (X, y) sets the anomaly threshold, and chooses where a family has something to
         choose; a Dataset brings its own. `checkpoint`: a file that, with others beside it, makes
         the run resumable by the same call. `seconds_limit` shortens the schedule to end in time.
+        `watch` and `callbacks` are called with an Event several times a second. `sample_weight`
+        (N,): how often an item is visited beside the others, on average; of weight 0 never.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
         begun = time.monotonic()
         inputs, labels, held_out = self._parts(X, y, validation)
+        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
+        if held_out is None:
+            inputs, labels, weights, held_out = self._hold_out(inputs, labels, weights)
         self._check_settings(inputs)
         self.visible_ = self._visible_kind(inputs)
         self.network_ = self._new_network(inputs)
@@ -131,9 +139,16 @@ class Generative(Learning, Layered, Classifier):
             held_out,
             checkpoint=checkpoint,
             seconds_limit=time_left(seconds_limit, begun),
-            watch=watch,
+            watch=watching(watch, callbacks),
+            visits=weights,
         )
         return self
+
+    def _hold_out(
+        self, inputs: np.ndarray, labels: Any, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, Any, np.ndarray | None, tuple[np.ndarray, Any] | None]:
+        """The items to learn from, and those a family puts aside where no validation is given."""
+        return inputs, labels, weights, None
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now.

@@ -15,7 +15,8 @@ from torch import Tensor
 from depthwise.errors import InputError
 
 __all__ = [
-    "as_clips", "as_images", "as_tensor", "check_labels", "fingerprint_arrays", "statistics",
+    "as_clips", "as_images", "as_tensor", "check_labels", "check_weights", "fingerprint_arrays",
+    "statistics",
 ]  # fmt: skip
 
 
@@ -99,14 +100,50 @@ def check_labels(y: Any, items: int) -> np.ndarray:
     return labels
 
 
-def statistics(inputs: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation by channel (C,) or by column (D,), in float64."""
+def check_weights(sample_weight: Any, items: int) -> np.ndarray:
+    """Weights of items as float64 (N,); one number is the weight of each. Raises InputError."""
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"sample_weight must be {items} numbers, one an item.") from None
+    if weights.ndim == 0:
+        weights = np.full(items, weights)
+    if weights.shape != (items,):
+        raise InputError(
+            f"sample_weight must be ({items},), one weight an item; got {weights.shape}."
+        )
+    wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(wrong):
+        raise InputError(
+            f"sample_weight must be 0 or more; item {wrong[0]} has {weights[wrong[0]]:g}."
+        )
+    if not weights.any():
+        raise InputError("sample_weight is zero for every item: nothing is left to learn from.")
+    return weights
+
+
+def statistics(inputs: np.ndarray, weights: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel (C,) or by column (D,), in float64; of items that
+    count as much as their weights (N,) say."""
+    if weights is not None:
+        return _weighted_statistics(inputs, weights)
     if inputs.ndim == 4 and inputs.dtype == np.uint8:
         return _pixel_statistics(inputs)
     axes = (0, 2, 3) if inputs.ndim == 4 else (0,)
     mean = inputs.mean(axis=axes, dtype=np.float64)
     std = inputs.std(axis=axes, dtype=np.float64)
     return torch.from_numpy(mean), torch.from_numpy(std)
+
+
+def _weighted_statistics(inputs: np.ndarray, weights: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Means of an item's channel or column, and of their squares about the mean of all."""
+    inner = tuple(range(2, inputs.ndim))
+    mean = np.average(inputs.mean(axis=inner, dtype=np.float64), axis=0, weights=weights)
+    centre = mean.reshape(-1, *[1] * len(inner))
+    squares = np.square(inputs - centre).mean(axis=inner)
+    return torch.from_numpy(mean), torch.from_numpy(
+        np.sqrt(np.average(squares, axis=0, weights=weights))
+    )
 
 
 def _pixel_statistics(images_u8: np.ndarray) -> tuple[Tensor, Tensor]:

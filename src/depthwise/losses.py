@@ -1,26 +1,65 @@
-"""Losses, each with its formula and its source.
+"""Losses, each with its formula and its source; and what items of different weight make of them.
 
-z: logits (B, K); y: class indices (B,); eps: label smoothing.
+z: logits (B, K); y: class indices (B,); eps: label smoothing; w: weights of items (B,).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["over_answers", "smoothed_cross_entropy"]
+__all__ = ["Weighted", "over_answers", "smoothed_cross_entropy", "squared_error"]
 
 
-def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Targets (N, ...) whose items count differently, cut into batches as a tensor is: a loss L_i
+    of each item becomes (1/B) sum_i w_i L_i. `weights` (N,) have mean 1 over all N items, so that
+    the gradient of a batch is that of the weighted loss of all, on average."""
+
+    targets: Tensor
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, chosen: Any) -> Weighted:
+        return Weighted(self.targets[chosen], self.weights[chosen])
+
+    def to(self, device: Any) -> Weighted:
+        return Weighted(self.targets.to(device), self.weights.to(device))
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The weighted mean of a loss per item: (B,) -> scalar."""
+        return (losses * self.weights.to(losses.dtype)).mean()
+
+
+def smoothed_cross_entropy(
+    logits: Tensor, labels: Tensor | Weighted, smoothing: float = 0.0
+) -> Tensor:
     """L = -(1 - eps) log p_y - (eps / K) sum_k log p_k,   p = softmax(z), mean over the batch.
 
     Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7.
     Computed in float32 whatever the logits' precision. (B, K), (B,) -> scalar.
     """
+    if isinstance(labels, Weighted):
+        return labels.mean(
+            functional.cross_entropy(
+                logits.float(), labels.targets, label_smoothing=smoothing, reduction="none"
+            )
+        )
     return functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+
+def squared_error(answers: Tensor, targets: Tensor | Weighted, scale: Tensor) -> Tensor:
+    """((a - t) / scale)^2, mean over an item's targets and over the batch: (B, T) -> scalar."""
+    if isinstance(targets, Weighted):
+        return targets.mean((((answers - targets.targets) / scale) ** 2).mean(dim=1))
+    return (((answers - targets) / scale) ** 2).mean()
 
 
 def over_answers(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:

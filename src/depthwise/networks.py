@@ -12,7 +12,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,11 +36,11 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Regressor, Supervised, Watch
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled, Standardise
-from depthwise.losses import over_answers, smoothed_cross_entropy
+from depthwise.losses import Weighted, over_answers, smoothed_cross_entropy, squared_error
 from depthwise.progress import ConsoleProgress
 from depthwise.quantised import learning
 from depthwise.settings import Descending
-from depthwise.training import recorded_compute, time_left, train
+from depthwise.training import recorded_compute, time_left, train, watching
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = [
@@ -61,6 +61,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
     warm_start: bool
     _optimizer_state: dict[str, Any] | None = None
     scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
+    _weights: np.ndarray | None = None  # of the items, while `fit` learns from them
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
     # -- learning -------------------------------------------------------------------------------
@@ -69,21 +70,27 @@ class NetworkEstimator(Descending, Layered, Supervised):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X.
 
         `validation` (X, y) chooses the best epoch and stops early; a Dataset brings its own, and
         `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
-        the same call. `seconds_limit` stops in time; `watch` is told of the progress.
+        the same call. `seconds_limit` stops in time; `watch` and `callbacks` are called with an
+        Event several times a second. `sample_weight` (N,): how much each item of the training
+        part counts in the loss, relative to the others; of weight 0 it is left out.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
         begun, before = time.monotonic(), dict(vars(self))
+        watch = watching(watch, callbacks)
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        inputs, labels, self._weights = self._weigh(inputs, labels, sample_weight)
         self._check_settings(inputs)
         if held_out is None and self.validation_fraction:
             inputs, labels, held_out = self._hold_out(inputs, labels)
@@ -93,7 +100,10 @@ class NetworkEstimator(Descending, Layered, Supervised):
             self.network_ = self._new_network(inputs, labels)
         self._optimizer_state = None
         left = time_left(seconds_limit, begun)
-        self._train(inputs, labels, held_out, checkpoint, left, watch)
+        try:
+            self._train(inputs, labels, held_out, checkpoint, left, watch)
+        finally:
+            self._weights = None
         return self
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -147,7 +157,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         **options: Any,
     ) -> dict[str, Any]:
         begun, limit = time.monotonic(), options.get("seconds_limit")
-        x, y = as_tensor(inputs), torch.from_numpy(labels)
+        x, y = as_tensor(inputs), self._weighted(torch.from_numpy(labels))
         loss = self._loss()
         compute = recorded_compute(options.get("checkpoint"))
         if compute is None or self.threads not in ("auto", compute.threads):
@@ -164,6 +174,13 @@ class NetworkEstimator(Descending, Layered, Supervised):
             Compute().place(self.network_)
         self.history_ = asdict(history)
         return update.state_dict()
+
+    def _weighted(self, targets: Tensor) -> Tensor | Weighted:
+        """The targets of `fit`'s items, with their weights where there are some."""
+        if self._weights is None or (self._weights == self._weights[0]).all():
+            return targets
+        weights = torch.from_numpy(self._weights / self._weights.mean())
+        return Weighted(targets, weights.float())
 
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
@@ -238,7 +255,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
     def _choose_compute(
         self,
         x: Tensor,
-        y: Tensor,
+        y: Any,
         recipe: Recipe,
         loss: Callable[[Tensor, Tensor], Tensor],
         seconds_limit: float | None = None,
@@ -305,6 +322,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
             random_state=self._seed(),
             stratify=targets if several else None,
         )
+        self._weights = None if self._weights is None else self._weights[keep]
         return inputs[keep], targets[keep], (inputs[hold], targets[hold])
 
     def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
@@ -352,8 +370,7 @@ class NetworkRegressor(NetworkEstimator, Regressor):
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         network = self.network_
         assert isinstance(network, Rescaled)
-        scale = network.scale
-        return lambda answers, targets: (((answers - targets) / scale) ** 2).mean()
+        return partial(squared_error, scale=network.scale)
 
 
 TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count

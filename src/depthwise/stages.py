@@ -40,6 +40,7 @@ from depthwise.compute import (
 )
 from depthwise.errors import InputError, ModelFileError
 from depthwise.inputs import as_tensor
+from depthwise.losses import Weighted
 from depthwise.progress import ConsoleProgress
 from depthwise.training import Event, History, recorded_compute, train
 from depthwise.updates import Recipe, Update
@@ -71,7 +72,8 @@ class Stages:
     """One fit of `model` in stages.
 
     inputs: raw items (N, ...) as a tensor; labels: (N,) int64 or None; held_out: (inputs, targets)
-    arrays or None; compute: how to calculate; more: True in `partial_fit`, which makes one pass.
+    arrays or None; compute: how to calculate; more: True in `partial_fit`, which makes one pass;
+    visits: (N,), how often an item is visited beside the others, or None.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class Stages:
         seconds_limit: float | None = None,
         watch: Watch | None = None,
         more: bool = False,
+        visits: np.ndarray | None = None,
     ):
         self.model, self.network, self.held_out, self.more = model, network, held_out, more
         self.inputs = as_tensor(inputs)
         self.labels = None if labels is None else torch.from_numpy(labels)
+        self.visits = None if visits is None else torch.from_numpy(visits)
         self.checkpoint = Path(checkpoint) if checkpoint is not None else None
         self.seconds_limit, self.seed = seconds_limit, model._seed()
         self.begun = time.monotonic()
@@ -124,7 +128,7 @@ class Stages:
         network: nn.Module | None = None,
         validate: Callable[[nn.Module], tuple[float, ...]] | None = None,
         inputs: Tensor | None = None,
-        targets: Tensor | None = None,
+        targets: Tensor | Weighted | None = None,
     ) -> History:
         """One stage: `network` (by default the whole) learns by `update` from `inputs` (the raw
         items) and `targets` (the labels, zeros where there are none).
@@ -151,6 +155,7 @@ class Stages:
             checkpoint=path,
             fingerprint=fingerprint,
             seconds_limit=seconds,
+            visits=self._visits(inputs),
         )
         self.done[name] = history
         if history.stopped == "interrupted":
@@ -201,7 +206,7 @@ class Stages:
         update: Update,
         recipe: Recipe,
         inputs: Tensor,
-        targets: Tensor,
+        targets: Tensor | Weighted,
     ) -> Recipe:
         """The recipe with no more epochs than fit; of a run taken up again, as it was planned."""
         if path is not None and path.exists():
@@ -216,7 +221,7 @@ class Stages:
         return replace(recipe, epochs=min(recipe.epochs, max(1 / steps, MARGIN * seconds / pace)))
 
     def _step_seconds(
-        self, update: Update, recipe: Recipe, inputs: Tensor, targets: Tensor
+        self, update: Update, recipe: Recipe, inputs: Tensor, targets: Tensor | Weighted
     ) -> float:
         """Mean time of a step as the loop takes it, on a copy; the first ones of a process are
         slow ones and do not count."""
@@ -239,6 +244,10 @@ class Stages:
         if self.labels is not None and len(self.labels) == len(inputs):
             return self.labels
         return torch.zeros(len(inputs), dtype=torch.int64)
+
+    def _visits(self, inputs: Tensor) -> Tensor | None:
+        """Of a stage that learns from all items or from what was made of each."""
+        return None if self.visits is None or len(inputs) != len(self.visits) else self.visits
 
     def _watching(self) -> Watch | None:
         return None if self.watch is None else partial(_pass_on, self.watch, self._epochs_done())

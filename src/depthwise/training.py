@@ -21,7 +21,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,17 @@ from torch import Tensor, nn
 from depthwise.checkpoint import read_state, write_state
 from depthwise.compute import Compute, keep_freed_memory
 from depthwise.errors import DivergedError, InputError, ModelFileError
+from depthwise.losses import Weighted
 from depthwise.updates import Recipe, Update, WeightAverage
 
 __all__ = [
     "Event",
     "History",
+    "finished",
     "recorded_compute",
     "time_left",
     "train",
+    "watching",
 ]
 
 
@@ -62,6 +65,34 @@ class Event:
     seconds_left: float
 
 
+def finished(amount: int, seconds: float, score: float | None) -> Event:
+    """The event of a fit that was one piece, of `amount` iterations, once it is over. The loss of
+    such a fit is its solver's own affair: NaN."""
+    rate = amount / max(seconds, 1e-9)
+    return Event(amount, amount, amount, amount, math.nan, score, rate, seconds, 0.0)
+
+
+def watching(
+    watch: Callable[[Event], None] | None, callbacks: Iterable[Callable[[Event], None]] | None
+) -> Callable[[Event], None] | None:
+    """One watcher for all that want to be told; None where nobody does. Raises InputError."""
+    if callbacks is None:
+        return watch
+    told = [callbacks] if callable(callbacks) else [*callbacks]
+    wrong = next((one for one in told if not callable(one)), None)
+    if wrong is not None:
+        raise InputError(
+            f"callbacks must be functions that take a depthwise.training.Event; got {wrong!r}."
+        )
+    told = [watch, *told] if watch is not None else told
+
+    def tell(event: Event) -> None:
+        for one in told:
+            one(event)
+
+    return tell if told else None
+
+
 @dataclass
 class History:
     """What happened. `epochs`: one {"epoch", "loss", "score", "seconds"} each; `stopped`:
@@ -79,7 +110,7 @@ def train(
     network: nn.Module,
     update: Update,
     inputs: Tensor,
-    targets: Tensor,
+    targets: Tensor | Weighted,
     recipe: Recipe,
     *,
     compute: Compute,
@@ -91,15 +122,18 @@ def train(
     checkpoint_seconds: float = 20.0,
     held_out: int = 0,
     scorings: int = 1,
+    visits: Tensor | None = None,
 ) -> History:
     """Train `network` in place; it ends with the best weights, or the last average.
 
     `inputs` (N, ...) stay in their own dtype (uint8 pixels) and are gathered by index; `targets`
-    (N, ...). With a `checkpoint` path the run is resumable: a file from the same `fingerprint` is
-    taken up where it stopped, one from another run is refused (ModelFileError), and the file of a
-    finished run gives its result at once. Ctrl-C ends with the best so far. `seconds_limit`: the
-    schedule is cut to the steps that fit, by the pace so far, with time left to go through the
-    `held_out` items of the validation part `scorings` times. Raises DivergedError when the loss
+    (N, ...), perhaps `losses.Weighted`. `visits` (N,): how often an item is visited beside the
+    others, where its weight cannot stand in the loss. With a `checkpoint` path the run is
+    resumable: a file from the same `fingerprint` is taken up where it stopped, one from another run
+    is refused (ModelFileError), and the file of a finished run gives its result at once. Ctrl-C
+    ends with the best so far. `seconds_limit`: the schedule is cut to the steps that fit, by the
+    pace so far, with time left to go through the `held_out` items of the validation part
+    `scorings` times. Raises DivergedError when the loss
     stops being finite.
     """
     if len(inputs) == 0:
@@ -108,6 +142,7 @@ def train(
     loop.checkpoint, loop.fingerprint = checkpoint, fingerprint
     loop.seconds_limit, loop.checkpoint_seconds = seconds_limit, checkpoint_seconds
     loop.held_out, loop.scorings = held_out, scorings
+    loop.visits = visits
     keep_freed_memory()
     cuda = [torch.device(compute.device)] if compute.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda), compute.active():
@@ -121,13 +156,14 @@ class _Loop:
     checkpoint_seconds: float
     held_out: int
     scorings: int
+    visits: Tensor | None
 
     def __init__(
         self,
         network: nn.Module,
         update: Update,
         inputs: Tensor,
-        targets: Tensor,
+        targets: Tensor | Weighted,
         recipe: Recipe,
         compute: Compute,
         validate: Callable[[nn.Module], tuple[float, ...]] | None,
@@ -197,7 +233,10 @@ class _Loop:
     def _batches(self, epoch: int, start: int) -> Iterator[Tensor]:
         """Index batches (B,) of one epoch: sizes differ by at most one, so none is a sliver."""
         generator = torch.Generator().manual_seed(_mix(self.recipe.seed, -1 - epoch))
-        order = torch.randperm(len(self.inputs), generator=generator).to(self.inputs.device)
+        order = torch.randperm(len(self.inputs), generator=generator)
+        if self.visits is not None:
+            order = _drawn(self.visits, generator)[order]
+        order = order.to(self.inputs.device)
         yield from order.tensor_split(self.steps_per_epoch)[start:]
 
     def _close_epoch(self) -> None:
@@ -368,6 +407,16 @@ def recorded_compute(checkpoint: Path | None) -> Compute | None:
         raise ModelFileError(
             f"{checkpoint} is not a checkpoint. Delete it to start again."
         ) from None
+
+
+def _drawn(visits: Tensor, generator: torch.Generator) -> Tensor:
+    """N of N items, item i n_i or n_i + 1 times where N visits_i / sum visits lies between the two,
+    and that often on average (systematic sampling, Madow 1949): int64 (N,), in order."""
+    ends = visits.double().cumsum(0)
+    ends *= len(visits) / ends[-1]
+    ends[-1] = len(visits)
+    marks = torch.arange(len(visits)) + torch.rand((), generator=generator, dtype=torch.float64)
+    return torch.searchsorted(ends, marks, right=True).clamp(max=len(visits) - 1)
 
 
 def _mix(seed: int, number: int) -> int:

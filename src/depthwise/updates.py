@@ -77,7 +77,7 @@ def lr_factor(schedule: str, progress: float) -> float:
 class Update(Protocol):
     """One step of learning. `progress` in [0, 1) is how much of the run lies behind."""
 
-    def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor: ...
+    def __call__(self, inputs: Tensor, targets: Any, progress: float) -> Tensor: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -113,7 +113,7 @@ class GradientUpdate:
         self.optimizer = _optimizer(network, recipe)
         self.weights = [p for p in network.parameters() if p.requires_grad]
 
-    def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+    def __call__(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(group, progress)
         loss = self.objective(inputs, targets, progress)
@@ -124,8 +124,9 @@ class GradientUpdate:
         self.optimizer.step()
         return loss.detach()
 
-    def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """The loss of a batch, a scalar with its graph."""
+    def objective(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
+        """The loss of a batch, a scalar with its graph; `targets` as the loss takes them: (B, ...)
+        or `losses.Weighted`."""
         inputs = self.compute.place_batch(self.augment(inputs))
         with self.compute.autocast():
             return self.loss(self.network(inputs), targets)

@@ -178,7 +178,7 @@ def test_rows_of_a_memmap_are_read_in_blocks(tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", X)
     rows = Rows(np.load(tmp_path / "X.npy", mmap_mode="r"), np.arange(150) % 3, 3, "cpu")
     assert len(rows.block_numbers()) == 3
-    x, earlier, t = rows.take(torch.tensor([2, 0]))
+    x, earlier, t, _ = rows.take(torch.tensor([2, 0]))
     assert x[:, 0].tolist() == [*range(FILE_BLOCK), *range(2 * FILE_BLOCK, 150)]
     assert earlier.shape == (86, 0)
     assert torch.equal(t.argmax(dim=1), x[:, 0].long() % 3)

@@ -43,7 +43,7 @@ def objective(module: ConvexModule, z: Tensor, t: Tensor, ridge: float, dropout:
 def gradients(module: ConvexModule, ridge: float, dropout: float) -> list[Tensor]:
     z, t = problem()
     update = ClosedFormUpdate(
-        module, lambda x: (x, t), Recipe(), n_items=N, ridge=ridge, dropout=dropout
+        module, lambda x: (x, t, None), Recipe(), n_items=N, ridge=ridge, dropout=dropout
     )
     update.set_gradient(z, t)
     return [N * weight.grad for weight in module.lower()]  # type: ignore[operator]
@@ -103,7 +103,7 @@ def test_kronecker_rows_equal_numpys() -> None:
 def test_a_batch_takes_its_share_of_the_ridge() -> None:
     z, t = problem()
     module = SigmoidModule(D, 4, K).double()
-    half = ClosedFormUpdate(module, lambda x: (x, t), Recipe(), n_items=2 * N, ridge=3.0)
+    half = ClosedFormUpdate(module, lambda x: (x, t, None), Recipe(), n_items=2 * N, ridge=3.0)
     half.set_gradient(z, t)
     upper, bias = Gram(4, K).add(module.features(z).detach(), t).solve(1.5)
     torch.testing.assert_close(module.upper.data, upper)
@@ -113,7 +113,9 @@ def test_a_batch_takes_its_share_of_the_ridge() -> None:
 def test_memory_counts_the_last_batch_less() -> None:
     z, t = problem()
     module = SigmoidModule(D, 4, K).double()
-    update = ClosedFormUpdate(module, lambda x: (x, t), Recipe(), n_items=N, ridge=1.0, memory=0.5)
+    update = ClosedFormUpdate(
+        module, lambda x: (x, t, None), Recipe(), n_items=N, ridge=1.0, memory=0.5
+    )
     update.set_gradient(z[:10], t[:10])
     update.set_gradient(z[10:], t[10:])
     h = module.features(z).detach()
@@ -123,7 +125,12 @@ def test_memory_counts_the_last_batch_less() -> None:
 
 def test_hidden_inputs_are_as_many_as_asked_and_the_rest_is_scaled_up() -> None:
     update = ClosedFormUpdate(
-        SigmoidModule(1000, 2, K), lambda x: (x, x), Recipe(), n_items=N, ridge=1.0, noise=0.25
+        SigmoidModule(1000, 2, K),
+        lambda x: (x, x, None),
+        Recipe(),
+        n_items=N,
+        ridge=1.0,
+        noise=0.25,
     )
     torch.manual_seed(0)
     seen = update._hide(torch.ones(50, 1000))

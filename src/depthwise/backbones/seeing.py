@@ -17,7 +17,7 @@ Shapes: N images, B batch, C channels, H W image, K classes.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -62,6 +62,7 @@ class Seeing(OnBackbone):
 
     seen_task: ClassVar[str]
     embedded: ClassVar[bool] = False
+    weighs_items: ClassVar[bool] = False
     task_mark = "classes_"
     classes_: np.ndarray
 
@@ -94,12 +95,14 @@ class Seeing(OnBackbone):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         classes: Sequence[str] | None = None,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Train on images X (N, C, H, W) and their targets y, or on a Dataset given as X.
 
@@ -109,10 +112,12 @@ class Seeing(OnBackbone):
         return super().fit(
             X,
             named,
+            sample_weight,
             validation=validation,
             checkpoint=checkpoint,
             seconds_limit=seconds_limit,
             watch=watch,
+            callbacks=callbacks,
         )
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> Self:

@@ -162,20 +162,20 @@ class DeepAutoencoder(Descending, Generative):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def _parts(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None
-    ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
+    def _hold_out(
+        self, inputs: np.ndarray, labels: Any, weights: np.ndarray | None
+    ) -> tuple[np.ndarray, Any, np.ndarray | None, tuple[np.ndarray, Any] | None]:
         fraction = self.validation_fraction
         self._require("validation_fraction", 0 <= fraction < 1, "in [0, 1)")
-        inputs, labels, held_out = super()._parts(X, y, validation)
         few = round(len(inputs) * fraction)
-        if held_out is not None or few < 1 or len(inputs) - few < 2:
-            return inputs, labels, held_out
+        if few < 1 or len(inputs) - few < 2:
+            return inputs, labels, weights, None
         order = np.random.default_rng(self._seed()).permutation(len(inputs))
         keep, hold = np.sort(order[few:]), np.sort(order[:few])
+        weights = None if weights is None else weights[keep]
         if labels is None:
-            return inputs[keep], None, (inputs[hold], None)
-        return inputs[keep], labels[keep], (inputs[hold], labels[hold])
+            return inputs[keep], None, weights, (inputs[hold], None)
+        return inputs[keep], labels[keep], weights, (inputs[hold], labels[hold])
 
     def _learn(self, stages: Stages) -> None:
         network: Any = stages.network

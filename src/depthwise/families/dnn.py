@@ -16,7 +16,7 @@ Shapes: N items, B batch, C channels, H W image, D features, K classes, T target
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -65,12 +65,14 @@ class Layers(DNNSettings):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         unlabelled: Any = None,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Train on X (N, C, H, W) or (N, D) and y, or on a Dataset given as X.
 
@@ -78,7 +80,8 @@ class Layers(DNNSettings):
         chooses the best epoch of the last stage and stops early; a Dataset brings its own, and
         `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
         the same call (one beside it for each stage of pretraining). `seconds_limit` stops in time;
-        `watch` is told of the progress.
+        `watch` and `callbacks` are called with an Event several times a second. `sample_weight`
+        (N,): how much each item counts in the loss of the last stage; of weight 0 it is left out.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
         if unlabelled is not None and self.pretrain is None and not self.agreement:
@@ -91,10 +94,12 @@ class Layers(DNNSettings):
             return super().fit(
                 X,
                 y,
+                sample_weight,
                 validation=validation,
                 checkpoint=checkpoint,
                 seconds_limit=seconds_limit,
                 watch=watch,
+                callbacks=callbacks,
             )
         finally:
             del self._unlabelled
@@ -138,7 +143,9 @@ class Layers(DNNSettings):
         if self.agreement:
             update.agree_on(items, self.agreement, self._answer)
         validate = partial(self._validation_scores, *held_out) if held_out else None
-        stages.run("fine-tune", update, recipe, validate=validate)
+        assert stages.labels is not None
+        targets = self._weighted(stages.labels)
+        stages.run("fine-tune", update, recipe, validate=validate, targets=targets)
 
     def _pretrain(self, stages: Stages, items: Tensor, visits: float) -> None:
         """Every layer, from all items; `visits`: how many items fine-tuning will see after it."""

@@ -72,16 +72,24 @@ class DSNRegressor(DeepStacking, Regressor):
 
     family: ClassVar[str] = "dsn_regressor"
 
-    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
-        network = super()._new_network(inputs, targets)
-        self._set_scale(network, targets)
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> nn.Module:
+        network = super()._new_network(inputs, targets, weights)
+        self._set_scale(network, targets, weights)
         return network
 
-    def _as_rows(self, inputs: np.ndarray, targets: np.ndarray, device: str) -> Rows:
+    def _as_rows(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        device: str,
+        weights: np.ndarray | None = None,
+    ) -> Rows:
         network = self.network_
         assert isinstance(network, Rescaled)
         standard = (targets - network.mean.cpu().numpy()) / network.scale.cpu().numpy()
-        return super()._as_rows(inputs, standard.astype(np.float32), device)
+        return super()._as_rows(inputs, standard.astype(np.float32), device, weights)
 
     def _check_settings(self) -> None:
         super()._check_settings()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -27,9 +28,10 @@ from depthwise.families.dsn_rows import Rows, column_statistics
 from depthwise.families.dsn_tensor import TensorModule
 from depthwise.families.gram import Gram
 from depthwise.layers import Rescaled
+from depthwise.losses import Weighted
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Stages
-from depthwise.training import time_left
+from depthwise.training import time_left, watching
 from depthwise.updates import Recipe
 
 __all__ = ["DeepStacking"]
@@ -115,23 +117,28 @@ class DeepStacking(Learning, Layered, Supervised):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Learn X (N, C, H, W) or (N, D), in memory or a memmap, and y, or a Dataset given as X.
 
         `validation` (X, y) chooses the best epoch of fine-tuning and the number of modules; a
         Dataset brings its own. `checkpoint`: a file that, with others beside it, makes the run
         resumable by the same call. `seconds_limit` shortens the schedule to end in time.
+        `sample_weight` (N,): weighted least squares; an item of weight 2 is one that is there
+        twice (to fine-tuning in more than one batch, nearly so), of weight 0 none.
         Raises InputError for wrong data or settings, DivergedError when the loss explodes.
         """
         begun = time.monotonic()
         inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
         self._check_settings()
-        self.network_ = self._new_network(inputs, targets)
+        self.network_ = self._new_network(inputs, targets, weights)
         with Stages(
             self,
             self.network_,
@@ -139,17 +146,22 @@ class DeepStacking(Learning, Layered, Supervised):
             None,
             checkpoint=checkpoint,
             seconds_limit=time_left(seconds_limit, begun),
-            watch=watch,
+            watch=watching(watch, callbacks),
         ) as stages:
-            self._learn(stages, inputs, targets, held_out)
+            self._learn(stages, inputs, targets, held_out, weights)
         self.network_.eval()
         return self
 
     def _learn(
-        self, stages: Stages, inputs: np.ndarray, targets: Any, held_out: tuple[Any, Any] | None
+        self,
+        stages: Stages,
+        inputs: np.ndarray,
+        targets: Any,
+        held_out: tuple[Any, Any] | None,
+        weights: np.ndarray | None,
     ) -> None:
         device = stages.compute.device
-        rows = self._as_rows(inputs, targets, device)
+        rows = self._as_rows(inputs, targets, device, weights)
         held = self._as_rows(*held_out, device) if held_out else None
         growth = Growth(self._stack, rows, held, self._plan(len(inputs)), stages)
         with torch.random.fork_rng(), stages.compute.active():
@@ -158,7 +170,10 @@ class DeepStacking(Learning, Layered, Supervised):
         self._sums = growth.sums[: len(self._stack.stack)]
         if self.softmax:
             known = rows if held is None else held
-            labels = torch.from_numpy(known.targets).to(device)
+            labels: Any = torch.from_numpy(known.targets).to(device)
+            if known.weights is not None:
+                shares = torch.from_numpy(known.weights / known.weights.mean())
+                labels = Weighted(labels, shares.to(device))
             fit_softmax(self._stack.output, known.earlier[-1].to(device), labels)
         history = stages.history()
         self.history_ = {
@@ -198,7 +213,9 @@ class DeepStacking(Learning, Layered, Supervised):
             ]
         return self._sums
 
-    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(self._seed())
             network = self._whole_network(self.input_shape_, self.n_outputs)
@@ -208,13 +225,19 @@ class DeepStacking(Learning, Layered, Supervised):
             full = 255.0 if inputs.dtype == np.uint8 else 1.0
             mean, std = torch.zeros(channels), torch.full((channels,), full)
         else:
-            mean, std = column_statistics(inputs)
+            mean, std = column_statistics(inputs, weights)
         inner.standardise.set_statistics(mean, std)
         self._sums = None
         return network
 
-    def _as_rows(self, inputs: np.ndarray, targets: np.ndarray, device: str) -> Rows:
-        return Rows(inputs, targets, self.n_outputs, device)
+    def _as_rows(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        device: str,
+        weights: np.ndarray | None = None,
+    ) -> Rows:
+        return Rows(inputs, targets, self.n_outputs, device, weights)
 
     # -- settings -------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from depthwise.families.dsn_tensor import TensorModule
 from depthwise.families.dsn_update import ClosedFormUpdate
 from depthwise.families.gram import Gram, fast_products
 from depthwise.families.rbm_network import RBMNetwork
+from depthwise.losses import Weighted, smoothed_cross_entropy
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import Recipe
 
@@ -122,7 +123,7 @@ class Growth:
 
     @torch.no_grad()
     def _take_in(self, module: ConvexModule, known: Sums) -> None:
-        for x, earlier, targets in self.rows.spans():
+        for x, earlier, targets, _ in self.rows.spans():
             features = module.features(self._stacked(x, earlier))
             known.gram.add(features, targets - (features @ known.upper + known.bias))
         if known.ridge is None:
@@ -168,17 +169,17 @@ class Growth:
         elif isinstance(module, SigmoidModule) and self.plan.begin:
             module.begin_from(*self._pretrain(module.n_features, self.plan.begin))
         elif isinstance(module, SigmoidModule | TensorModule):
-            module.spread_over(self._first())
+            module.spread_over(*self._first())
 
-    def _first(self) -> Tensor:
-        """What the next module sees of the first items: (B, D + M K)."""
-        x, earlier, _ = next(self.rows.spans())
-        return self._stacked(x, earlier)
+    def _first(self) -> tuple[Tensor, Tensor | None]:
+        """What the next module sees of the first items, (B, D + M K), and their weights."""
+        x, earlier, _, weights = next(self.rows.spans())
+        return self._stacked(x, earlier), weights
 
     def _gamma(self) -> float:
         if self.plan.gamma != "auto":
             return float(self.plan.gamma)
-        z = self._first()
+        z, _ = self._first()
         return 1 / (z.shape[1] * max(float(z.var(dim=0, correction=0).mean()), 1e-12))
 
     def _pretrain(self, n_hidden: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -205,7 +206,7 @@ class Growth:
     @torch.no_grad()
     def _set_base_rates(self, rbm: RBMNetwork) -> None:
         if not rbm.gaussian:
-            x, _, _ = next(self.rows.spans())
+            x, *_ = next(self.rows.spans())
             rbm.visible_bias.copy_(torch.logit(self.network.visible(x).mean(dim=0), eps=1e-2))
 
     def _ridge(self, module: ConvexModule) -> float:
@@ -218,7 +219,7 @@ class Growth:
             module,
             lambda blocks: self._batch(blocks),  # a function is not copied with the update
             replace(recipe, seed=recipe.seed + m),
-            n_items=len(self.rows),
+            n_items=self.rows.n_items,
             ridge=ridge,
             dropout=self.plan.dropout,
             noise=self.plan.noise,
@@ -253,9 +254,9 @@ class Growth:
         v = self.network.visible(x)
         return torch.cat([v, earlier.to(v.dtype)], dim=1)
 
-    def _batch(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
-        x, earlier, targets = self.rows.take(blocks)
-        return self._stacked(x, earlier), targets
+    def _batch(self, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        x, earlier, targets, weights = self.rows.take(blocks)
+        return self._stacked(x, earlier), targets, weights
 
     def _gather(self, module: ConvexModule) -> Gram:
         return gather(
@@ -278,7 +279,7 @@ class Growth:
         """(N, K), filled in place: many small pieces between large ones would split the heap."""
         answers = torch.empty(len(rows), rows.n_targets)
         done = 0
-        for x, earlier, _ in rows.spans():
+        for x, earlier, *_ in rows.spans():
             answers[done : done + len(x)] = module(self._stacked(x, earlier))
             done += len(x)
         return answers
@@ -291,7 +292,8 @@ class Growth:
         error = sums.gram.squared_error(upper, bias)
         penalised = sums.gram.objective(upper, bias, sums.ridge or 0.0, self.plan.dropout)
         record: dict[str, Any] = {"epoch": m + 1, "stage": f"solve-{m + 1}", "ridge": sums.ridge}
-        record |= {"loss": penalised / len(self.rows), "squared_error": error / len(self.rows)}
+        items = self.rows.n_items
+        record |= {"loss": penalised / items, "squared_error": error / items}
         scores = () if self.held is None else self._scores(self.held, module)
         if scores:
             record["score"] = scores[0]
@@ -303,7 +305,7 @@ class Growth:
         """(accuracy, -squared error an item) of labels, (R^2,) of numbers."""
         right, wrong = 0.0, 0.0
         with fast_products(self.compute):
-            for x, earlier, targets in rows.spans():
+            for x, earlier, targets, _ in rows.spans():
                 answers = module(self._stacked(x, earlier))
                 right += float((answers.argmax(dim=1) == targets.argmax(dim=1)).sum())
                 wrong += float((answers - targets).square().sum())
@@ -313,7 +315,7 @@ class Growth:
         return (1 - wrong / max(spread, 1e-12),)
 
 
-def fit_softmax(output: nn.Linear, predictions: Tensor, labels: Tensor) -> None:
+def fit_softmax(output: nn.Linear, predictions: Tensor, labels: Tensor | Weighted) -> None:
     """The softmax layer on top: multinomial logistic regression of labels (N,) on predictions
     (N, K) by L-BFGS, with a penalty that pulls it to where it begins."""
     start = output.weight.detach().clone()
@@ -323,7 +325,7 @@ def fit_softmax(output: nn.Linear, predictions: Tensor, labels: Tensor) -> None:
 
     def loss() -> Tensor:
         solver.zero_grad()
-        misfit = torch.nn.functional.cross_entropy(output(predictions), labels)
+        misfit = smoothed_cross_entropy(output(predictions), labels)
         total = misfit + SOFTMAX_PENALTY * (output.weight - start).square().sum()
         total.backward()
         return total

@@ -84,12 +84,11 @@ class SigmoidModule(ConvexModule):
         return [self.weight, self.bias]
 
     @torch.no_grad()
-    def spread_over(self, z: Tensor) -> None:
-        """Random weights that see items z (B, D): each unit's input gets the standard deviation
-        SPREAD and the mean its random bias says."""
-        x = z @ self.weight
-        self.weight.mul_(SPREAD / x.std(dim=0, correction=0).clamp(min=1e-6))
-        self.bias.sub_((z @ self.weight).mean(dim=0))
+    def spread_over(self, z: Tensor, weights: Tensor | None = None) -> None:
+        """Random weights that see items z (B, D), of these weights (B,): each unit's input gets the
+        standard deviation SPREAD and the mean its random bias says."""
+        self.weight.mul_(SPREAD / _moments(z @ self.weight, weights)[1].clamp(min=1e-6))
+        self.bias.sub_(_moments(z @ self.weight, weights)[0])
 
     @torch.no_grad()
     def begin_from(self, weight: Tensor, bias: Tensor) -> None:
@@ -98,6 +97,15 @@ class SigmoidModule(ConvexModule):
         self.weight.mul_(PREDICTION_SPREAD * math.sqrt(len(self.weight)))
         self.weight[: len(weight)] = weight
         self.bias.copy_(bias)
+
+
+def _moments(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the columns of x (B, L), whose rows have these weights."""
+    if weights is None:
+        return x.mean(dim=0), x.std(dim=0, correction=0)
+    share = (weights / weights.sum()).to(x.dtype)
+    mean = share @ x
+    return mean, (share @ (x - mean).square()).sqrt()
 
 
 def feature_gradient(

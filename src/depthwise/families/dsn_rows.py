@@ -24,19 +24,29 @@ from torch import Tensor
 
 from depthwise.compute import Compute
 from depthwise.families.gram import Gram, fast_products
+from depthwise.inputs import statistics
 
 __all__ = ["Rows", "column_statistics", "gather"]
 
 FILE_BLOCK = 64
 READ_ROWS = 2048
 SHARD_ROWS, MOST_SHARDS = 8192, 8
+Taken = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class Rows:
-    """Inputs (N, ...), targets (N,) class indices or (N, K) numbers, and earlier predictions."""
+    """Inputs (N, ...), targets (N,) class indices or (N, K) numbers, earlier predictions, and the
+    items' weights (N,), None where all count once."""
 
-    def __init__(self, inputs: np.ndarray, targets: np.ndarray, n_targets: int, device: str):
-        self.inputs, self.targets = inputs, targets
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        n_targets: int,
+        device: str,
+        weights: np.ndarray | None = None,
+    ):
+        self.inputs, self.targets, self.weights = inputs, targets, weights
         self.n_targets, self.device = n_targets, device
         self.block = FILE_BLOCK if _on_disk(inputs) else 1
         self.earlier: list[Tensor] = []
@@ -51,23 +61,30 @@ class Rows:
         """What a loop over blocks draws its batches from: (N / block,) int64."""
         return torch.arange(-(-len(self) // self.block))
 
-    def take(self, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Raw inputs (B, ...), earlier predictions (B, M K) and targets (B, K) of these blocks."""
+    @property
+    def n_items(self) -> float:
+        """The sum of the weights."""
+        return len(self) if self.weights is None else float(self.weights.sum())
+
+    def take(self, blocks: Tensor) -> Taken:
+        """Raw inputs (B, ...), earlier predictions (B, M K), targets (B, K) and weights (B,) or
+        None of these blocks."""
         starts = blocks.cpu().sort().values * self.block
         items = (starts[:, None] + torch.arange(self.block)).flatten()
         return self._read(items[items < len(self)].numpy())
 
-    def spans(self, start: int = 0, end: int | None = None) -> Iterator[tuple[Tensor, ...]]:
-        """The same three of items start .. end, READ_ROWS at a time, in order."""
+    def spans(self, start: int = 0, end: int | None = None) -> Iterator[Taken]:
+        """The same four of items start .. end, READ_ROWS at a time, in order."""
         end = len(self) if end is None else end
         for first in range(start, end, READ_ROWS):
             yield self._read(slice(first, min(first + READ_ROWS, end)))
 
-    def _read(self, items: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(self, items: Any) -> Taken:
         x = torch.from_numpy(np.array(self.inputs[items])).to(self.device)
         before = [answers[items] for answers in self.earlier]
         y = torch.cat(before, dim=1) if before else torch.empty(len(x), 0)
-        return x, y.to(self.device), self._one_hot(items).to(self.device)
+        w = None if self.weights is None else torch.from_numpy(self.weights[items]).to(self.device)
+        return x, y.to(self.device), self._one_hot(items).to(self.device), w
 
     def _one_hot(self, items: Any) -> Tensor:
         chosen = torch.from_numpy(np.array(self.targets[items]))
@@ -107,13 +124,18 @@ def _gather_shard(
 ) -> Gram:
     torch.set_num_threads(threads)
     gram = Gram(n_features, rows.n_targets, device=rows.device)
-    for x, earlier, targets in rows.spans(start, end):
-        gram.add(features(x, earlier), targets)
+    for x, earlier, targets, weights in rows.spans(start, end):
+        gram.add(features(x, earlier), targets, weights)
     return gram
 
 
-def column_statistics(inputs: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation by channel or column in float64, no copy of the data made."""
+def column_statistics(
+    inputs: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel or column in float64, no copy of the data made but
+    where items have weights (N,)."""
+    if weights is not None:
+        return statistics(np.asarray(inputs), weights)
     axes = (0, 2, 3) if inputs.ndim == 4 else (0,)
     parts = [inputs[i : i + READ_ROWS] for i in range(0, len(inputs), READ_ROWS)]
     count = inputs.size / inputs.shape[1]

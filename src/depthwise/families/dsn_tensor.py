@@ -49,10 +49,10 @@ class TensorModule(ConvexModule):
     def lower(self) -> list[nn.Parameter]:
         return [*self.left.lower(), *self.right.lower()]
 
-    def spread_over(self, z: Tensor) -> None:
+    def spread_over(self, z: Tensor, weights: Tensor | None = None) -> None:
         """As SigmoidModule's, both layers."""
-        self.left.spread_over(z)
-        self.right.spread_over(z)
+        self.left.spread_over(z, weights)
+        self.right.spread_over(z, weights)
 
     def begin_from_below(self, below: TensorModule) -> None:
         """Both layers begin as those of the module below."""

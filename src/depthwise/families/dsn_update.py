@@ -28,14 +28,15 @@ from depthwise.updates import Recipe, lr_factor
 
 __all__ = ["ClosedFormUpdate"]
 
-Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
+Batch = Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]
 
 
 class ClosedFormUpdate:
     """One step on one module; its loss is the squared error and ridge, per item of the batch.
 
-    `batch`: what the loop hands over -> the module's inputs (B, D) and targets (B, K);
-    `n_items`: how many the `ridge` is meant for: a batch takes its share of it.
+    `batch`: what the loop hands over -> the module's inputs (B, D), targets (B, K) and weights
+    (B,), None where all count once; `n_items`: how many the `ridge` is meant for: a batch takes its
+    share of it.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class ClosedFormUpdate:
         batch: Batch,
         recipe: Recipe,
         *,
-        n_items: int,
+        n_items: float,
         ridge: float,
         dropout: float = 0.0,
         noise: float = 0.0,
@@ -61,24 +62,30 @@ class ClosedFormUpdate:
     def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * lr_factor(self.recipe.schedule, progress)
-        z, t = self.batch(inputs)
+        z, t, weights = self.batch(inputs)
         with fast_products(self.compute):
-            objective = self.set_gradient(self._hide(z), t)
+            objective = self.set_gradient(self._hide(z), t, weights)
         self.optimizer.step()
         return objective
 
     @torch.no_grad()
-    def set_gradient(self, z: Tensor, t: Tensor) -> Tensor:
-        """Solve for the upper weights, set the lower ones' `.grad`; returns J / B."""
+    def set_gradient(self, z: Tensor, t: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Solve for the upper weights, set the lower ones' `.grad`; returns J / B, B the sum of
+        the weights."""
         features = self.module.features(z)
-        self.gram.fade(self.memory).add(features, t)
+        self.gram.fade(self.memory).add(features, t, weights)
         ridge = self.ridge / self.n_items
         upper, bias = self.gram.solve(ridge * self.gram.items, self.dropout)
         self.module.set_upper(upper, bias)
         residual = torch.addmm(self.module.upper_bias, features, self.module.upper) - t
         gradient = feature_gradient(features, residual, self.module.upper, self.dropout)
-        self.module.pull_back(z, features, gradient.div_(len(z)))
-        return residual.square().sum() / len(z) + ridge * self.module.upper.square().sum()
+        squares, items = residual.square().sum(dim=1), float(len(z))
+        if weights is not None:
+            w = weights.to(gradient.dtype)
+            gradient.mul_(w[:, None])
+            squares, items = squares * w, float(w.sum())
+        self.module.pull_back(z, features, gradient.div_(items))
+        return squares.sum() / items + ridge * self.module.upper.square().sum()
 
     def _hide(self, z: Tensor) -> Tensor:
         return torch.nn.functional.dropout(z, self.noise) if self.noise else z

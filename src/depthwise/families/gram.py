@@ -2,7 +2,8 @@
 
     A = R'R     C = R'T     r = R'1     t = T'1     q = the squared norms of T's columns     n rows
 
-of rows R (n, L) and targets T (n, K). From them alone, with the rows long forgotten:
+of rows R (n, L) and targets T (n, K); where rows have weights w, sums of w_i times the same, and
+n = sum w: a row of weight 2 is one twice. From them alone, with the rows long forgotten:
 
     min over U, c of   |R U + 1 c' - T|^2 + ridge |U|^2 + d sum_i A_ii |U_i|^2
     (A - r r'/n + ridge I + d diag(A)) U = C - r t'/n           c = (t - U'r) / n
@@ -54,20 +55,24 @@ class Gram:
 
     # -- gathering ------------------------------------------------------------------------------
 
-    def add(self, rows: Tensor, targets: Tensor) -> Gram:
-        """Take in rows (B, L) and their targets (B, K), of one floating type."""
-        for r, t in zip(rows.split(BLOCK_ROWS), targets.split(BLOCK_ROWS)):
-            self._add_block(r, t)
+    def add(self, rows: Tensor, targets: Tensor, weights: Tensor | None = None) -> Gram:
+        """Take in rows (B, L) and their targets (B, K), of one floating type, each as often as its
+        weight (B,) says."""
+        for k, (r, t) in enumerate(zip(rows.split(BLOCK_ROWS), targets.split(BLOCK_ROWS))):
+            w = None if weights is None else weights[k * BLOCK_ROWS : (k + 1) * BLOCK_ROWS]
+            self._add_block(r, t, w)
         return self
 
-    def _add_block(self, rows: Tensor, targets: Tensor) -> None:
+    def _add_block(self, rows: Tensor, targets: Tensor, weights: Tensor | None) -> None:
+        weighed = rows if weights is None else rows * weights.to(rows.dtype)[:, None]
+        counted = targets if weights is None else targets * weights.to(targets.dtype)[:, None]
         for start, end in self._panels():
-            self.rows_rows[:end, start:end] += rows[:, :end].t() @ rows[:, start:end]
-        self.rows_targets += rows.t() @ targets
-        self.rows += rows.sum(dim=0)
-        self.targets += targets.sum(dim=0)
-        self.squares += targets.square().sum(dim=0)
-        self.items += len(rows)
+            self.rows_rows[:end, start:end] += rows[:, :end].t() @ weighed[:, start:end]
+        self.rows_targets += weighed.t() @ targets
+        self.rows += weighed.sum(dim=0)
+        self.targets += counted.sum(dim=0)
+        self.squares += (targets * counted).sum(dim=0)
+        self.items += len(rows) if weights is None else float(weights.sum())
 
     def _panels(self) -> Iterator[tuple[int, int]]:
         width = max(64, -(-len(self.rows) // PANELS))

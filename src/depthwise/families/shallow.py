@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,12 +32,13 @@ from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.settings import settings
-from depthwise.training import train
+from depthwise.training import train, watching
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["GradientBoosting", "LogisticRegression", "TreeEnsemble"]
 
 MAX_DEPTH, MAX_LEAVES = 8, 31
+ABSENT = -10.0  # logit of a class that no item counts for
 
 
 class LinearNetwork(nn.Module):
@@ -114,29 +116,33 @@ class LogisticRegression(Classifier):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """As `NetworkClassifier.fit`; the fit is one short piece, so nothing is checkpointed, and
-        `validation` is scored, not learnt from."""
+        """As `NetworkClassifier.fit`; the fit is one short piece, so nothing is checkpointed,
+        `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
+        item of `sample_weight` 2 is one that is there twice."""
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
         started = time.monotonic()
         network = LinearNetwork(self.input_shape_, len(self.classes_))
-        network.standardise.set_statistics(*statistics(inputs))
+        network.standardise.set_statistics(*statistics(inputs, weights))
         with torch.inference_mode():
             columns = torch.flatten(network.standardise(as_tensor(inputs)), 1).numpy()
         solver = ScikitLogistic(C=self.C, max_iter=self.max_iter)
         with threadpool_limits(free_cores()), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the limit is the user's choice
-            solver.fit(columns, labels)
-        _copy_coefficients(network, solver.coef_, solver.intercept_)
+            solver.fit(columns, labels, weights)
+        _copy_coefficients(network, solver)
         self.network_ = network.eval()
-        self._record(int(solver.n_iter_[0]), started, held_out)
+        self._record(int(solver.n_iter_[0]), started, held_out, watching(watch, callbacks))
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -206,14 +212,19 @@ class GradientBoosting(Classifier):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """As `NetworkClassifier.fit`; nothing is checkpointed, and `validation` is only scored."""
+        """As `NetworkClassifier.fit`; nothing is checkpointed, `validation` is only scored, and
+        `callbacks` are called once, at the end. Thresholds are put between the items whatever
+        their `sample_weight`, so that one of weight 2 is nearly, not quite, one twice."""
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        weights = self._checked_weights(sample_weight, labels, len(inputs))
         self._require("learning_rate", self.learning_rate > 0, "above 0, say 0.15")
         started = time.monotonic()
         forest = HistGradientBoostingClassifier(
@@ -225,11 +236,11 @@ class GradientBoosting(Classifier):
             random_state=self._seed(),
         )
         with threadpool_limits(free_cores()):
-            forest.fit(inputs.reshape(len(inputs), -1), labels)
+            forest.fit(inputs.reshape(len(inputs), -1), labels, weights)
         rounds = [[tree.nodes for tree in row] for row in forest._predictors]
         baseline = np.asarray(forest._baseline_prediction).ravel()
         self.network_ = _as_ensemble(rounds, baseline, len(self.classes_))
-        self._record(self._rounds(), started, held_out)
+        self._record(self._rounds(), started, held_out, watching(watch, callbacks))
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -259,13 +270,18 @@ class GradientBoosting(Classifier):
         return rounds
 
 
-def _copy_coefficients(network: LinearNetwork, weights: np.ndarray, bias: np.ndarray) -> None:
-    """Two classes have one row of coefficients w: logits (-w/2, w/2) give the same p."""
+@torch.no_grad()
+def _copy_coefficients(network: LinearNetwork, solver: ScikitLogistic) -> None:
+    """Two classes have one row of coefficients w: logits (-w/2, w/2) give the same p. A class
+    whose items all weighed nothing is called unlikely."""
+    weights, bias = solver.coef_, solver.intercept_
     if len(weights) == 1:
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    with torch.no_grad():
-        network.output.weight.copy_(torch.from_numpy(weights))
-        network.output.bias.copy_(torch.from_numpy(bias))
+    output, there = network.output, torch.from_numpy(solver.classes_)
+    output.weight.zero_()
+    output.bias.fill_(ABSENT)
+    output.weight[there] = torch.from_numpy(weights).to(output.weight.dtype)
+    output.bias[there] = torch.from_numpy(bias).to(output.bias.dtype)
 
 
 def _fit_tree(columns: np.ndarray, residual: np.ndarray, learning_rate: float) -> np.ndarray:

@@ -90,6 +90,7 @@ class Captioner(SeesOnce, OnBackbone):
     """
 
     family: ClassVar[str] = "captioner"
+    weighs_items: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("captions",)
     sizes: ClassVar[dict[str, Any]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")

@@ -94,6 +94,7 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
 
     scored_after: ClassVar[int] = 1
     family: ClassVar[str] = "faces"
+    weighs_items: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("faces",)
     sizes: ClassVar[dict[str, Rung]] = SIZES
     verification_: dict[str, Any] = no_setting()

@@ -112,6 +112,7 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     """
 
     family: ClassVar[str] = "image-text"
+    weighs_items: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("retrieval",)
     sizes: ClassVar[dict[str, Any]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")

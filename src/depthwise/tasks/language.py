@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -37,7 +37,7 @@ from depthwise.tasks.language_scoring import Scoring
 from depthwise.tasks.language_settings import LONGEST_CONTEXT
 from depthwise.text import Tokenizer, learn_tokens
 from depthwise.text_files import as_texts
-from depthwise.training import time_left
+from depthwise.training import time_left, watching
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
 
@@ -118,6 +118,7 @@ class LanguageModel(Scoring):
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Learn from X: text, a `Path` to a file of it, a sequence of them, or a Dataset of prose;
         y is not looked at.
@@ -144,9 +145,8 @@ class LanguageModel(Scoring):
         self.network_ = self._new_network()
         left = time_left(seconds_limit, begun)
         options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": left}
-        with Stages(
-            self, self.network_, self._starts(text), None, watch=watch, **options
-        ) as stages:
+        options["watch"] = watching(watch, callbacks)
+        with Stages(self, self.network_, self._starts(text), None, **options) as stages:
             recipe = self.recipe(len(stages.inputs))
             validate = None
             if held_out is not None and len(held_out) > 1:

@@ -98,6 +98,7 @@ class SentenceMatcher(OfPairs):
     """
 
     family: ClassVar[str] = "sentences"
+    weighs_items: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("pairs",)
     sizes: ClassVar[dict[str, MatchRung]] = SIZES
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,6 +32,7 @@ from depthwise.estimator import Watch
 from depthwise.settings import settings
 from depthwise.tasks.text_classification_inputs import OfTexts
 from depthwise.text_words import FIRST, Words, learn_words
+from depthwise.training import watching
 
 __all__ = ["TextLogistic", "TfidfNetwork", "solve"]
 
@@ -87,22 +89,26 @@ class TextLogistic(OfTexts):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """Learn texts X (N,) and labels y (N,). The fit is one short piece, so nothing is
-        checkpointed, and `validation` is scored, not learnt from."""
+        checkpointed, `validation` is scored, not learnt from, and `callbacks` are called once, at
+        the end. Words are weighed by how many texts have them, whatever their `sample_weight`."""
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
         started = time.monotonic()
         network = self.build(self.input_shape_, len(self.classes_))
-        steps = solve(network, inputs, labels, self.C, self.max_iter)
+        steps = solve(network, inputs, labels, self.C, self.max_iter, weights)
         self.network_ = network.eval()
-        self._record(steps, started, held_out)
+        self._record(steps, started, held_out, watching(watch, callbacks))
         return self
 
     def _learn_words(self, texts: list[str]) -> list[Words]:
@@ -114,10 +120,15 @@ class TextLogistic(OfTexts):
 
 
 def solve(
-    network: TfidfNetwork, tokens: np.ndarray, labels: np.ndarray, C: float, max_iter: int
+    network: TfidfNetwork,
+    tokens: np.ndarray,
+    labels: np.ndarray,
+    C: float,
+    max_iter: int,
+    weights: np.ndarray | None = None,
 ) -> int:
-    """Fill the network from tokens (N, T) and label indices (N,); how many steps that took. A class
-    without a text among them is called unlikely."""
+    """Fill the network from tokens (N, T), label indices (N,) and weights (N,); how many steps that
+    took. A class without a text among them is called unlikely."""
     rows = present(tokens, len(network.idf))
     idf = np.log((1 + len(tokens)) / (1 + np.asarray(rows.sum(axis=0)).ravel())) + 1
     idf[:FIRST] = 0.0
@@ -134,7 +145,7 @@ def solve(
     solver = LogisticRegression(C=C, max_iter=max_iter)
     with threadpool_limits(free_cores()), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the limit is the user's choice
-        solver.fit(x, labels)
+        solver.fit(x, labels, weights)
     _write(network, solver.coef_, solver.intercept_, torch.from_numpy(there))
     return int(solver.n_iter_[0])
 
