@@ -14,7 +14,9 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from depthwise.catalog import FAMILIES, TASKS, find_family
 from depthwise.errors import InputError
+from depthwise.families import ridge
 from depthwise.families.gram import Gram
+from depthwise.families.shallow_regression import _median
 from depthwise.losses import Weighted, smoothed_cross_entropy, squared_error
 from depthwise.training import Event, _drawn
 
@@ -32,6 +34,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "dbm": {"hidden": (4, 3), "epochs": 1, "pretrain_epochs": 1, "finetune_epochs": 1},
     "autoencoder": {"hidden": (6,), "code_size": 2, "epochs": 1},
     "rbm": {"n_hidden": 4, "epochs": 1},
+    "mean": {"statistic": "median"},
+    "linear": {},
+    "boosting_regressor": {"max_iter": 3},
     "dnn_regressor": {"hidden": (8,), "epochs": 2},
     "cnn_regressor": {"size": "xxs", "epochs": 2},
     "dsn_regressor": {"n_hidden": 12, "epochs": 0, "init": "random"},
@@ -103,14 +108,50 @@ def test_weighted_sums_are_those_of_rows_repeated() -> None:
     assert weighted.choose_ridge() == pytest.approx(twice.choose_ridge())
 
 
-@pytest.mark.parametrize("name", ["logistic", "dsn", "dsn_regressor"])
+@pytest.mark.parametrize("name", ["logistic", "dsn", "dsn_regressor", "linear", "mean"])
 def test_an_item_of_weight_two_is_one_twice(name: str) -> None:
     weighted = find_family(name)(**QUICK[name]).fit(X, Y, sample_weight=WEIGHTS)
     counts = WEIGHTS.astype(int)
     repeated = find_family(name)(**QUICK[name]).fit(X.repeat(counts, axis=0), Y.repeat(counts))
     np.testing.assert_allclose(answers(weighted, X), answers(repeated, X), atol=2e-3)
     plain = find_family(name)(**QUICK[name]).fit(X, Y)
-    assert abs(answers(weighted, X) - answers(plain, X)).max() > 0.01
+    assert name == "mean" or abs(answers(weighted, X) - answers(plain, X)).max() > 0.01
+
+
+@pytest.mark.parametrize("shape", [(9, 23), (23, 9)])
+@pytest.mark.parametrize("small", [3000, 3])
+def test_a_ridge_of_any_shape_is_scikit_learns(
+    shape: tuple[int, int], small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "SMALL", small)
+    source = np.random.default_rng(1)
+    rows, targets = source.standard_normal(shape), source.standard_normal((shape[0], 2))
+    counts = source.uniform(0.1, 4, shape[0])
+    given = [torch.from_numpy(array).float() for array in (rows, targets)]
+    found = ridge.solve_ridge(*given, 0.7, torch.from_numpy(counts))
+    referee = Ridge(alpha=0.7).fit(rows, targets, sample_weight=counts)
+    np.testing.assert_allclose(found[0].numpy().T, referee.coef_, atol=1e-4)
+    np.testing.assert_allclose(found[1].numpy(), referee.intercept_, atol=1e-4)
+
+
+def test_the_ridge_chosen_for_weights_is_that_of_rows_repeated() -> None:
+    source = np.random.default_rng(1)
+    rows, counts = source.standard_normal((23, 3)), source.integers(1, 4, 23)
+    targets = rows @ source.standard_normal((3, 2)) + source.standard_normal((23, 2))
+    given = [torch.from_numpy(array) for array in (rows, targets)]
+    weighted = ridge.choose_ridge(*given, 0, torch.from_numpy(counts * 1.0))
+    repeated = ridge.choose_ridge(
+        *[g.repeat_interleave(torch.from_numpy(counts), 0) for g in given]
+    )
+    assert weighted == pytest.approx(repeated)
+
+
+def test_a_median_of_weights_is_that_of_items_repeated() -> None:
+    source = np.random.default_rng(2)
+    for items in range(1, 12):
+        targets, counts = source.integers(0, 5, (items, 3)) * 1.0, source.integers(1, 4, items)
+        by_hand = np.median(targets.repeat(counts, axis=0), axis=0)
+        np.testing.assert_array_equal(_median(targets, counts * 1.0), by_hand)
 
 
 def test_the_weighted_gradient_of_lower_weights_is_that_of_items_repeated() -> None:
@@ -124,7 +165,7 @@ def test_the_weighted_gradient_of_lower_weights_is_that_of_items_repeated() -> N
 # -- every family -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "boosting"])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if "boosting" not in name])
 def test_an_item_of_no_weight_is_one_left_out(name: str) -> None:
     """But for rounding, and for the order in which a model of the data visits its items."""
     inputs, kept = rows_of(name), np.arange(len(X)) % 3 > 0
@@ -159,7 +200,7 @@ LEARNING: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(FAMILIES))
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "mean"])
 def test_heavy_items_are_what_a_model_goes_by(name: str) -> None:
     """Labels that contradict each other: those of the heavier half win. Of a model of the data
     alone: the heavier items are likelier."""
@@ -289,7 +330,7 @@ def test_other_weights_do_not_take_up_a_checkpoint(tmp_path: Path) -> None:
 INEXACT = "check_sample_weight_equivalence_on_dense_data"  # batches, bins, float32: tested above
 
 
-@pytest.mark.parametrize("name", ["logistic", "boosting", "dnn", "dsn", "dnn_regressor"])
+@pytest.mark.parametrize("name", ["logistic", "boosting", "dnn", "dsn", "dnn_regressor", "linear"])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks_of_weights(name: str) -> None:
     checks = [

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,6 +34,7 @@ from depthwise.families.shallow import (
 )
 from depthwise.layers import Rescaled
 from depthwise.settings import settings
+from depthwise.training import watching
 
 __all__ = ["GradientBoostingRegressor"]
 
@@ -95,26 +97,30 @@ class GradientBoostingRegressor(Regressor):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """As `NetworkRegressor.fit`; nothing is checkpointed, and `validation` is only scored."""
+        """As `NetworkRegressor.fit`; nothing is checkpointed, `validation` is only scored, and
+        `callbacks` are called once, at the end. `sample_weight` as in `GradientBoosting`."""
         started = time.monotonic()
         inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        weights = self._checked_weights(sample_weight, targets, len(inputs))
         self._require("learning_rate", self.learning_rate > 0, "above 0, say 0.15")
-        network = self._empty(targets)
+        network = self._empty(targets, weights)
         columns, wanted = inputs.reshape(len(inputs), -1), self._standardised(network, targets)
         with threadpool_limits(free_cores()):
-            forests = [self._forest().fit(columns, column) for column in wanted.T]
+            forests = [self._forest().fit(columns, column, weights) for column in wanted.T]
         rounds = zip(*(forest._predictors for forest in forests))
         rows = [[trees[0].nodes for trees in round_] for round_ in rounds]
         baseline = [float(np.ravel(forest._baseline_prediction)[0]) for forest in forests]
         network.network = _as_ensemble(rows, np.array(baseline), self.n_targets_)
         self.network_ = network.eval()
-        self._record(self._rounds(), started, held_out)
+        self._record(self._rounds(), started, held_out, watching(watch, callbacks))
         return self
 
     def partial_fit(self, X: Any, y: Any) -> Self:
@@ -132,11 +138,11 @@ class GradientBoostingRegressor(Regressor):
         self.history_ = {"epochs": [], "stopped": "finished"}
         return self
 
-    def _empty(self, targets: np.ndarray) -> Any:
+    def _empty(self, targets: np.ndarray, weights: np.ndarray | None = None) -> Any:
         """No trees, with the scale of these targets (N, T)."""
         trees = _as_ensemble([], np.zeros(self.n_targets_), self.n_targets_)
         network = Rescaled(trees, self.n_targets_)
-        self._set_scale(network, targets)
+        self._set_scale(network, targets, weights)
         return network
 
     def _standardised(self, network: Any, numbers: np.ndarray, mean: bool = True) -> np.ndarray:

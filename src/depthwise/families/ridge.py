@@ -28,25 +28,29 @@ SHARES = (-5.0, 1.0, 49)  # of the largest eigenvalue: logarithms of the ends, h
 STEPS, CLOSE = 200, 1e-5  # of conjugate gradients, and how far the residual is to fall
 
 
-def choose_ridge(rows: Tensor, targets: Tensor, seed: int = 0) -> float:
-    """a for rows (N, D) and targets (N, K)."""
+def choose_ridge(
+    rows: Tensor, targets: Tensor, seed: int = 0, weights: Tensor | None = None
+) -> float:
+    """a for rows (N, D) and targets (N, K), each as often as its weight (N,) says."""
     if len(rows) > SMALL and rows.shape[1] > SMALL:
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(rows), generator=generator)[:SMALL]
         rows, targets = rows[chosen], targets[chosen]
-    targets = _centred(targets)
+        weights = None if weights is None else weights[chosen]
+    items = len(rows) if weights is None else float(weights.sum())
+    targets = _centred(targets, weights)
     if rows.shape[1] <= len(rows):
-        inputs = _centred(rows)
+        inputs = _centred(rows, weights)
         values, vectors = torch.linalg.eigh(inputs.t() @ inputs)
         power = (vectors.t() @ (inputs.t() @ targets)).square().sum(dim=1)
         power /= values.clamp(min=1e-12)
     else:
-        values, vectors = torch.linalg.eigh(_kernel(rows))
+        values, vectors = torch.linalg.eigh(_kernel(rows, weights))
         power = (vectors.t() @ targets).square().sum(dim=1)
-    return _least_gcv(values.clamp(min=0), power, targets.square().sum(), len(rows))
+    return _least_gcv(values.clamp(min=0), power, targets.square().sum(), items)
 
 
-def _least_gcv(values: Tensor, power: Tensor, total: Tensor, items: int) -> float:
+def _least_gcv(values: Tensor, power: Tensor, total: Tensor, items: float) -> float:
     """values: eigenvalues l_i of the rows' squares; power: of the targets in each direction u_i,
     |u_i' T|^2; with s_i = l_i / (l_i + a), SSE = |T|^2 - sum (2 s_i - s_i^2) power_i."""
     largest = float(values.max().clamp(min=1e-12))
@@ -63,21 +67,24 @@ def _least_gcv(values: Tensor, power: Tensor, total: Tensor, items: int) -> floa
     return chosen
 
 
-def solve_ridge(rows: Tensor, targets: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """W (D, K) and b (K,), float64."""
+def solve_ridge(
+    rows: Tensor, targets: Tensor, ridge: float, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """W (D, K) and b (K,), float64; each row as often as its weight (N,) says."""
     items, features = rows.shape
     if features <= SMALL:
-        gram = Gram(features, targets.shape[1]).add(rows.double(), targets.double())
+        gram = Gram(features, targets.shape[1]).add(rows.double(), targets.double(), weights)
         return gram.solve(ridge)
-    mean, centre = rows.mean(dim=0, dtype=torch.float64), targets.mean(dim=0, dtype=torch.float64)
+    mean, centre = _mean(rows, weights), _mean(targets, weights)
+    wanted = _centred(targets, weights)
     if items <= SMALL:
-        system = _kernel(rows)
+        system = _kernel(rows, weights)
         system.diagonal().add_(max(ridge, 1e-9 * float(system.diagonal().mean())))
-        dual = torch.linalg.solve(system, _centred(targets))  # (N, K), of sum 0
-        weights = rows.t() @ dual.to(rows.dtype)
+        dual = torch.linalg.solve(system, wanted)  # (N, K)
+        slopes = _shifted(rows, weights).t() @ dual.to(rows.dtype)
     else:
-        weights = _by_conjugate_gradients(rows - mean.float(), _centred(targets).float(), ridge)
-    return weights.double(), centre - mean @ weights.double()
+        slopes = _by_conjugate_gradients(_shifted(rows, weights), wanted.float(), ridge)
+    return slopes.double(), centre - mean @ slopes.double()
 
 
 def _by_conjugate_gradients(rows: Tensor, targets: Tensor, ridge: float) -> Tensor:
@@ -98,13 +105,27 @@ def _by_conjugate_gradients(rows: Tensor, targets: Tensor, ridge: float) -> Tens
     return weights
 
 
-def _centred(values: Tensor) -> Tensor:
-    """float64, each column with the mean 0."""
-    values = values.double()
-    return values - values.mean(dim=0)
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """float64, of each column."""
+    if weights is None:
+        return values.mean(dim=0, dtype=torch.float64)
+    share = weights.double() / weights.double().sum()
+    return share @ values.double()
 
 
-def _kernel(rows: Tensor) -> Tensor:
+def _shifted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Less the mean of each column, in their own precision; rows times the root of their weight,
+    so that a sum of their squares is the weighted one."""
+    centred = values - _mean(values, weights).to(values.dtype)
+    return centred if weights is None else centred * weights.sqrt().to(values.dtype)[:, None]
+
+
+def _centred(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The same in float64."""
+    return _shifted(values.double(), weights)
+
+
+def _kernel(rows: Tensor, weights: Tensor | None) -> Tensor:
     """R R' of centred rows (N, D), float64 (N, N); the product in the rows' own precision."""
-    centred = rows - rows.mean(dim=0)
+    centred = _shifted(rows, weights)
     return (centred @ centred.t()).double()

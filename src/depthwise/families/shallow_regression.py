@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,7 +28,7 @@ from depthwise.families.shallow import LinearNetwork
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Rescaled
 from depthwise.settings import settings
-from depthwise.training import train
+from depthwise.training import train, watching
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["LinearRegression", "MeanRegressor"]
@@ -72,25 +73,42 @@ class MeanRegressor(Regressor):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """As `NetworkRegressor.fit`; `validation` is only scored."""
+        """As `NetworkRegressor.fit`; `validation` is only scored, and `callbacks` are called once,
+        at the end."""
         started = time.monotonic()
-        _, targets, held_out = self._labelled_parts(X, y, validation)
+        inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        _, targets, weights = self._weigh(inputs, targets, sample_weight)
         known = ("mean", "median")
         self._require("statistic", self.statistic in known, " or ".join(map(repr, known)))
         network = self._whole_network(self.input_shape_, self.n_targets_)
-        self._set_scale(network, targets)
+        self._set_scale(network, targets, weights)
         if self.statistic == "median":
             assert isinstance(network, Rescaled)
-            network.mean.copy_(torch.from_numpy(np.median(targets.astype(np.float64), axis=0)))
+            network.mean.copy_(torch.from_numpy(_median(targets.astype(np.float64), weights)))
         self.network_ = network.eval()
-        self._record(1, started, held_out)
+        self._record(1, started, held_out, watching(watch, callbacks))
         return self
+
+
+def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """(T,) of targets (N, T), each as often as its weight (N,) says."""
+    if weights is None:
+        found: np.ndarray = np.median(targets, axis=0)
+        return found
+    order = np.argsort(targets, axis=0)
+    ends, half = weights[order].cumsum(axis=0), weights.sum() / 2
+    low, high = (ends >= half).argmax(axis=0), (ends > half).argmax(axis=0)
+    values = np.take_along_axis(targets, order, axis=0)
+    columns = np.arange(targets.shape[1])
+    return (values[low, columns] + values[high, columns]) / 2
 
 
 @settings
@@ -119,32 +137,37 @@ class LinearRegression(Regressor):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
         seconds_limit: float | None = None,
         watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
     ) -> Self:
         """As `NetworkRegressor.fit`; the fit is one short piece, so nothing is checkpointed, and
-        `validation` is scored, not learnt from."""
+        `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
+        item of `sample_weight` 2 is one that is there twice."""
         started = time.monotonic()
         inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
         number = isinstance(self.alpha, int | float | np.number) and 0 <= self.alpha < math.inf
         self._require("alpha", self.alpha == "auto" or number, 'at least 0, or "auto"')
-        network = self._new_network(inputs, targets)
+        network = self._new_network(inputs, targets, weights)
+        counts = None if weights is None else torch.from_numpy(weights)
         compute = Compute(threads=free_cores())
         with compute.active(), torch.inference_mode():
             rows = torch.flatten(network.network.standardise(as_tensor(inputs)), 1)  # (N, D)
             wanted = (torch.from_numpy(targets) - network.mean) / network.scale
-            chosen = choose_ridge(rows, wanted, self._seed()) if self.alpha == "auto" else None
-            ridge = float(self.alpha) if chosen is None else chosen
-            weights, bias = solve_ridge(rows, wanted, ridge)
+            auto = self.alpha == "auto"
+            ridge = choose_ridge(rows, wanted, self._seed(), counts) if auto else float(self.alpha)
+            slopes, bias = solve_ridge(rows, wanted, ridge, counts)
         self.alpha_ = ridge
         with torch.no_grad():
-            network.network.output.weight.copy_(weights.t())
+            network.network.output.weight.copy_(slopes.t())
             network.network.output.bias.copy_(bias)
         self.network_ = network.eval()
-        self._record(1, started, held_out)
+        self._record(1, started, held_out, watching(watch, callbacks))
         return self
 
     def partial_fit(self, X: Any, y: Any) -> Self:
@@ -165,8 +188,10 @@ class LinearRegression(Regressor):
         self.history_ = {"epochs": [], "stopped": "finished"}
         return self
 
-    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> Any:
         network: Any = self._whole_network(self.input_shape_, self.n_targets_)
-        network.network.standardise.set_statistics(*statistics(inputs))
-        self._set_scale(network, targets)
+        network.network.standardise.set_statistics(*statistics(inputs, weights))
+        self._set_scale(network, targets, weights)
         return network
