@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.errors import NothingFitsError
+from depthwise.errors import InputError, NothingFitsError
 from depthwise.ship import edge
 from depthwise.ship import options as give
 from depthwise.ship.edge import INTERRUPTED, load_told, print_json, require_folder, say, teller
@@ -108,6 +108,7 @@ def fit(
     batch_size: Annotated[int | None, typer.Option(help="Items a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     set: give.Settings = None,
+    task: give.Task = None,
     unlabelled: give.Unlabelled = False,
     seed: give.Seed = 0,
     format: give.Format = None,
@@ -118,23 +119,27 @@ def fit(
 ) -> None:
     """Train one network; the same command resumes.
 
-    A run that was killed goes on where it was; a finished one tells its result again.
+    The data are read for what the family learns, or for --task, which also says what the score is:
+    with --task anomaly how well the model tells what is strange. A run that was killed goes on where it was; a finished one tells its result again.
     """
     require_folder(out)
+    from depthwise.measuring.quality import TASKS
     from depthwise.progress import ConsoleProgress
-    from depthwise.ship.fitting import fit_in, make_model
+    from depthwise.ship.fitting import fit_in, make_model, require_task
     from depthwise.tables import console, print_fitted
 
     settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
+    edge.require_one_of("--task", task, TASKS)
     model = make_model(family, {**settings, "random_state": seed}, set or ())
+    require_task(model, task)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
-    options["labelled"] = False if unlabelled else None
+    options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
     if quiet:
-        done = fit_in(Path(out), dataset, model)
+        done = fit_in(Path(out), dataset, model, task=task)
     else:
         with ConsoleProgress(f"{family}-{size}" if size else family) as bar:
-            done = fit_in(Path(out), dataset, model, watch=bar)
+            done = fit_in(Path(out), dataset, model, watch=bar, task=task)
     if json:
         print_json({"model": out, "how": done.how, **done.told()})
     elif done.quality:
@@ -144,3 +149,15 @@ def fit(
     if done.how == "interrupted":
         say(f"interrupted: the best so far is in {out}; repeat the command to go on")
         raise typer.Exit(INTERRUPTED)
+
+
+def _reading_of(model: Any, task: str | None, unlabelled: bool) -> dict[str, Any]:
+    """Options of the loader: what the task or the family needs, or no labels at all."""
+    from depthwise.measuring.quality import reading_for
+
+    options = reading_for(model, task)
+    if not unlabelled:
+        return options
+    if task is not None and options.get("labelled") is not False:
+        raise InputError(f"--unlabelled and --task {task} exclude each other; drop one.")
+    return {"labelled": False}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ def measure(
     from depthwise.catalog import load_model
     from depthwise.measuring.cost import Prices
     from depthwise.measuring.devices import find
-    from depthwise.measuring.quality import TASKS, require_known_metric
+    from depthwise.measuring.quality import TASKS, reading_for, require_known_metric
     from depthwise.measuring.scorecard import measure as take
     from depthwise.ship.reading import as_the_model_takes, unlike_the_models
 
@@ -58,7 +58,7 @@ def measure(
     loaded, target = load_model(model), find(device)
     dataset = None
     if data is not None:
-        options = as_the_model_takes(loaded)
+        options = {**as_the_model_takes(loaded), **reading_for(loaded)}
         dataset = load_told(data, say, format=format, label=label, seed=seed, **options)
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
@@ -77,6 +77,7 @@ def measure(
 
 def inspect(
     data: give.Data,
+    task: give.Task = None,
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
@@ -84,9 +85,13 @@ def inspect(
     json: give.Json = False,
 ) -> None:
     """Say what is in the data and what is wrong."""
-    dataset = load_told(
-        data, teller(quiet=True), format=format, label=label, image_size=image_size, seed=seed
-    )
+    options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    if task is not None:
+        from depthwise.measuring.quality import TASKS, reading
+
+        edge.require_one_of("--task", task, TASKS)
+        options |= reading(task)
+    dataset = load_told(data, teller(quiet=True), seed=seed, **options)
     if json:
         from depthwise.choosing.evidence import dataset_record
 

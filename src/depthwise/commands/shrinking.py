@@ -47,11 +47,12 @@ def shrink(
     edge.require_positive("--minutes", minutes)
     require_folder(out)
     from depthwise.catalog import load_model
+    from depthwise.measuring.quality import reading_for
     from depthwise.ship.reading import as_the_model_takes
     from depthwise.shrinking.shrink import shrink as make_smaller
 
     loaded, tell = load_model(model), teller(quiet)
-    options = as_the_model_takes(loaded)
+    options = {**as_the_model_takes(loaded), **reading_for(loaded)}
     dataset = load_told(data, tell, seed=seed, format=format, label=label, **options)
     done = make_smaller(
         loaded,

@@ -171,9 +171,15 @@ class Dataset:
         """(C, H, W) of an image, (T, C, H, W) of a clip, (D,) of a row, or () of a text."""
         return tuple(self.inputs.shape[1:])
 
+    def serves(self, task: str) -> bool:
+        """Whether these are data for the task: pictures in classes are also people's faces."""
+        if task == "faces" and self.task == "classification":
+            return self.kind == "images"
+        return self.task == task
+
     def require_task(self, *tasks: str) -> None:
-        """Raises InputError unless the task is one of these."""
-        if self.task not in tasks:
+        """Raises InputError unless these are data for one of the tasks."""
+        if not any(map(self.serves, tasks)):
             raise InputError(
                 f"{self.name} is data for {self.task}; this is for {' or '.join(tasks)}: give "
                 "other data, or load them with task= or labelled=False."

@@ -48,7 +48,7 @@ from depthwise.scores import auroc, auroc_interval, mean_interval
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
-    "likely_task", "metric_name", "own_task", "quality", "reading", "require_known_metric",
+    "likely_task", "metric_name", "own_task", "quality", "reading", "reading_for", "require_known_metric",
     "require_metric", "tells_classes",
 ]  # fmt: skip
 
@@ -88,6 +88,12 @@ def reading(task: str | None) -> dict[str, Any]:
         return {"task": OWN.get(str(task))}
     numbers = {"task": task} if task == "classification" else {}  # are its classes
     return {"labelled": task in LABELLED, **numbers}
+
+
+def reading_for(model: Any, task: str | None = None) -> dict[str, Any]:
+    """Options of the loader for data that `task` is asked of, where none is given, what the model
+    is for: people's faces, say, that are pictures in folders like others."""
+    return reading(task or own_task(model))
 
 
 def quality(
@@ -152,7 +158,7 @@ def tells_classes(model: Any) -> bool:
 def own_task(model: Any, data: Dataset | None = None) -> str | None:
     """The task that it has data of its own for, these data if any are given; else None."""
     tasks = [task for task in getattr(model, "tasks", ()) if task in OWN]
-    return next((task for task in tasks if data is None or OWN[task] == data.task), None)
+    return next((task for task in tasks if data is None or data.serves(OWN[task])), None)
 
 
 def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depthwise.catalog import find_family, load_model
+from depthwise.catalog import FAMILIES, TASKS, find_family, load_model
 from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
@@ -31,7 +31,7 @@ from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
 from depthwise.stages import stage_files
 
-__all__ = ["Fitted", "claim", "fit_in", "make_model", "require_no_numbers"]
+__all__ = ["Fitted", "claim", "fit_in", "make_model", "require_no_numbers", "require_task"]
 
 RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
 
@@ -78,12 +78,36 @@ def require_no_numbers(family: str, maker: type[Estimator]) -> None:
         raise InputError(f"{family} learns and predicts numbers, which the command line does not.")
 
 
-def fit_in(folder: Path, data: Dataset, model: Estimator, watch: Watch | None = None) -> Fitted:
-    """Train `model` on `data` in `folder`, or go on where the same call was stopped.
+def require_task(model: Estimator, task: str | None) -> None:
+    """Raises InputError for a task that the family cannot be scored by."""
+    if task is None:
+        return
+    if not _learns(model, task):
+        known = {**FAMILIES, **TASKS}
+        able = ", ".join(name for name, each in known.items() if _learns(each, task))
+        raise InputError(f"the family {model.family} does not learn the task {task}; {able} do.")
+
+
+def _learns(family: Any, task: str) -> bool:
+    methods = {"generate": "score_samples", "anomaly": "anomaly_score"}
+    if task in methods:
+        return hasattr(family, methods[task])
+    return task in family.tasks or (task == "classification" and "transfer" in family.tasks)
+
+
+def fit_in(
+    folder: Path,
+    data: Dataset,
+    model: Estimator,
+    watch: Watch | None = None,
+    task: str | None = None,
+) -> Fitted:
+    """Train `model` on `data` in `folder`, or go on where the same call was stopped. task: what it
+    is scored by on the test part; None: by what the model and the data are for.
 
     Raises InputError where the folder is a file, cannot be written, or holds something else.
     """
-    request = _request(data, model)
+    request = _request(data, model) | ({"task": task} if task else {})
     known = claim(folder, request)
     if known and known.get("result"):
         return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
@@ -100,7 +124,7 @@ def fit_in(folder: Path, data: Dataset, model: Estimator, watch: Watch | None = 
             raise KeyboardInterrupt
         model.save(folder)
         return Fitted(model, None, "interrupted")
-    scored = _scored(model, data)
+    scored = _scored(model, data, task)
     model.save(folder)  # with what scoring has found out: log Z of a machine
     _write(folder, request, scored.to_dict())
     for path in stage_files(folder / CHECKPOINT):
@@ -109,16 +133,16 @@ def fit_in(folder: Path, data: Dataset, model: Estimator, watch: Watch | None = 
     return Fitted(model, scored, "resumed" if resumed else "finished now")
 
 
-def _scored(model: Estimator, data: Dataset) -> Metric:
-    """On the test part: by the measure of its task; accuracy where labels were learnt, else the
+def _scored(model: Estimator, data: Dataset, task: str | None) -> Metric:
+    """On the test part: by the measure of the task asked for or of its own; accuracy where labels were learnt, else the
     log-likelihood, or how well it tells spoilt items where it has none; unknown of a model that has
     neither."""
     labelled = bool(model.n_outputs and data.classes)
-    own = own_task(model, data)
+    own = task or own_task(model, data)
     tasks = ("classification",) if labelled else ("generate", "anomaly")
-    for task in (own,) if own else tasks:
+    for each in (own,) if own else tasks:
         try:
-            return quality(model, data, "test", task)
+            return quality(model, data, "test", each)
         except InputError as error:
             reason = str(error)
     return Metric(math.nan, "nats", "measured", source=reason)
