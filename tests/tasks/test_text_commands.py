@@ -129,4 +129,4 @@ def test_pairs_are_no_texts(chosen, tmp_path, capsys) -> None:
     ]
     (tmp_path / "pairs.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
     assert run("measure", chosen / "best", "--data", tmp_path / "pairs.tsv") == 2
-    assert "Pairs of sentences are for" in capsys.readouterr().err
+    assert "looks like data for pairs" in capsys.readouterr().err

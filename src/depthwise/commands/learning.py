@@ -120,7 +120,8 @@ def fit(
     """Train one network; the same command resumes.
 
     The data are read for what the family learns, or for --task, which also says what the score is:
-    with --task anomaly how well the model tells what is strange. A run that was killed goes on where it was; a finished one tells its result again.
+    with --task anomaly how well the model tells what is strange. A run that was killed goes on
+    where it was; a finished one tells its result again.
     """
     require_folder(out)
     from depthwise.measuring.quality import TASKS

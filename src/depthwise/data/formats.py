@@ -142,8 +142,10 @@ def _reader_of(tree: Tree, options: Options) -> str:
         return "frames"
     found = recognise(tree)
     if options.task in _EXPECTED and found not in ("npz", "idx"):
+        other = _seen_in(tree, None)
+        like = f" (it looks like data for {_SEEN[other].task})" if other else ""
         raise DataError(
-            f"{tree.where} holds nothing for task {options.task!r} that is of a known kind; "
+            f"{tree.where} holds nothing for task {options.task!r} that is of a known kind{like}; "
             f"expected {_EXPECTED[options.task]}."
         )
     return found

@@ -48,8 +48,8 @@ from depthwise.scores import auroc, auroc_interval, mean_interval
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
-    "likely_task", "metric_name", "own_task", "quality", "reading", "reading_for", "require_known_metric",
-    "require_metric", "tells_classes",
+    "likely_task", "metric_name", "own_task", "quality", "reading", "reading_for",
+    "require_known_metric", "require_metric", "tells_classes",
 ]  # fmt: skip
 
 TASKS = tuple(UNITS)

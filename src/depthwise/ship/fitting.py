@@ -134,9 +134,9 @@ def fit_in(
 
 
 def _scored(model: Estimator, data: Dataset, task: str | None) -> Metric:
-    """On the test part: by the measure of the task asked for or of its own; accuracy where labels were learnt, else the
-    log-likelihood, or how well it tells spoilt items where it has none; unknown of a model that has
-    neither."""
+    """On the test part: by the measure of the task asked for or of its own; accuracy where labels
+    were learnt, else the log-likelihood, or how well it tells spoilt items where it has none;
+    unknown of a model that has neither."""
     labelled = bool(model.n_outputs and data.classes)
     own = task or own_task(model, data)
     tasks = ("classification",) if labelled else ("generate", "anomaly")
