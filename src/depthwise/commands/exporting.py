@@ -26,6 +26,7 @@ def export(
     ] = None,
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     json: give.Json = False,
     quiet: give.Quiet = False,
 ) -> None:
@@ -53,7 +54,8 @@ def export(
     loaded = load_model(model)
     samples = None
     if data is not None:
-        dataset = load_told(data, tell, format=format, label=label, **as_the_model_takes(loaded))
+        options = {"format": format, "label": label, "text_columns": text_columns}
+        dataset = load_told(data, tell, **options, **as_the_model_takes(loaded))
         samples = dataset.test.X[:SAMPLES]
         if precision:
             tell("quantising to int8")

@@ -38,6 +38,7 @@ def choose(
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "depthwise-out",
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     image_size: give.ImageSize = None,
     json: give.Json = False,
     quiet: give.Quiet = False,
@@ -73,6 +74,7 @@ def choose(
     tell = teller(quiet)
     target = find(device)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["text_columns"] = text_columns
     options |= reading(task)
     dataset = load_told(data, tell, seed=seed, **options)
     try:
@@ -113,6 +115,7 @@ def fit(
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     image_size: give.ImageSize = None,
     json: give.Json = False,
     quiet: give.Quiet = False,
@@ -134,6 +137,7 @@ def fit(
     model = make_model(family, {**settings, "random_state": seed}, set or ())
     require_task(model, task)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["text_columns"] = text_columns
     options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
     if quiet:

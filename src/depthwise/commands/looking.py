@@ -35,6 +35,7 @@ def measure(
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     json: give.Json = False,
 ) -> None:
     """Take the six metrics of a model on a device.
@@ -59,7 +60,8 @@ def measure(
     dataset = None
     if data is not None:
         options = {**as_the_model_takes(loaded), **reading_for(loaded)}
-        dataset = load_told(data, say, format=format, label=label, seed=seed, **options)
+        options |= {"format": format, "label": label, "text_columns": text_columns}
+        dataset = load_told(data, say, seed=seed, **options)
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
     whole: bool | str = "full" if flexibility == "full" else True
@@ -81,11 +83,13 @@ def inspect(
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     image_size: give.ImageSize = None,
     json: give.Json = False,
 ) -> None:
     """Say what is in the data and what is wrong."""
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
+    options["text_columns"] = text_columns
     if task is not None:
         from depthwise.measuring.quality import TASKS, reading
 

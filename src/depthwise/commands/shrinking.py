@@ -31,6 +31,7 @@ def shrink(
     seed: give.Seed = 0,
     format: give.Format = None,
     label: give.Label = None,
+    text_columns: give.TextColumns = None,
     json: give.Json = False,
     quiet: give.Quiet = False,
 ) -> None:
@@ -53,7 +54,8 @@ def shrink(
 
     loaded, tell = load_model(model), teller(quiet)
     options = {**as_the_model_takes(loaded), **reading_for(loaded)}
-    dataset = load_told(data, tell, seed=seed, format=format, label=label, **options)
+    options |= {"format": format, "label": label, "text_columns": text_columns}
+    dataset = load_told(data, tell, seed=seed, **options)
     done = make_smaller(
         loaded,
         dataset,

@@ -35,7 +35,7 @@ from depthwise.host import cache_folder
 
 __all__ = ["Draft", "get", "key_of"]
 
-VERSION = 5
+VERSION = 6
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 

@@ -47,6 +47,7 @@ from depthwise.data.readers import (
     yolo,
 )
 from depthwise.data.readers.archive import TarTree, ZipTree
+from depthwise.data.readers.class_lists import call_classes, lists_in
 from depthwise.data.readers.folder import FolderTree
 from depthwise.data.readers.tree import Tree, gunzip_head, is_gzip, listed
 from depthwise.errors import DataError
@@ -54,6 +55,7 @@ from depthwise.errors import DataError
 __all__ = ["open_tree", "read_tree", "recognise"]
 
 _POINTING = (".yaml", ".yml", ".json")  # annotations of the pictures beside them
+_OWN_LISTS = ("detection", "segmentation")  # tasks whose readers know lists of classes
 _LOOKED_AT = 64  # files whose first bytes are read to recognise a folder
 
 
@@ -134,6 +136,8 @@ def _reader_of(tree: Tree, options: Options) -> str:
     """The format asked for or recognised, where the task asked for has a say."""
     if options.task == "faces" and options.format in (None, "folder"):
         return "faces"
+    if options.text_columns and not options.format:
+        return "text"
     if options.format or cifar.has_batches(tree):
         return options.format or "cifar"
     if seen := _seen_in(tree, options.task):
@@ -182,13 +186,23 @@ def recognise(tree: Tree) -> str:
 
 
 def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) -> Raw:
-    """Reads the tree in the format asked for or recognised."""
+    """Reads the tree in the format asked for or recognised; classes that are numbers get the names
+    of a list beside them."""
+    raw = _read(tree, options, allocate)
+    if raw.task not in _OWN_LISTS:
+        call_classes(tree, raw)
+    return raw
+
+
+def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
     chosen = _reader_of(tree, options)
     memory: Allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
     if chosen in _SEEN:
         return _SEEN[chosen].read(tree, memory, options)
     if chosen == "folder":
-        return pictures.read(tree, memory, options.image_size, options.channels)
+        return pictures.read(
+            tree, memory, options.image_size, options.channels, known=lists_in(tree)
+        )
     if chosen == "idx":
         return idx.read(tree)
     if chosen == "cifar":

@@ -56,6 +56,7 @@ def load(
     labelled: bool | None = None,
     task: str | None = None,
     frames: int | None = None,
+    text_columns: str | Sequence[str] | None = None,
     cache: bool = True,
 ) -> Dataset:
     """Reads data, checks it, and splits it once into train, validation and test.
@@ -74,11 +75,15 @@ def load(
     task: "classification", "regression", "detection", "segmentation", "video", "faces",
         "captions" or "unlabelled", where recognising goes wrong.
     frames: of a clip, evenly spaced from its first to its last; default: 16.
+    text_columns: the columns of texts, "A,B" by names or by numbers from 1: one is a text, two a
+        pair (put together with task="text"); default: by looking.
     cache: keep what was decoded, so that the next start is instant.
 
     Raises DataError for data that cannot be used and InputError for wrong arguments.
     """
-    options = Options.of(format, label, image_size, mode, columns, labelled, task, frames)
+    options = Options.of(
+        format, label, image_size, mode, columns, labelled, task, frames, text_columns
+    )
     labelled = options.labelled
     _require_fractions(seed, test_fraction, validation_fraction)
     raw, name, where = _read(source, labels, options, cache)

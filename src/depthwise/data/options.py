@@ -26,7 +26,8 @@ class Options:
     """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None;
     columns: of a table as a model learnt them, or None to learn them; labelled: True if labels are
     needed, False if they are not wanted, None to see; task: one of dataset.TASKS or None to look;
-    frames: of a clip, or None for 16."""
+    frames: of a clip, or None for 16; text_columns: the columns of texts by names or numbers, or
+    None to look."""
 
     format: str | None = None
     label: str | None = None
@@ -36,6 +37,7 @@ class Options:
     labelled: bool | None = None
     task: str | None = None
     frames: int | None = None
+    text_columns: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -48,6 +50,7 @@ class Options:
         labelled: bool | None = None,
         task: str | None = None,
         frames: int | None = None,
+        text_columns: str | Sequence[str] | None = None,
     ) -> "Options":
         """Raises InputError that names the wrong argument."""
         known = None if columns is None else tuple(columns)
@@ -60,7 +63,9 @@ class Options:
                 )
             task, labelled = None, False
         size, channels = _size(image_size), _channels(mode)
-        return cls(_format(format), label, size, channels, known, labelled, task, _frames(frames))
+        texts = _text_columns(text_columns)
+        frames = _frames(frames)
+        return cls(_format(format), label, size, channels, known, labelled, task, frames, texts)
 
 
 def _format(value: str | None) -> str | None:
@@ -78,6 +83,17 @@ def _task(value: str | None) -> str | None:
         hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(TASKS)}."
         raise InputError(f"task is {value!r}; {hint}")
     return value
+
+
+def _text_columns(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names with commas between, or a list of them; numbers are columns from 1."""
+    if value is None:
+        return None
+    given = value.split(",") if isinstance(value, str) else [str(name) for name in value]
+    names = tuple(name.strip() for name in given)
+    if not names or not all(names):
+        raise InputError(f"text_columns is {value!r}; give names, such as 'question1,question2'.")
+    return names
 
 
 def _frames(value: int | None) -> int | None:

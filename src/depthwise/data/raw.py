@@ -24,6 +24,7 @@ _PART_WORDS = {
     "valid": VALIDATION,
     "validation": VALIDATION,
     "dev": VALIDATION,
+    "trial": VALIDATION,
     "test": TEST,
     "testing": TEST,
     "t10k": TEST,

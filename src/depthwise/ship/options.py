@@ -11,6 +11,10 @@ Model = Annotated[str, typer.Argument(help="Folder that fit or choose (its best/
 Files = Annotated[list[str], typer.Argument(help="Pictures, videos, .npy, .npz, .csv, or folders.")]
 Format = Annotated[str | None, typer.Option(help="Such as csv, voc or masks; else looked at.")]
 Label = Annotated[str | None, typer.Option(help="Label column of a table.")]
+TextColumns = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Columns of texts, by names or numbers: two are a pair."),
+]
 ImageSize = Annotated[str | None, typer.Option(help="Pixels, 32 or HEIGHTxWIDTH.")]
 Seed = Annotated[int, typer.Option(help="Of the split and the training.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout.")]

@@ -5,12 +5,10 @@ sentences and what is said of them.
     "Funny, stirring",1                    comma, semicolon or bar: quoted as RFC 4180 has it
     label,sentence                         a line of names, if one of them is a known name
 
-Either order. A column is prose where most cells are several words and few are alike; the other one,
-which may be asked for by `label=`, is the class. Files named train, dev and test, or in folders of
-these names, are the split. Texts that are empty are left out and told. Columns called id, or one
-that says the split, may be there besides; with more columns it is a table like others. What is said
-of pairs is a class (paraphrase, entailment), or, where it is a fraction or of many values, a
-similarity.
+Which column is what: text_columns.py. Files named train, dev (trial) and test, or in folders of
+these names, are the split, or a column that says so. Texts that are empty are left out and told.
+What is said of pairs is a class (paraphrase, entailment), or, where it is a fraction or of many
+values, a similarity.
 
 Shapes: N texts or pairs.
 """
@@ -28,43 +26,20 @@ import numpy as np
 from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
-from depthwise.data.raw import Raw, encode_labels, part_of
+from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.table import looks_like_table
+from depthwise.data.readers.text_columns import Rows, TextColumns, columns_of, knows_a_name
 from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
-from depthwise.text_words import UNDIVIDED
 
 __all__ = ["has_pairs", "has_texts", "parse_pairs", "parse_texts", "read"]
 
-LABELS = (
-    *("label", "labels", "class", "classes", "target", "y", "category", "sentiment", "intent"),
-    *("score", "similarity", "relation", "paraphrase", "entailment", "quality", "is_duplicate"),
-)
-TEXTS = (
-    *("text", "texts", "sentence", "review", "comment", "content", "body", "message", "document"),
-    *("question", "tweet", "utterance", "sms", "description", "headline", "title"),
-    *("premise", "hypothesis"),
-)
-ASIDE = ("id", "idx", "index", "split", "set", "subset")
 TABLES = (".csv", ".tsv", ".tab")
-FEWEST_WORDS, FEWEST_DISTINCT = 3.0, 0.7  # a cell of prose has, on average; share of cells
-LOOKED_AT = 200  # rows
 FEW_LINES, LOOKED_THROUGH = 4, 16 << 20  # of a file's beginning; bytes
-MOST_CLASSES = 0.5  # classes, as a share of the rows
 MOST_OF_PAIRS = 10  # classes of pairs; more values are similarities
 FAR = 100  # times as far from the median as the middle half of the scores
-LETTERS = re.compile(rf"[{UNDIVIDED}]|[^\W\d_{UNDIVIDED}]{{2,}}")
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A file's cells, and the names of its columns if it has a line of them."""
-
-    name: str
-    header: list[str] | None
-    cells: list[list[str]]
 
 
 @dataclass
@@ -74,7 +49,7 @@ class _Found:
 
     texts: list[tuple[str, ...]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    parts: list[int] = field(default_factory=list)
+    parts: list[int | None] = field(default_factory=list)
     where: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -97,7 +72,7 @@ def _prose_in(tree: Tree) -> int:
     if len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
         return 0
     try:
-        return len(_columns(_cut(_begin(tree, names[0]).decode("utf-8-sig"), names[0]), None)[0])
+        return columns_of(_cut(_begin(tree, names[0]).decode("utf-8-sig"), names[0])).width
     except (DataError, UnicodeDecodeError):
         return 0
 
@@ -125,7 +100,11 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         )
     for name, part in zip(names, parts, strict=True):
         table = _cut(text_of(tree, name), name)
-        widths.add(_add(found, table, part or 0, options.label, several=len(names) > 1))
+        columns = columns_of(
+            table, options.label, options.text_columns, together=options.task == "text"
+        )
+        widths.add(columns.width)
+        _add(found, table, columns, part, several=len(names) > 1)
     if len(widths) > 1:
         raise DataError(f"{tree.where} holds tables of texts and of pairs; give one kind.")
     if "" in found.said:
@@ -134,24 +113,27 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     return _raw(tree, found, several=len(names) > 1)
 
 
-def _add(found: _Found, table: _Rows, part: int, label: str | None, several: bool) -> int:
-    """Adds a table's rows; how many columns of prose it has."""
-    places, answer = _columns(table, label)
+def _add(found: _Found, table: Rows, columns: TextColumns, part: int | None, several: bool) -> None:
+    """Adds a table's rows, of this part where the file's name says one."""
     for number, row in enumerate(table.cells, 2 if table.header else 1):
-        texts = tuple(row[place].strip() for place in places)
+        texts = columns.texts_of(row)
         if not all(texts):
             where = f"{table.name}, row {number}"
             found.problems.append(Problem("empty text", where, "left out"))
             continue
         found.texts.append(texts)
-        found.said.append(row[answer].strip())
-        found.parts.append(part)
+        found.said.append(row[columns.answer].strip())
         found.where.append(f"{table.name}, row {number}" if several else f"row {number}")
-    return len(places)
+        own = None if columns.part is None else part_of(row[columns.part].strip())
+        found.parts.append(part if part is not None or own is None else own)
+    if columns.told and columns.told not in [p.detail for p in found.problems]:
+        found.problems.append(Problem("columns of texts", "", columns.told))
 
 
 def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
-    parts = np.array(found.parts, np.int8) if several else None
+    """several: whether there are several files, which are the split."""
+    stated = several or set(found.parts) > {TRAIN}
+    parts = np.array([part or 0 for part in found.parts], np.int8) if stated else None
     problems = [*tree.problems, *found.problems]
     width = len(found.texts[0]) if found.texts else 1
     inputs = _as_objects(found.texts)
@@ -220,8 +202,9 @@ def parse_texts(data: bytes, where: str) -> list[str]:
         texts = [line.strip() for line in text.splitlines() if line.strip()]
     else:
         table = _cut(text, where)
-        place = 0 if len(table.cells[0]) == 1 else _columns(table, None)[0][0]
-        texts = [row[place].strip() for row in table.cells if row[place].strip()]
+        alone = len(table.cells[0]) == 1
+        columns = TextColumns([0], 0) if alone else columns_of(table)
+        texts = [text for row in table.cells if (text := columns.texts_of(row)[0])]
     if not texts:
         raise DataError(f"{where} has no text in it; expected one a line.")
     return texts
@@ -234,10 +217,10 @@ def parse_pairs(data: bytes, where: str) -> np.ndarray:
     wide = len(table.cells[0])
     if wide < 2:
         raise DataError(f"{where} has one column; a pair of sentences is two, a tab between them.")
-    places = [0, 1] if wide == 2 else _columns(table, None)[0]
-    if len(places) != 2:
+    columns = TextColumns([0, 1], 0) if wide == 2 else columns_of(table)
+    if columns.width != 2:
         raise DataError(f"{where} has one column of prose; a pair of sentences is two.")
-    return _as_objects([(row[places[0]].strip(), row[places[1]].strip()) for row in table.cells])
+    return _as_objects([columns.texts_of(row) for row in table.cells])
 
 
 def _decoded(data: bytes, where: str) -> str:
@@ -258,12 +241,13 @@ def _names(tree: Tree) -> list[str]:
 
 
 def _part(name: str) -> int | None:
-    """By the file's name, else by a folder's."""
-    words = [PurePosixPath(name).name.split(".")[0], *reversed(PurePosixPath(name).parts[:-1])]
+    """By the file's name, or a word of it (SICK_trial.txt), else by a folder's."""
+    stem = PurePosixPath(name).name.split(".")[0]
+    words = [stem, *re.split(r"[-_ ]", stem), *reversed(PurePosixPath(name).parts[:-1])]
     return next((part for word in words if (part := part_of(word)) is not None), None)
 
 
-def _cut(text: str, name: str) -> _Rows:
+def _cut(text: str, name: str) -> Rows:
     """Its lines in cells."""
     first = text.split("\n", 1)[0]
     if "\t" in first:
@@ -284,38 +268,5 @@ def _cut(text: str, name: str) -> _Rows:
             f"{len(cells[0])}; take tabs out of the texts, or quote cells that hold the separator."
         )
     header = [cell.strip() for cell in cells[0]]
-    known = {*LABELS, *TEXTS} & {_plain(name) for name in header}
-    return _Rows(name, header, cells[1:]) if known and cells[1:] else _Rows(name, None, cells)
-
-
-def _plain(name: str) -> str:
-    """A column's name without its number: sentence2, id_1."""
-    return name.strip().lower().rstrip("0123456789").rstrip("_ ")
-
-
-def _columns(table: _Rows, label: str | None) -> tuple[list[int], int]:
-    """Places of the text or the two of a pair, and of what is said of them. Raises DataError where
-    it is no such table."""
-    some = table.cells[:LOOKED_AT]
-    names = table.header or [""] * len(some[0])
-    places = [k for k, name in enumerate(names) if _plain(name) not in ASIDE]
-    prose = [k for k in places if _is_prose([row[k] for row in some])]
-    if len(prose) not in (1, 2) or len(places) != len(prose) + 1:
-        raise DataError(
-            f"{table.name} has {len(places)} columns, {len(prose)} of them prose; a table of texts "
-            "has one of prose, or two of pairs, and one of classes."
-        )
-    answer = next(k for k in places if k not in prose)
-    if label is not None and names[answer] != label:
-        raise DataError(f"{table.name} has no column {label!r} of classes beside its texts.")
-    if len(prose) == 1 and len({row[answer] for row in some}) > max(2, MOST_CLASSES * len(some)):
-        raise DataError(f"{table.name}: the column beside the texts is no class: too many values.")
-    return prose, answer
-
-
-def _is_prose(cells: Sequence[str]) -> bool:
-    """Several words in most cells, and few cells alike."""
-    if not cells:
-        return False
-    words = sum(len(LETTERS.findall(cell)) for cell in cells)
-    return words >= FEWEST_WORDS * len(cells) and len(set(cells)) >= FEWEST_DISTINCT * len(cells)
+    known = knows_a_name(header) and cells[1:]
+    return Rows(name, header, cells[1:]) if known else Rows(name, None, cells)
