@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    make_scorer,
+    mean_absolute_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
+from depthwise.errors import InputError
 from depthwise.regression_scores import mae, r2, regression_report, rmse
 
 RANDOM = np.random.default_rng(0)
@@ -18,10 +26,12 @@ def test_the_three_figures_agree_with_scikit_learn(shape: tuple[int, int]) -> No
     predicted = truth + RANDOM.standard_normal(shape)
     report = regression_report(truth, predicted)
     assert report["value"] == pytest.approx(r2_score(truth, predicted))
-    assert report["rmse"]["value"] == pytest.approx(root_mean_squared_error(truth, predicted))
-    assert report["mae"]["value"] == pytest.approx(mean_absolute_error(truth, predicted))
+    assert report["scores"]["rmse"]["value"] == pytest.approx(
+        root_mean_squared_error(truth, predicted)
+    )
+    assert report["scores"]["mae"]["value"] == pytest.approx(mean_absolute_error(truth, predicted))
     alone = r2(truth, predicted), rmse(truth, predicted), mae(truth, predicted)
-    values = report["value"], report["rmse"]["value"], report["mae"]["value"]
+    values = report["value"], report["scores"]["rmse"]["value"], report["scores"]["mae"]["value"]
     assert alone == pytest.approx(values)
     assert len(report.get("per_target", [])) == (shape[1] if shape[1] > 1 else 0)
 
@@ -29,7 +39,7 @@ def test_the_three_figures_agree_with_scikit_learn(shape: tuple[int, int]) -> No
 def test_the_interval_of_the_mean_absolute_error_is_that_of_a_mean() -> None:
     truth = RANDOM.standard_normal(4000)
     wrong = RANDOM.exponential(size=4000)
-    found = regression_report(truth, truth + wrong)["mae"]
+    found = regression_report(truth, truth + wrong)["scores"]["mae"]
     half = norm.ppf(0.975) * wrong.std(ddof=1) / np.sqrt(len(wrong))
     assert found["high"] - found["low"] == pytest.approx(2 * half, rel=0.1)
     assert found["low"] < wrong.mean() < found["high"]
@@ -53,3 +63,24 @@ def test_a_great_many_items_are_drawn_in_blocks() -> None:
     report = regression_report(truth, truth + 0.5 * RANDOM.standard_normal(60_001))
     assert report["low"] < report["value"] < report["high"]
     assert 0.002 < report["high"] - report["low"] < 0.02
+
+
+def test_a_score_of_ones_own_is_a_function_or_a_scorer() -> None:
+    truth = RANDOM.standard_normal(50)
+    predicted = truth + RANDOM.standard_normal(50)
+
+    def within_one(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        return float((abs(y_true - y_pred) < 1).mean())
+
+    found = regression_report(truth, predicted, within_one)
+    assert found["metric"] == "within_one" and found["value"] == within_one(truth, predicted)
+    assert found["low"] < found["value"] < found["high"]
+    scorer = make_scorer(root_mean_squared_error, greater_is_better=False)
+    by_scorer, by_name = (regression_report(truth, predicted, m) for m in (scorer, "rmse"))
+    assert by_scorer["value"] == pytest.approx(-by_name["value"])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", lambda y: 1.0, lambda y, p: "much"])
+def test_what_is_no_score_of_numbers_is_told(metric: Any) -> None:
+    with pytest.raises(InputError, match="metric"):
+        regression_report(np.arange(5.0), np.arange(5.0), metric)

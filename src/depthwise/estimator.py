@@ -270,8 +270,8 @@ class Regressor(RegressorMixin, Supervised):
         return (r2(targets, self._logits(inputs, network).numpy()),)
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:
-        """R2 of predicting y (N,) or (N, T) from X, with "rmse" and "mae" in the targets' own
-        units, each with its 95% interval: see regression_scores.py."""
+        """R2 of predicting y (N,) or (N, T) from X, and in "scores" RMSE and MAE in the targets'
+        own units, each with its 95% interval: see regression_scores.py."""
         inputs, targets = self._take(X, y, reset=False)
         return regression_report(targets, self._answers(inputs))
 

@@ -23,7 +23,7 @@ from depthwise.class_scores import CLASS_SCORES, ClassAnswers, ClassScore, rarer
 from depthwise.custom_scores import CUSTOM_RESAMPLES, class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.measuring.metric import Metric
+from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.score import SCORES
 from depthwise.scores import accuracy_report
 
@@ -120,7 +120,7 @@ def told_scores(details: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value and interval as text) of every score but the one that was asked for."""
     scores = details.get("scores") or {}
     return [
-        (f"{name.replace('_', ' ')}{told_of(entry)}", told_score(name, entry))
+        (f"{entry.get('name') or name.replace('_', ' ')}{told_of(entry)}", told_score(name, entry))
         for name, entry in scores.items()
         if name != details.get("metric") and entry["value"] is not None
     ]
@@ -132,9 +132,11 @@ def told_of(entry: Mapping[str, Any]) -> str:
 
 
 def told_score(name: str, entry: Mapping[str, Any]) -> str:
-    """ "71.6% (68.2-74.9)", "0.812 (0.790-0.834)"."""
-    share = SCORES[CLASS_SCORES[name].unit].is_share
+    """ "71.6% (68.2-74.9)", "0.812 (0.790-0.834)"; of numbers "43.2 (36.9-49.6)"."""
     value, low, high = (entry[key] for key in ("value", "low", "high"))
+    if name not in CLASS_SCORES:
+        return f"{readable(value)} ({readable(low)}-{readable(high)})"
+    share = SCORES[CLASS_SCORES[name].unit].is_share
     text = f"{value:.1%}" if share else f"{value:.3f}"
     if low is None or high is None:
         return text

@@ -43,7 +43,9 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.numbers import regression, regression_of
 from depthwise.measuring.score import SCORES, UNITS
+from depthwise.regression_scores import ALIASES, NUMBER_SCORES, number_score
 from depthwise.scores import auroc, auroc_interval, mean_interval
 
 __all__ = [
@@ -69,7 +71,11 @@ OWN = {  # tasks that have data of their own, and what these say that they are f
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
 LABELLED = ("classification", "video", "text")
 SCORED_BY: dict[str, Callable[[Any], Any]] = dict.fromkeys(LABELLED, class_score)
+SCORED_BY["regression"] = number_score
 METRIC_NAMES = dict.fromkeys(LABELLED, tuple(CLASS_SCORES))  # of those, by task
+METRIC_NAMES["regression"] = tuple(NUMBER_SCORES)
+SCORED_ALONE = {"regression": regression_of}  # items that are in no Dataset
+TAKEN_BY = {**dict.fromkeys(LABELLED, classification), "regression": regression}
 
 
 def likely_task(data: Dataset) -> str:
@@ -112,8 +118,8 @@ def quality(
     if task not in TASKS:
         raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
     require_metric(task, metric)
-    if task in LABELLED:
-        return classification(model, data, part, metric)
+    if task in TAKEN_BY:
+        return TAKEN_BY[task](model, data, part, metric)
     if task in OWN:
         return _assessed(model, data, part, task)
     _require_able(model, task)
@@ -142,7 +148,7 @@ def metric_name(task: str, metric: ClassMetric) -> str:
 def require_known_metric(metric: str | None) -> None:
     """Before anything is read: that some task is scored by a metric of this name."""
     known = [name for names in dict.fromkeys(METRIC_NAMES.values()) for name in names]
-    if metric is not None and as_name(metric) not in known:
+    if metric is not None and as_name(metric) not in [*known, *ALIASES]:
         raise InputError(f"--metric must be one of {', '.join(known)}; got {metric!r}.")
 
 
@@ -161,8 +167,12 @@ def own_task(model: Any, data: Dataset | None = None) -> str | None:
     return next((task for task in tasks if data is None or data.serves(OWN[task])), None)
 
 
-def assessment(model: Any, X: Any, y: Any, task: str) -> Metric:
-    """By the task's own measure, on items X and what is to be said of them."""
+def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None) -> Metric:
+    """By the task's own measure, on items X and what is to be said of them; `metric` as `quality`
+    has it."""
+    require_metric(task, metric)
+    if task in SCORED_ALONE:
+        return SCORED_ALONE[task](model, X, y, metric)
     report = model.assess(X, y)
     value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
     source = f"{report['items']:,} held-out {report.get('each', 'items')}, 95 % interval"

@@ -54,6 +54,8 @@ SCORES = {
 SCORES |= {
     "fraction": Score("accuracy", "%"),
     "balanced accuracy": Score("balanced accuracy", "%"),
+    "-RMSE": Score("negative RMSE", ""),
+    "-mean error": Score("negative MAE", ""),
     "-log loss": Score("negative log loss", "nats"),
     "nats": Score("log-likelihood", "nats"),
     "-MAE": Score("negative MAE", "objects"),

@@ -157,7 +157,7 @@ def measure(
         answering=answering_of(model),
     )
     if X is not None and own and not hasattr(data, "part"):
-        card.accuracy = assessment(model, X, y, own)
+        card.accuracy = assessment(model, X, y, own, metric)
     elif X is not None:
         labelled = not own and y is not None and getattr(model, "classes_", None) is not None
         plain = labelled and task in (None, "classification")

@@ -1,0 +1,48 @@
+"""How well a model predicts numbers: R2, and beside it RMSE and MAE in the numbers' own units.
+
+    details   items, metric, the name of the score that `value` is; scores, every score of
+              regression_scores.py; of several targets per_target, these of each
+
+RMSE and MAE are ranked by their negatives: more is better in every Metric.
+
+Shapes: N items, T targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from depthwise.data.dataset import Dataset
+from depthwise.errors import InputError
+from depthwise.measuring.metric import Metric
+from depthwise.regression_scores import number_score, regression_report
+
+__all__ = ["number_metric", "regression", "regression_of"]
+
+NumberMetric = str | Callable[..., Any] | None
+
+
+def regression(model: Any, data: Dataset, part: str, metric: NumberMetric = None) -> Metric:
+    """The score `metric` (None: R2) on a part of `data`."""
+    data.require_task("regression")
+    if "regression" not in model.tasks:
+        raise InputError(f"{model.family} predicts no numbers, which {data.name} is data for.")
+    return regression_of(model, *data.part(part), metric)
+
+
+def regression_of(model: Any, X: Any, y: Any, metric: NumberMetric = None) -> Metric:
+    """The same on items X (N, ...) and their numbers y (N,) or (N, T)."""
+    return number_metric(np.asarray(y, np.float64), model.predict(X), metric)
+
+
+def number_metric(truth: np.ndarray, answers: np.ndarray, metric: NumberMetric = None) -> Metric:
+    """The score `metric` of these answers, and in its details all the others."""
+    asked, report = number_score(metric), regression_report(truth, answers, metric)
+    value, low, high = (report.pop(key) for key in ("value", "low", "high"))
+    if asked.sign < 0:
+        value, low, high = -value, -high, -low
+    source = f"{report['items']:,} held-out items, 95 % bootstrap interval"
+    return Metric(value, asked.unit, "measured", low, high, source, report)
