@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from depthwise.base import Estimator
@@ -31,7 +32,7 @@ from depthwise.tasks.text_classification import TextClassifier
 from depthwise.tasks.text_classification_baseline import TextLogistic
 from depthwise.tasks.video import VideoClassifier
 
-__all__ = ["FAMILIES", "TASKS", "find_family", "load_model"]
+__all__ = ["FAMILIES", "TASKS", "find_family", "load_model", "makers_for"]
 
 FAMILIES: dict[str, type[Estimator]] = {
     "logistic": LogisticRegression,
@@ -66,6 +67,13 @@ TASKS: dict[str, type[Estimator]] = {
     "tfidf": TextLogistic,
 }
 
+COUNTERPARTS = {  # of families of labels those that learn numbers
+    "boosting": "boosting_regressor",
+    "dnn": "dnn_regressor",
+    "cnn": "cnn_regressor",
+    "dsn": "dsn_regressor",
+}
+
 
 def find_family(name: str) -> type[Estimator]:
     """The class of a family or task; raises InputError with the nearest name for a misspelt one."""
@@ -75,6 +83,20 @@ def find_family(name: str) -> type[Estimator]:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"there is no family {name!r}; there are {', '.join(known)}.{hint}")
+
+
+def makers_for(names: Iterable[str], task: str | None) -> dict[str, type[Estimator]]:
+    """The classes of these families by name; where one learns labels and the task is of numbers,
+    the class that learns them (COUNTERPARTS), under the name that was asked for."""
+    found: dict[str, type[Estimator]] = {}
+    for name in names:
+        make = find_family(name)
+        if task is not None and task not in make.tasks and name in COUNTERPARTS:
+            other = find_family(COUNTERPARTS[name])
+            make = other if task in other.tasks else make
+        if make not in found.values():
+            found[name] = make
+    return found
 
 
 def load_model(folder: str | Path) -> Estimator:

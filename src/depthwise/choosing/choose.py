@@ -27,16 +27,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from depthwise.catalog import FAMILIES, TASKS, find_family
+from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.evidence import (
+    MISTAKES,
     candidate_records,
     dataset_record,
     layers_record,
-    mistakes,
+    predicted_numbers,
 )
 from depthwise.choosing.feasibility import Feasible, advice, feasible
 from depthwise.choosing.halving import halve
@@ -51,7 +52,6 @@ from depthwise.estimator import Classifier
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import (
-    LABELLED,
     OWN,
     UNITS,
     likely_task,
@@ -79,6 +79,7 @@ SEEN_IN = {  # by what data are known to be for a task
     "captions": "pictures with captions",
     "pairs": "pairs of sentences",
     "language": "prose",
+    "regression": "numbers to predict",
 }
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
@@ -117,12 +118,13 @@ def choose(
     when no candidate can keep the limits.
     """
     budget, tell = budget or Budget(), watch or (lambda text: None)
-    makers = {name: find_family(name) for name in (families or {**FAMILIES, **TASKS})}
+    names = list(families or {**FAMILIES, **TASKS})
+    makers_for(names, None)  # raises for a misspelt one before anything is read
     target = find(device)
     budget.check_device(target)
     dataset, task = _understood(data, task, seed, tell)
     require_metric(task, metric)
-    makers = able(makers, task, asked_for=bool(families))
+    makers = able(makers_for(names, task), task, asked_for=bool(families))
     request = _request(dataset, target, budget, list(makers), seed, task)
     request |= {"rescue": True} if rescue else {}
     request |= {"metric": metric_name(task, metric)} if metric is not None else {}
@@ -253,8 +255,10 @@ class _Run:
         self.tell(f"{name} wins; on the test part: {test}")
         record = self._record(found, cards, name)
         record["test"] = test.to_dict()
-        if self.task in LABELLED:
-            record["mistakes"] = mistakes(winner, self.data)
+        if self.task in MISTAKES:
+            record["mistakes"] = MISTAKES[self.task](winner, self.data)
+        if self.data.task == "regression":
+            record["predicted"] = predicted_numbers(winner, self.data)
         record["pictures"] = self._pictures(winner)
         record["answered"] = [
             self.data.item_name(int(i)) for i in self.data.indices["test"][:SHOWN]

@@ -18,12 +18,16 @@ from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
+from depthwise.measuring.quality import LABELLED
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
 from depthwise.ship.figures import score_of
 
-__all__ = ["candidate_records", "dataset_record", "layers_record", "mistakes"]
+__all__ = [
+    "MISTAKES", "candidate_records", "dataset_record", "layers_record", "mistakes",
+    "predicted_numbers",
+]  # fmt: skip
 
-
+MOST_POINTS = 500  # of a scatter chart
 MOST_TEXT = 300  # characters of a mistaken text that are shown
 
 
@@ -33,10 +37,25 @@ def dataset_record(data: Dataset) -> dict[str, Any]:
         "kind": data.kind,
         "input_shape": list(data.input_shape),
         "classes": data.classes,  # none where the items have no labels
+        "target": target_record(data),
         "counts": {part: len(data.indices[part]) for part in PARTS},
         "fingerprint": data.fingerprint,
         "split_origin": data.split_origin,
         "problems": [vars(problem) for problem in data.problems],
+    }
+
+
+def target_record(data: Dataset) -> dict[str, Any] | None:
+    """What the numbers to predict are: the name of their column, how many an item has, and their
+    range in the training part; None of data without."""
+    if data.task != "regression":
+        return None
+    learnt = np.asarray(data.train.y)
+    return {
+        "name": data.target_name,
+        "count": data.n_outputs,
+        "least": float(learnt.min()),
+        "most": float(learnt.max()),
     }
 
 
@@ -154,6 +173,55 @@ def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str,
         }
         for i in worst
     ]
+
+
+def worst_predicted(model: Any, data: Dataset, most: int = 24) -> list[dict[str, Any]]:
+    """The test items whose numbers are furthest off, in units of each target's spread, by name,
+    with their pictures. `confidence`: by how many spreads."""
+    X, truth = named(data, "test")
+    columns = np.asarray(truth).reshape(len(X), -1)  # (N, T)
+    answers = np.asarray(model.predict(X)).reshape(columns.shape)
+    learnt = np.asarray(data.train.y).reshape(-1, columns.shape[1])
+    off = abs(answers - columns) / np.maximum(learnt.std(axis=0), 1e-12)
+    far = off.max(axis=1)
+    places = data.indices["test"]
+    return [
+        {
+            "png": _png(X[i]) if data.kind == "images" else None,
+            "text": None,
+            "truth": _numbers(columns[i]),
+            "predicted": _numbers(answers[i]),
+            "confidence": float(far[i]),
+            "note": f"off by {far[i]:.2g} standard deviations",
+            "index": int(places[i]),
+            "name": data.item_name(int(places[i])),
+        }
+        for i in np.argsort(-far, kind="stable")[:most]
+    ]
+
+
+def predicted_numbers(model: Any, data: Dataset) -> dict[str, Any]:
+    """Truth and answer of the first target, lists (n,), of test items, MOST_POINTS at most."""
+    X, y = data.test
+    chosen = np.arange(len(X))
+    if len(X) > MOST_POINTS:
+        chosen = np.sort(np.random.default_rng(0).choice(len(X), MOST_POINTS, replace=False))
+    answers = np.asarray(model.predict(X[chosen])).reshape(len(chosen), -1)
+    return {
+        "truth": np.asarray(y[chosen], np.float64).reshape(len(chosen), -1)[:, 0].tolist(),
+        "predicted": answers[:, 0].astype(np.float64).tolist(),
+        "targets": answers.shape[1],
+    }
+
+
+def _numbers(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.5g}" for value in values)
+
+
+MISTAKES: dict[str, Any] = {  # by task: what the winner is most wrong about
+    **dict.fromkeys(LABELLED, mistakes),
+    "regression": worst_predicted,
+}
 
 
 def _png(image_u8: np.ndarray) -> str:

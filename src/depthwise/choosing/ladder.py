@@ -37,24 +37,24 @@ class Candidate:
         return self.make(**self.settings)
 
     def outputs(self, data: Dataset) -> int:
-        """Outputs of its network: classes; of captions the pieces of words they are made of, of
-        prose its tokens."""
+        """Outputs of its network: classes, or numbers to predict; of captions the pieces of words
+        they are made of, of prose its tokens."""
         model: Any = self.model()
         if data.task == "language":
             model.tokenize(data.train.X, learn=True)
             return int(model.n_outputs)
-        return int(model.vocabulary) if data.task == "captions" else data.n_classes
+        return int(model.vocabulary) if data.task == "captions" else data.n_outputs
 
     def parameters(self, input_shape: tuple[int, ...], n_classes: int) -> int:
         """How many weights it would have, without making them."""
         with torch.device("meta"):
-            return parameter_count(self.model().build(input_shape, n_classes))
+            return parameter_count(self.model()._whole_network(input_shape, n_classes))
 
     def network(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """With random weights, for measuring."""
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return self.model().build(input_shape, n_classes).eval()
+            return self.model()._whole_network(input_shape, n_classes).eval()
 
 
 def _pretrained(make: type[Classifier]) -> dict[Any, dict[str, Any]]:

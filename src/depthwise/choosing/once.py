@@ -89,15 +89,20 @@ def _is_enough(trials: Trials, smaller: Trained, candidate: Candidate, left: flo
 
 def _pace(trials: Trials, candidate: Candidate) -> float | None:
     """Seconds of a round of boosting, or the least that a pass over the data takes."""
-    if candidate.make.family == "boosting":
+    if _by_rounds(candidate):
         return trials.pace(candidate, partial(_round_seconds, candidate.model(), trials.data))
     return trials.pace(candidate, partial(trials.least_pass_seconds, candidate))
+
+
+def _by_rounds(candidate: Candidate) -> bool:
+    """Whether its sizes are rounds of trees."""
+    return candidate.make.resource == "max_iter" and candidate.size is not None
 
 
 def _train(trials: Trials, candidate: Candidate, limit: float) -> float:
     """As far as `limit` seconds go; the seconds it took."""
     model = candidate.model()
-    check = _too_few_rounds if candidate.make.family == "boosting" else _too_short
+    check = _too_few_rounds if _by_rounds(candidate) else _too_short
     if reason := check(trials, candidate, model, limit):
         trials.leave_out(candidate, reason)
     if candidate.name in trials.failed:

@@ -231,9 +231,9 @@ def _best_of(times: int, run: Callable[[], Any]) -> float:
 
 
 def named(data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of a part and their class names."""
+    """Inputs of a part and their class names, or the numbers to predict."""
     X, y = data.part(part)
-    return X, np.asarray(data.classes)[y]
+    return X, np.asarray(data.classes)[y] if data.classes else y
 
 
 class _Reporter:

@@ -28,7 +28,7 @@ import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
 from depthwise.data.caption_table import CaptionTable
-from depthwise.data.columns import Column
+from depthwise.data.columns import Column, label_of
 from depthwise.data.item_names import ItemNames
 from depthwise.data.pairs import Pairs
 from depthwise.data.summary import PARTS, summary
@@ -196,6 +196,11 @@ class Dataset:
         if self.task != "regression":
             return self.n_classes
         return int(np.prod(np.shape(self.targets)[1:], dtype=int))
+
+    @property
+    def target_name(self) -> str:
+        """What the numbers to predict are called in the table; "" where nobody says."""
+        return label_of(self.columns or []) or ""
 
     def without_labels(self) -> Self:
         """The same items in the same split, labels forgotten; itself where there are none."""

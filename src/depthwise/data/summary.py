@@ -106,8 +106,7 @@ def _alike(data: Dataset) -> str:
 def _numbers(data: Dataset) -> str:
     several = f"{data.n_outputs} numbers" if data.n_outputs > 1 else "a number"
     targets: Any = data.targets
-    label = label_of(data.columns or [])
-    name = f" ({_one_line(label)})" if label else ""
+    name = f" ({_one_line(data.target_name)})" if data.target_name else ""
     return f"{several} to predict of each{name}, {targets.min():g} to {targets.max():g}"
 
 

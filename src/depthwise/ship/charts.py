@@ -28,7 +28,7 @@ from depthwise.ship.canvas import (
 )
 from depthwise.ship.figures import accuracy_of, plain, score_of, unit_of
 
-__all__ = ["confusion", "learning_curves", "trade_off"]
+__all__ = ["confusion", "learning_curves", "scatter", "trade_off"]
 
 TICKS = (0, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99)
 MARKERS = "osD^vP*X"
@@ -119,6 +119,23 @@ def confusion(matrix: list[list[int]], classes: list[str]) -> str:
     return as_svg(axes.figure, "confusion")
 
 
+def scatter(truth: list[float], predicted: list[float], name: str) -> str:
+    """Predicted over true numbers (n,) called `name`; on the line both are the same."""
+    if not truth:
+        return ""
+    axes = new_axes(f"{name}: truth", "predicted", size=(WIDTH, WIDTH * 0.94))
+    low, high = min(*truth, *predicted), max(*truth, *predicted)
+    room = 0.04 * (high - low) or 1.0
+    ends = [low - room, high + room]
+    axes.plot(ends, ends, color=FAINT, linewidth=1.0, zorder=1)
+    size = 9 if len(truth) > 200 else 16
+    axes.scatter(truth, predicted, s=size, color=ACCENT, alpha=0.5, linewidths=0, zorder=2)
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
+    axes.set_aspect("equal")
+    return as_svg(axes.figure, "scatter")
+
+
 # -- points ------------------------------------------------------------------------------------
 
 
@@ -207,6 +224,18 @@ class Scale:
         axes.set_ylim(min(scores) - room, max(scores) + room)
 
 
+class FlooredScale(Scale):
+    """As it is, but for what is below 0, which is all drawn there: no better than the mean."""
+
+    shown = ("accuracy",)
+
+    def place(self, score: float) -> float:
+        return max(score, 0.0)
+
+    def fit(self, axes: Any, scores: list[float]) -> None:
+        super().fit(axes, [*map(self.place, scores)])
+
+
 class ErrorScale(Scale):
     """By the logarithm of the error, 1 - score; ticks as `score * unit`."""
 
@@ -232,7 +261,7 @@ class ErrorScale(Scale):
         axes.set_yticks([self.place(t / 100) for t in ticks], names)
 
 
-WATCHED = ("fraction", "AP50", "mIoU")  # what training watches is what is scored
+WATCHED = ("fraction", "AP50", "mIoU", "R2")  # what training watches is what is scored
 SCALES: dict[str, Scale] = {
     "fraction": ErrorScale(100),
     "balanced accuracy": ErrorScale(100),
@@ -243,6 +272,7 @@ SCALES: dict[str, Scale] = {
     "BLEU-4": Scale(),
     "Spearman": Scale(),
     "F1": Scale(),
+    "R2": FlooredScale(),
     "-MAE": Scale(),
     "-bits/byte": Scale(),
 }

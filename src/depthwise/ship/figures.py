@@ -179,7 +179,7 @@ def score(metric: Record | None) -> Figure:
         return share(metric)
     low, high = metric.get("low"), metric.get("high")
     interval, digits = "", 2 if abs(value) < 10 else 1
-    if unit == "AUROC":
+    if unit in ("AUROC", "R2"):
         digits = 4 if value >= 0.99 else 3
     if low is not None and high is not None:
         widest = max(high - value, value - low)
@@ -326,7 +326,21 @@ def _quality(test: Record, unseen: str, strange: bool) -> str:
     name = score_of(unit).name
     if unit == "nats":
         return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
-    return f"Its {name} is {told(test)} on {unseen} that no choice had seen."
+    return f"Its {name} is {told(test)} on {unseen} that no choice had seen." + _errors(test)
+
+
+def _errors(test: Record) -> str:
+    """ " Its numbers are off by 43.2 (36.9-49.6) on average ...": of a metric of numbers."""
+    scores = (test.get("details") or {}).get("scores") or {}
+    known = [scores.get(name) for name in ("mae", "rmse")]
+    if not all(known):
+        return ""
+    mean, root = (
+        f"{readable(each['value'])} ({readable(each['low'])}–{readable(each['high'])})"
+        for each in known
+        if each
+    )
+    return f" Its numbers are off by {mean} on average (MAE; RMSE {root}), in their own units."
 
 
 def _why(record: Record, winner: Record) -> str:

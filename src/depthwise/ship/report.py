@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from depthwise.measuring.classes import told_scores
 from depthwise.measuring.metric import readable
 from depthwise.ship import charts
+from depthwise.ship.canvas import shortened
 from depthwise.ship.figures import (
     LIMITS,
     accuracy_of,
@@ -321,7 +323,26 @@ def _charts(record: Record, winner: Record | None) -> list[dict[str, str]]:
                 "alt": "Confusion matrix; its largest confusions are listed below the charts.",
             }
         )
+    drawn += _scattered(record)
     return [chart for chart in drawn if chart["svg"]]
+
+
+def _scattered(record: Record) -> list[dict[str, str]]:
+    """Predicted over true numbers of test items, where numbers are what is predicted."""
+    made = record.get("predicted")
+    if not made:
+        return []
+    name = plain(str((record["dataset"].get("target") or {}).get("name") or "number"))
+    first = " (the first of them)" if made["targets"] > 1 else ""
+    figures = (record.get("test") or {}).get("details") or {}
+    told = [f"{n} {t}" for n, t in told_scores({**figures, "metric": ""})]
+    return [
+        {
+            "svg": charts.scatter(made["truth"], made["predicted"], shortened(name)),
+            "caption": f"What the winner predicts{first}, on the test part",
+            "alt": f"Scatter chart of predicted against true numbers: {', '.join(told)}.",
+        }
+    ]
 
 
 def _alt(record: Record, what: str, unit: str, measure: Any) -> str:
