@@ -64,7 +64,7 @@ def quick_machine(monkeypatch) -> None:
 def test_fit_tells_accuracy_with_interval_and_where_the_model_is_and_again(data, model, capsys):
     assert run("fit", data, *MODEL, "--out", model) == 0
     told = capsys.readouterr()
-    assert "test accuracy" in told.out and "95 % interval" in told.out
+    assert "test accuracy" in told.out and "95% interval" in told.out
     assert str(model) in told.out and "nothing was trained" in told.out
     assert "Traceback" not in told.err and "Warning" not in told.err
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
+from depthwise.measuring.score import SCORES, in_words, per_cent
+from depthwise.ship.figures import told
 
 
 def test_a_metric_survives_json():
@@ -47,3 +49,26 @@ def test_only_the_three_honest_words_are_taken():
 def test_a_stored_metric_without_its_unit_is_refused_by_name():
     with pytest.raises(InputError, match="unit"):
         Metric.from_dict({"value": 1.0, "how": "counted"})
+
+
+@pytest.mark.parametrize("unit", [unit for unit, score in SCORES.items() if score.is_share])
+def test_a_share_is_told_in_per_cent_everywhere_and_stored_as_a_number(unit):
+    metric = Metric(0.7163, unit, "measured", 0.682, 0.749)
+    assert str(metric).startswith("71.6%") and "(68.2-74.9), measured" in str(metric)
+    assert "fraction" not in str(metric) and metric.to_dict()["value"] == 0.7163
+    assert told(metric.to_dict()) == "71.6% (95% interval 68.2–74.9)"
+    assert in_words(0.7163, unit) == "71.6%"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.9963, "99.63%"), (0.99, "99.00%"), (1.0, "100%"), (0.0, "0.0%")]
+)
+def test_near_the_top_a_share_has_two_digits(value, text):
+    assert per_cent(value) == text and str(Metric(value, "fraction", "measured")).startswith(text)
+    assert told({"value": value, "unit": "fraction"}) == text
+
+
+def test_other_units_are_told_with_their_name():
+    assert (
+        in_words(-86.298, "nats") == "-86.30 nats" and in_words(0.93124, "AUROC") == "0.9312 AUROC"
+    )

@@ -79,7 +79,7 @@ def test_the_page_asks_the_network_for_nothing_and_runs_nothing(text, page):
 def test_the_verdict_names_the_winner_its_test_accuracy_latency_size_energy_and_limits(page):
     for said in (
         "Ship cnn-m",
-        "97.0 % (95 % interval 95.0–99.1) of 270 test items",
+        "97.0% (95% interval 95.0–99.1) of 270 test items",
         "answers in 0.620 ms, weighs 0.560 MB and spends about 3.10 mJ an item",
         "latency at most 2 ms and size at most 1 MB",
     ):
@@ -221,7 +221,7 @@ def test_the_score_of_the_task_heads_columns_highlights_axes_and_captions(of_dat
 
 def test_the_verdict_and_the_highlights_tell_the_score(of_data):
     task, page = of_data
-    said = {"generate": "-86.1 nats (95 % interval ±0.7)", "anomaly": "0.985 (95 % interval"}[task]
+    said = {"generate": "-86.1 nats (95% interval ±0.7)", "anomaly": "0.985 (95% interval"}[task]
     assert said in page.text
     highlight = {"generate": "log-likelihood-86.1 nats", "anomaly": "AUROC0.985"}[task]
     assert highlight in page.text

@@ -73,7 +73,7 @@ def test_a_terminal_without_unicode_gets_ascii():
     out = screen(80, encoding="ascii")
     print_choice(make_record(), out)
     print_verdict(make_record(), Path("out"), out)
-    assert "> cnn-m" in shown(out) and "~3.10" in shown(out) and "97.0 %" in shown(out)
+    assert "> cnn-m" in shown(out) and "~3.10" in shown(out) and "97.0%" in shown(out)
 
 
 def test_when_nothing_fits_the_report_is_named_and_no_model():
@@ -150,7 +150,7 @@ def test_reconstructions_are_told_with_their_difference():
 @pytest.mark.parametrize(
     "quality, said",
     [
-        (Metric(0.9, "fraction", "measured"), "test accuracy  90.0 %"),
+        (Metric(0.9, "fraction", "measured"), "test accuracy  90.0%"),
         (Metric(-86.31, "nats", "measured", -87.0, -85.6), "test log-likelihood  -86.3 nats"),
         (Metric(math.nan, "nats", "measured", source="no likelihood"), "unknown: no likelihood"),
     ],

@@ -72,7 +72,7 @@ def test_a_model_without_labels_tells_its_log_likelihood_in_nats(data, blind, ca
     arguments = ("--family", "ink", "--set", "epochs=5", "--unlabelled", "-q")
     assert run("fit", data, *arguments, "--out", blind) == 0
     told = capsys.readouterr().out
-    assert "test log-likelihood  -" in told and " nats (95 % interval ±" in told
+    assert "test log-likelihood  -" in told and " nats (95% interval ±" in told
     assert "nothing was trained" in told and str(blind) in told
     assert run("fit", data, *arguments, "--out", blind, "--json") == 0
     quality = json.loads(capsys.readouterr().out)["log_likelihood"]

@@ -206,7 +206,7 @@ class Seeing(OnBackbone):
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:
         """{"value", "low", "high", ...}: the task's metric on images and targets that were not
-        seen, with its 95 % interval over the images, and whatever else is worth knowing."""
+        seen, with its 95% interval over the images, and whatever else is worth knowing."""
         check_is_fitted(self, "network_")
         return self._assessed(*self._take(X, y, reset=False))
 

@@ -19,6 +19,7 @@ from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import LABELLED
+from depthwise.measuring.score import in_words
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
 from depthwise.ship.figures import score_of
 
@@ -126,7 +127,7 @@ def _record(
 
 
 def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[str, str]:
-    score = f"{_told(entry.score, entry.accuracy.unit)} on validation"
+    score = f"{in_words(entry.score, entry.accuracy.unit)} on validation"
     if is_winner:
         return "winner", f"{score}, the best that keeps every limit"
     behind = _behind(order[0].score - entry.score, entry.accuracy.unit)
@@ -136,15 +137,10 @@ def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[st
     return "stopped", f"{score}, {behind}: stopped after {entry.epochs:.3g} epochs"
 
 
-def _told(score: float, unit: str) -> str:
-    """98.21%, -86.30 nats, 0.9312 AUROC"""
-    if score_of(unit).is_share:
-        return f"{score:.2%}"
-    return f"{score:.2f} {unit}" if unit == "nats" else f"{score:.4f} {unit}"
-
-
 def _behind(difference: float, unit: str) -> str:
-    return f"{difference * 100:.2f} points" if score_of(unit).is_share else _told(difference, unit)
+    return (
+        f"{difference * 100:.2f} points" if score_of(unit).is_share else in_words(difference, unit)
+    )
 
 
 def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:

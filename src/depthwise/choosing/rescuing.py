@@ -22,6 +22,7 @@ from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trials
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import quality
+from depthwise.measuring.score import in_words
 from depthwise.networks import NetworkClassifier
 
 __all__ = ["HELPED", "WITHIN", "Rescue", "nearly", "rescued"]
@@ -62,7 +63,8 @@ def rescued(
         return None
     name = f"{candidate.name}-shrunk"
     folder = trials.folder / name
-    trials.tell(f"{candidate.name}: {entry.score:.4f} on validation, to be shrunk")
+    score = in_words(entry.score, entry.accuracy.unit)
+    trials.tell(f"{candidate.name}: {score} on validation, to be shrunk")
     done = rescue(
         entry.model(),
         trials.data,
@@ -82,5 +84,5 @@ def rescued(
     trials.trained[name] = replace(
         entry, candidate=shrunk, folder=folder, accuracy=score, complete=True
     )
-    trials.tell(f"{name}: {score.value:.4f} on validation")
+    trials.tell(f"{name}: {in_words(score.value, score.unit)} on validation")
     return shrunk

@@ -26,6 +26,7 @@ from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.score import in_words
 from depthwise.measuring.scorecard import quality
 from depthwise.modelfile import read_model
 from depthwise.progress import line
@@ -121,7 +122,8 @@ class Trials:
             return self._failure(name, error)
         model.save(folder)
         record = model.history_["epochs"][-1]
-        self.tell(f"{name}: {score.value:.4f} on validation, epoch {record['epoch']:.3g}")
+        told = in_words(score.value, score.unit)
+        self.tell(f"{name}: {told} on validation, epoch {record['epoch']:.3g}")
         interrupted = model.history_["stopped"] == "interrupted"
         if not interrupted:
             self._forget(checkpoint)

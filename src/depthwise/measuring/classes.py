@@ -2,7 +2,7 @@
 
     details   items, per_class (recalls), confusion, calibration_error, as accuracy has them;
               metric   the name of the score that `value` is
-              scores   every score of class_scores.py: value, low, high, how its 95 % interval is
+              scores   every score of class_scores.py: value, low, high, how its 95% interval is
                        come by, and for F1 of two classes the class that it is of
 
 Shapes: N items, K classes.
@@ -24,7 +24,7 @@ from depthwise.custom_scores import CUSTOM_RESAMPLES, class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.score import SCORES
+from depthwise.measuring.score import SCORES, per_cent
 from depthwise.scores import accuracy_report
 
 __all__ = [
@@ -69,7 +69,7 @@ def class_answers(model: Any, data: Dataset, part: str) -> ClassAnswers:
 
 
 def accuracy(model: Any, X: Any, y: Any, metric: ClassMetric = None) -> Metric:
-    """Share of held-out items given their class, 95 % Wilson interval, or the score `metric`.
+    """Share of held-out items given their class, 95% Wilson interval, or the score `metric`.
     X: (N, ...); y: (N,) class labels, or int indices into model.classes_."""
     labels = _indices(y, model.classes_)
     counts = np.bincount(labels, minlength=len(model.classes_))
@@ -103,7 +103,7 @@ def class_metric(answers: ClassAnswers, metric: ClassMetric = None) -> Metric:
         "measured",
         low=low,
         high=high,
-        source=f"{report['items']:,} held-out items, 95 % {entry['interval']} interval",
+        source=f"{report['items']:,} held-out items, 95% {entry['interval']} interval",
         details={**report, "metric": asked.name, "scores": scores},
     )
 
@@ -137,7 +137,7 @@ def told_score(name: str, entry: Mapping[str, Any]) -> str:
     if name not in CLASS_SCORES:
         return f"{readable(value)} ({readable(low)}-{readable(high)})"
     share = SCORES[CLASS_SCORES[name].unit].is_share
-    text = f"{value:.1%}" if share else f"{value:.3f}"
+    text = per_cent(value) if share else f"{value:.3f}"
     if low is None or high is None:
         return text
     ends = f"{100 * low:.1f}-{100 * high:.1f}" if share else f"{low:.3f}-{high:.3f}"
@@ -145,7 +145,7 @@ def told_score(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _custom(score: ClassScore, answers: ClassAnswers) -> dict[str, Any]:
-    """A function of the user's: the middle 95 % of its values on resamples of the items."""
+    """A function of the user's: the middle 95% of its values on resamples of the items."""
     value, n = score.value(answers), len(answers.labels)
     random = np.random.default_rng(0)
     drawn = random.integers(0, n, (CUSTOM_RESAMPLES, n))

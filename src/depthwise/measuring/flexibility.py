@@ -12,8 +12,8 @@ Each cell runs the same samples and its answers are compared with those of eager
 a time: class probabilities (softmax of the logits), or, of a network that answers with numbers such
 as a reconstruction, these in units of their standard deviation. A cell passes when the largest
 difference is at most 1e-4 in fp32. In bf16, whose 8 bits of mantissa round every layer, it passes
-at 2e-2, or when 95 % of the samples keep their largest answer (the same class) and are within 5e-2;
-in int8, quantised on these samples (quantising.py), likewise at 5e-2, or 95 % within 0.15. A
+at 2e-2, or when 95% of the samples keep their largest answer (the same class) and are within 5e-2;
+in int8, quantised on these samples (quantising.py), likewise at 5e-2, or 95% within 0.15. A
 network that is int8 already is compared with itself in torch, and has no other precision.
 
 A runtime is prepared once a precision, with a dynamic batch, so that all batches run the same

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.errors import InputError
+from depthwise.measuring.score import SCORES, per_cent
 
 WAYS = ("measured", "predicted", "counted")
 
@@ -71,10 +72,20 @@ class Metric:
             details=dict(stored.get("details", {})),
         )
 
+    @property
+    def _is_share(self) -> bool:
+        """Whether it is told in per cent; in `value` and in JSON it is 0 .. 1."""
+        return self.unit in SCORES and SCORES[self.unit].is_share
+
     def __str__(self) -> str:
         if not self.known:
-            return f"unknown ({self.unit})"
+            return "unknown" if self._is_share else f"unknown ({self.unit})"
         interval = ""
+        if self._is_share:
+            if self.low is not None and self.high is not None and self.low != self.high:
+                interval = f" ({100 * self.low:.1f}-{100 * self.high:.1f})"
+            name = "" if self.unit == "fraction" else f" {self.unit}"
+            return f"{per_cent(self.value)}{name}{interval}, {self.how}"
         if self.low is not None and self.high is not None and self.low != self.high:
             dash = " to " if self.low < 0 else "-"
             interval = f" ({readable(self.low)}{dash}{readable(self.high)})"

@@ -19,7 +19,7 @@
 
 Classes are scored by another of class_scores.py or by a function where `metric` asks for it; what
 metrics a task has is told by SCORED_BY.
-More is better in each, and each has its 95 % interval over the items. Likelihoods of different
+More is better in each, and each has its 95% interval over the items. Likelihoods of different
 models compare where their visible units are of the same kind (details: visible).
 
 Shapes: N items, K classes.
@@ -175,7 +175,7 @@ def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None
         return SCORED_ALONE[task](model, X, y, metric)
     report = model.assess(X, y)
     value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
-    source = f"{report['items']:,} held-out {report.get('each', 'items')}, 95 % interval"
+    source = f"{report['items']:,} held-out {report.get('each', 'items')}, 95% interval"
     unit = METRICS.get(str(report.get("metric", "")).split(" ")[0], UNITS[task])
     return Metric(value, unit, "measured", low, high, source, report)
 
@@ -216,7 +216,7 @@ def _likelihood(model: Any, X: NDArray[Any]) -> Metric:
         "measured",
         low=low if len(nats) > 1 else None,
         high=high if len(nats) > 1 else None,
-        source=f"mean of {len(nats):,} held-out items, 95 % normal interval; {_of_what(details)}",
+        source=f"mean of {len(nats):,} held-out items, 95% normal interval; {_of_what(details)}",
         details=details,
     )
 
@@ -250,7 +250,7 @@ def _detection(model: Any, X: NDArray[Any], data: Dataset, part: str) -> Metric:
         "kinds": {str(k): auroc(sound, strange[kinds == k]) for k in np.unique(kinds)},
         "seed": SEED,
     }
-    source = f"{len(sound):,} held-out items and {len(strange):,} of them spoilt, 95 % interval"
+    source = f"{len(sound):,} held-out items and {len(strange):,} of them spoilt, 95% interval"
     value = auroc(sound, strange)
     return Metric(value, UNITS["anomaly"], "measured", low, high, source, details)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["SCORES", "UNITS", "Score"]
+__all__ = ["SCORES", "UNITS", "Score", "in_words", "per_cent"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,17 @@ SCORES |= {
     "R@10": Score("recall at 10", ""),
     "-bits/byte": Score("negative bits per byte", ""),
 }
+
+
+def per_cent(share: float) -> str:
+    """ "71.6%": a share of items as every command, table and message tells it; "99.63%" near the
+    top, where a tenth of a point is much, and "100%"."""
+    digits = 0 if share == 1 else 2 if share >= 0.99 else 1
+    return f"{share:.{digits}%}"
+
+
+def in_words(value: float, unit: str) -> str:
+    """A value in the unit of a score: "71.6%", "-86.30 nats", "0.9312 AUROC"."""
+    if unit in SCORES and SCORES[unit].is_share:
+        return per_cent(value)
+    return f"{value:.2f} {unit}" if unit == "nats" else f"{value:.4f} {unit}"

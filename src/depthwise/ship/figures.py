@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from depthwise.measuring.metric import readable
-from depthwise.measuring.score import SCORES, UNITS, Score
+from depthwise.measuring.score import SCORES, UNITS, Score, per_cent
 
 __all__ = [
     "LIMITS",
@@ -156,7 +156,7 @@ def _latency(metric: Record | None, limit: float | None) -> Figure:
 
 
 def share(metric: Record | None) -> Figure:
-    """A fraction as per cent with its interval: "98.4" ("97.1-99.2")."""
+    """A share as per cent with its interval: "98.4" ("97.1-99.2")."""
     value = _value(metric)
     if metric is None or value is None:
         return Figure()
@@ -165,7 +165,7 @@ def share(metric: Record | None) -> Figure:
     known = low is not None and high is not None
     interval = f"{low:.{max(1, digits)}%}–{high:.{max(1, digits)}%}" if known else ""
     return Figure(
-        f"{value:.{digits}%}".rstrip("%"),
+        per_cent(value).rstrip("%"),
         interval.replace("%", ""),
         metric.get("how") == "predicted",
         about=str(metric.get("source", "")),
@@ -230,15 +230,17 @@ def support(metric: Record | None) -> Figure:
 
 
 def told(metric: Record | None) -> str:
-    """ "98.4 % (95 % interval 97.1–99.2)" or "-86.3 nats (95 % interval ±0.7)"; the spaces before
+    """ "98.4% (95% interval 97.1–99.2)" or "-86.3 nats (95% interval ±0.7)"; the spaces before
     units do not break."""
-    figure, unit = score(metric), score_of(str((metric or {}).get("unit", "fraction"))).unit
-    interval = f" (95\N{NO-BREAK SPACE}% interval {figure.interval})" if figure.interval else ""
-    return f"{figure}\N{NO-BREAK SPACE}{unit}".strip("\N{NO-BREAK SPACE}") + interval
+    figure, measure = score(metric), score_of(str((metric or {}).get("unit", "fraction")))
+    interval = f" (95% interval {figure.interval})" if figure.interval else ""
+    if measure.is_share:
+        return (f"{figure}%" if figure.text != NOTHING else str(figure)) + interval
+    return f"{figure}\N{NO-BREAK SPACE}{measure.unit}".strip("\N{NO-BREAK SPACE}") + interval
 
 
 def told_of_items(metric: Record) -> str:
-    """ "98.4 % (95 % interval 97.1–99.2) of 270 items"."""
+    """ "98.4% (95% interval 97.1–99.2) of 270 items"."""
     items = items_of(metric)
     return told(metric) + (f" of {items}" if items else "")
 
@@ -287,7 +289,7 @@ def verdict(record: Record) -> str:
 
 
 def promise(record: Record, winner: Record) -> str:
-    """What the network to ship does and costs, and why it is the one: "It gets 98.4 % ..."."""
+    """What the network to ship does and costs, and why it is the one: "It gets 98.4% ..."."""
     return f"{_does(record, winner)} {_why(record, winner)}"
 
 

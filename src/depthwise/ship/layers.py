@@ -177,8 +177,7 @@ def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
 
 def _percent(part: float, whole: float) -> str:
     share = _share(part, whole)
-    text = f"{share:.0%}" if share >= 0.005 or not share else "<1%"
-    return text.replace("%", "\N{NO-BREAK SPACE}%")
+    return f"{share:.0%}" if share >= 0.005 or not share else "<1%"
 
 
 def _parts(values: Mapping[str, float], longest: float) -> dict[str, float]:

@@ -64,7 +64,7 @@ def with_names(
     colours = _colours(palette, mask)
     counts = np.bincount(np.asarray(mask).reshape(-1), minlength=IGNORE + 1)[:IGNORE]
     order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
-    lines = [f"{names[k]} {100 * counts[k] / counts.sum():.0f} %" for k in order]
+    lines = [f"{names[k]} {100 * counts[k] / counts.sum():.0f}%" for k in order]
     font = ImageFont.load_default()
     wide = max((int(font.getlength(line)) for line in lines), default=0) + ROW + 3 * MARGIN
     high = max(picture.shape[0], len(lines) * ROW + 2 * MARGIN)

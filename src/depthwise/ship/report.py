@@ -13,6 +13,7 @@ from typing import Any
 
 from depthwise.measuring.classes import told_scores
 from depthwise.measuring.metric import readable
+from depthwise.measuring.score import per_cent
 from depthwise.ship import charts
 from depthwise.ship.canvas import shortened
 from depthwise.ship.figures import (
@@ -124,7 +125,9 @@ def highlights(record: Record, winner: Record) -> list[dict[str, str]]:
         ("flexibility", share(card.get("flexibility")), "%", _support_note(card)),
     ]
     return [
-        {"name": name, "value": str(figure), "unit": unit, "note": note}
+        {"name": name, "value": f"{figure}%", "unit": "", "note": note}
+        if unit == "%"
+        else {"name": name, "value": str(figure), "unit": unit, "note": note}
         for name, figure, unit, note in named
         if figure.text != "–"
     ]
@@ -132,7 +135,7 @@ def highlights(record: Record, winner: Record) -> list[dict[str, str]]:
 
 def _score_note(metric: Record | None) -> str:
     items, interval = items_of(metric, "test "), score(metric).interval
-    parts = [f"95 % interval {interval}"] if interval else []
+    parts = [f"95% interval {interval}"] if interval else []
     return " ".join([*parts, f"on {items}"] if items else parts)
 
 
@@ -256,13 +259,10 @@ def _most_confused(record: Record, winner: Record | None, most: int = 5) -> list
 
 
 def _recalls(record: Record, winner: Record | None, most: int = 5) -> list[tuple[str, str]]:
-    """The classes that are recognised worst, as (name, "92.6 %")."""
+    """The classes that are recognised worst, as (name, "92.6%")."""
     recalls = _report_of(record, winner).get("per_class") or {}
     known = [(value, name) for name, value in recalls.items() if value is not None and value < 1]
-    return [
-        (name, f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%"))
-        for value, name in sorted(known)[:most]
-    ]
+    return [(name, per_cent(value)) for value, name in sorted(known)[:most]]
 
 
 def _mistakes(record: Record) -> list[dict[str, Any]]:

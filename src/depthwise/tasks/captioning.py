@@ -148,7 +148,7 @@ class Captioner(SeesOnce, OnBackbone):
         return captions
 
     def assess(self, X: Any, y: Any, **options: Any) -> dict[str, Any]:
-        """BLEU-4 as "value" with "low" and "high", its 95 % interval over the images; "rouge_l",
+        """BLEU-4 as "value" with "low" and "high", its 95% interval over the images; "rouge_l",
         "cider" (CIDEr-D), "cider_plain" and theirs. `options` are those of `predict`."""
         images = as_images(X)
         references = CaptionTable.of(y, len(images))

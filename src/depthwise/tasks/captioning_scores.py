@@ -22,7 +22,7 @@ CIDEr-D is what captioning papers print as CIDEr, since the COCO server computes
 is theirs too. Nothing is stemmed. Words: lower case, letters and digits that stand together; marks
 are left out, as the COCO server does; each character of a script without spaces is a word.
 
-Intervals are of 95 % by drawing images with replacement (Efron 1979); rarities stay as they are.
+Intervals are of 95% by drawing images with replacement (Efron 1979); rarities stay as they are.
 
 Shapes: N images, M references of an image.
 """

@@ -52,7 +52,7 @@ def best_thresholds(found: list[Detections], truth: BoxTable, classes: np.ndarra
 def counting_report(
     counts: np.ndarray, true: np.ndarray, classes: np.ndarray, seed: int = 0
 ) -> dict[str, Any]:
-    """{"value": minus the mean error over classes, "low", "high": its 95 % interval over pictures,
+    """{"value": minus the mean error over classes, "low", "high": its 95% interval over pictures,
     "items", "per_class": the mean absolute error of each class, in boxes a picture}."""
     errors = abs(counts - true).astype(np.float64)  # (N, K)
     weights = resamples(len(errors), seed)

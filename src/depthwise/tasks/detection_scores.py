@@ -101,7 +101,7 @@ def mean_precisions(
 def detection_report(
     found: list[Detections], truth: BoxTable, classes: np.ndarray, seed: int = 0
 ) -> dict[str, Any]:
-    """{"value": AP50, "low", "high": its 95 % interval over pictures, "items", "per_class": AP50,
+    """{"value": AP50, "low", "high": its 95% interval over pictures, "items", "per_class": AP50,
     "ap": AP at 0.5:0.95, "ap_per_class"}; None for a class of which there is no true box."""
     matches = [match(found, truth, k, name) for k, name in enumerate(classes)]
     each = np.stack([average_precision(one)[0] for one in matches])  # (K, O)

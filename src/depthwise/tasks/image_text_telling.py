@@ -69,7 +69,7 @@ class Telling(OfTexts):
         return self.search(as_images(X), texts, k=1)[0][:, 0]
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:
-        """Image-to-text recall at 10 as "value", with "low" and "high", its 95 % interval; recall
+        """Image-to-text recall at 10 as "value", with "low" and "high", its 95% interval; recall
         at 1, 5 and 10 both ways; see `retrieval_report`. y: captions as in `fit`."""
         images = as_images(X)
         table = CaptionTable.of(y, len(images))

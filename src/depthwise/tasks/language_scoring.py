@@ -36,7 +36,7 @@ class Scoring(LanguageSettings):
     """What a fitted `LanguageModel` says of text."""
 
     def assess(self, X: Any, y: Any = None) -> dict[str, Any]:
-        """Minus the bits per byte as "value" with "low" and "high", its 95 % interval over
+        """Minus the bits per byte as "value" with "low" and "high", its 95% interval over
         stretches of 500 tokens; "nats_per_character", "perplexity", and "items", the bytes."""
         texts = as_texts(X)
         nats = np.concatenate([self.token_nats(text) for text in texts])

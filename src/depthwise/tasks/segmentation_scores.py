@@ -4,7 +4,7 @@
 
 over all images together, IGNORE left out; mean IoU over the classes that the truth shows (a class
 that it does not show has no IoU; where it is called, another class loses). Everingham et al. 2010,
-"The PASCAL Visual Object Classes (VOC) Challenge", section 4.2. The 95 % interval is between the
+"The PASCAL Visual Object Classes (VOC) Challenge", section 4.2. The 95% interval is between the
 2.5 and 97.5 percentiles of mean IoU over images drawn anew with replacement (Efron 1979): pixels of
 one image are not independent, images are.
 
@@ -51,7 +51,7 @@ def mean_iou(matrices: np.ndarray) -> np.ndarray:
 
 
 def iou_interval(matrices: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean IoU of N images, from their counts (N, K, K); 0 .. 1 of fewer than
+    """95% interval of the mean IoU of N images, from their counts (N, K, K); 0 .. 1 of fewer than
     two, which say nothing of others."""
     items, k = matrices.shape[:2]
     if items < 2:
