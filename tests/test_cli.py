@@ -135,6 +135,17 @@ def test_measure_gives_all_six_metrics_where_data_is_given(model, data, capsys):
     assert card["latency"]["how"] == "predicted" and card["accuracy"]["how"] == "measured"
 
 
+def test_measure_for_another_device_without_data_runs_nothing_but_what_is_asked_for(model, capsys):
+    assert run("measure", model, "--device", "raspberry-pi-5", "--json") == 0
+    told = capsys.readouterr()
+    card = json.loads(told.out)
+    assert card["flexibility"] is None and "--flexibility quick" in told.err
+    assert card["latency"]["how"] == card["throughput"]["how"] == "predicted"
+    wanted = ("--device", "raspberry-pi-5", "--flexibility", "quick", "--json")
+    assert run("measure", model, *wanted) == 0
+    assert json.loads(capsys.readouterr().out)["flexibility"]["value"] == 1
+
+
 def test_measure_brings_pictures_of_another_size_to_the_models(model, tmp_path, capsys):
     for name in ("0", "1"):
         (tmp_path / "data" / name).mkdir(parents=True)

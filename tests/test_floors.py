@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "depthwise"
 
 # the first entry that matches a module's path from the left says its floor
 FLOORS: list[tuple[str, float]] = [
+    ("deferred", 0),
     ("errors", 0),
     ("host", 0),
     ("boxes", 1),

@@ -3,69 +3,82 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import importlib
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 from depthwise.base import Estimator
 from depthwise.errors import InputError
-from depthwise.families.autoencoder import DeepAutoencoder
-from depthwise.families.boosting_regression import GradientBoostingRegressor
-from depthwise.families.cnn import CNN, CNNRegressor
-from depthwise.families.dbm import DBM
-from depthwise.families.dbn import DBN
-from depthwise.families.dnn import DNN, DNNRegressor
-from depthwise.families.dsn import DSN, DSNRegressor
-from depthwise.families.rbm import RBM
-from depthwise.families.shallow import GradientBoosting, LogisticRegression
-from depthwise.families.shallow_regression import LinearRegression, MeanRegressor
 from depthwise.modelfile import read_model
-from depthwise.tasks.captioning import Captioner
-from depthwise.tasks.classification import ImageClassifier
-from depthwise.tasks.detection import Detector
-from depthwise.tasks.detection_counter import Counter
-from depthwise.tasks.faces import FaceRecognizer
-from depthwise.tasks.image_text import ImageTextMatcher
-from depthwise.tasks.language import LanguageModel
-from depthwise.tasks.segmentation import Segmenter
-from depthwise.tasks.sentence_matching import SentenceMatcher
-from depthwise.tasks.text_classification import TextClassifier
-from depthwise.tasks.text_classification_baseline import TextLogistic
-from depthwise.tasks.video import VideoClassifier
 
-__all__ = ["FAMILIES", "TASKS", "find_family", "load_model", "makers_for"]
+__all__ = ["FAMILIES", "TASKS", "Makers", "find_family", "load_model"]
 
-FAMILIES: dict[str, type[Estimator]] = {
-    "logistic": LogisticRegression,
-    "boosting": GradientBoosting,
-    "dnn": DNN,
-    "cnn": CNN,
-    "dsn": DSN,
-    "dbn": DBN,
-    "dbm": DBM,
-    "autoencoder": DeepAutoencoder,
-    "rbm": RBM,
-    "mean": MeanRegressor,
-    "linear": LinearRegression,
-    "boosting_regressor": GradientBoostingRegressor,
-    "dnn_regressor": DNNRegressor,
-    "cnn_regressor": CNNRegressor,
-    "dsn_regressor": DSNRegressor,
-}
 
-TASKS: dict[str, type[Estimator]] = {
-    "captioner": Captioner,
-    "image-classifier": ImageClassifier,
-    "detector": Detector,
-    "counter": Counter,
-    "faces": FaceRecognizer,
-    "video": VideoClassifier,
-    "image-text": ImageTextMatcher,
-    "language": LanguageModel,
-    "segmenter": Segmenter,
-    "sentences": SentenceMatcher,
-    "text": TextClassifier,
-    "tfidf": TextLogistic,
-}
+class Makers(MutableMapping[str, type[Estimator]]):
+    """Classes by name, each imported when it is first asked for: to load one model is not to wait
+    for the code of all others. `homes`: "file:Class" within depthwise, by name."""
+
+    def __init__(self, homes: dict[str, str]):
+        self.found: dict[str, str | type[Estimator]] = dict(homes)
+
+    def __getitem__(self, name: str) -> type[Estimator]:
+        maker = self.found[name]
+        if isinstance(maker, str):
+            module, _, attribute = maker.partition(":")
+            maker = getattr(importlib.import_module(f"depthwise.{module}"), attribute)
+            self.found[name] = maker
+        return maker
+
+    def __setitem__(self, name: str, maker: type[Estimator]) -> None:
+        self.found[name] = maker
+
+    def __delitem__(self, name: str) -> None:
+        del self.found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+FAMILIES = Makers(
+    {
+        "logistic": "families.shallow:LogisticRegression",
+        "boosting": "families.shallow:GradientBoosting",
+        "dnn": "families.dnn:DNN",
+        "cnn": "families.cnn:CNN",
+        "dsn": "families.dsn:DSN",
+        "dbn": "families.dbn:DBN",
+        "dbm": "families.dbm:DBM",
+        "autoencoder": "families.autoencoder:DeepAutoencoder",
+        "rbm": "families.rbm:RBM",
+        "mean": "families.shallow_regression:MeanRegressor",
+        "linear": "families.shallow_regression:LinearRegression",
+        "boosting_regressor": "families.boosting_regression:GradientBoostingRegressor",
+        "dnn_regressor": "families.dnn:DNNRegressor",
+        "cnn_regressor": "families.cnn:CNNRegressor",
+        "dsn_regressor": "families.dsn:DSNRegressor",
+    }
+)
+
+TASKS = Makers(
+    {
+        "captioner": "tasks.captioning:Captioner",
+        "image-classifier": "tasks.classification:ImageClassifier",
+        "detector": "tasks.detection:Detector",
+        "counter": "tasks.detection_counter:Counter",
+        "faces": "tasks.faces:FaceRecognizer",
+        "video": "tasks.video:VideoClassifier",
+        "image-text": "tasks.image_text:ImageTextMatcher",
+        "language": "tasks.language:LanguageModel",
+        "segmenter": "tasks.segmentation:Segmenter",
+        "sentences": "tasks.sentence_matching:SentenceMatcher",
+        "text": "tasks.text_classification:TextClassifier",
+        "tfidf": "tasks.text_classification_baseline:TextLogistic",
+    }
+)
 
 COUNTERPARTS = {  # of families of labels those that learn numbers
     "boosting": "boosting_regressor",
@@ -77,9 +90,9 @@ COUNTERPARTS = {  # of families of labels those that learn numbers
 
 def find_family(name: str) -> type[Estimator]:
     """The class of a family or task; raises InputError with the nearest name for a misspelt one."""
-    known = {**FAMILIES, **TASKS}
+    known = [*FAMILIES, *TASKS]
     if name in known:
-        return known[name]
+        return FAMILIES[name] if name in FAMILIES else TASKS[name]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InputError(f"there is no family {name!r}; there are {', '.join(known)}.{hint}")
@@ -104,5 +117,5 @@ def load_model(folder: str | Path) -> Estimator:
 
     Raises ModelFileError for a folder that is missing, damaged, or from a newer version.
     """
-    model: Estimator = read_model(folder, {**FAMILIES, **TASKS})
+    model: Estimator = read_model(folder, ChainMap(FAMILIES, TASKS))
     return model

@@ -36,6 +36,7 @@ from depthwise.commands.devices import devices
 from depthwise.commands.exporting import export
 from depthwise.commands.shrinking import shrink
 from depthwise.commands.writing import generate
+from depthwise.deferred import defer
 from depthwise.ship import edge
 from depthwise.ship.edge import INTERRUPTED, say
 
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     edge.survive_any_name()
+    defer("scipy.stats")
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")

@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from depthwise.checkpoint import write_atomically
 from depthwise.data.columns import Column, from_plain, to_plain, width
@@ -37,6 +38,7 @@ __all__ = ["FORMAT", "read_model", "versions", "write_model"]
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION, GRAPH = "model.safetensors", "model.json", "model.onnx"
+FILLING = frozenset({Tensor.normal_, Tensor.uniform_})
 CLASS_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "str", "O": "str"}
 
 
@@ -108,7 +110,7 @@ def _rebuild(
             "Update depthwise, or load it with the version that saved it."
         )
     model = families[family](**_settings(description["settings"]))
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = reshape(model.rebuild(description["network"]), description.get("shrunk", []))
     _check_shapes(network, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
@@ -124,6 +126,18 @@ def _rebuild(
     model.columns_ = _columns(description, model.input_shape_)
     model.split_ = _split(description)
     return model
+
+
+class _Unfilled(TorchFunctionMode):
+    """Tensors without memory are not drawn at random: beside being of no use, the first draw of a
+    process has torch load its compiler, which takes longer than all else of loading a model."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in FILLING and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _write_runtime(model: Any, folder: Path) -> dict[str, Any] | None:

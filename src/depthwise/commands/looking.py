@@ -22,8 +22,12 @@ def measure(
     task: give.Task = None,
     metric: give.Metric = None,
     flexibility: Annotated[
-        str, typer.Option(help="quick, or full: every runtime, precision and batch, in minutes.")
-    ] = "quick",
+        str,
+        typer.Option(
+            help="quick; full: every runtime, precision and batch, in minutes; auto: quick, but "
+            "none where nothing else runs here either."
+        ),
+    ] = "auto",
     html: Annotated[
         str | None, typer.Option(help="Also a page: time, memory and energy by layer, roofline.")
     ] = None,
@@ -44,7 +48,7 @@ def measure(
     AUROC and log loss (--metric says which comes first); of a model without labels, how well it
     tells what is strange, or with --task generate its log-likelihood. The rest in any case.
     """
-    edge.require_one_of("--flexibility", flexibility, ("quick", "full"))
+    edge.require_one_of("--flexibility", flexibility, ("auto", "quick", "full"))
     page = None if html is None else edge.require_page(html)
     from depthwise.catalog import load_model
     from depthwise.measuring.cost import Prices
@@ -64,8 +68,11 @@ def measure(
         dataset = load_told(data, say, seed=seed, **options)
         if warning := unlike_the_models(loaded, dataset):
             say(f"warning: {warning}")
-    whole: bool | str = "full" if flexibility == "full" else True
-    options = {"flexibility": whole, "prices": prices, "metric": metric}
+    ways: dict[str, bool | str] = {"full": "full", "quick": True}
+    wanted = ways.get(flexibility, target.is_here or dataset is not None)
+    if not wanted:
+        say("flexibility is not taken, since it runs the network here: add --flexibility quick")
+    options = {"flexibility": wanted, "prices": prices, "metric": metric}
     card = take(loaded, dataset, target, task=task, **options)
     if page is not None:
         from depthwise.ship.measured import write_page_of

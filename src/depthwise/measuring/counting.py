@@ -196,6 +196,12 @@ class _Recorder(TorchDispatchMode):
         self.number_of = {self.sample_key: 0}
         self.layers: list[str] = [""]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Never: torch would load its compiler only to be told to leave this alone, which takes
+        longer than all else of a prediction."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
