@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 
 from depthwise.base import Estimator
 from depthwise.errors import InputError
 from depthwise.modelfile import read_model
 
-__all__ = ["FAMILIES", "TASKS", "Makers", "find_family", "load_model"]
+__all__ = ["FAMILIES", "TASKS", "Makers", "find_family", "load_model", "makers_for"]
 
 
 class Makers(MutableMapping[str, type[Estimator]]):
