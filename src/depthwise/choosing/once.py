@@ -110,7 +110,7 @@ def _train(trials: Trials, candidate: Candidate, limit: float) -> float:
     done = trials.train(candidate, 0, model, limit)
     if done is None:
         return 0.0
-    done.complete = check is _too_few_rounds or _is_whole(trials, done, limit)
+    done.complete = _is_whole(trials, done, limit)
     return done.seconds
 
 
@@ -133,18 +133,14 @@ def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: f
 
 
 def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
-    """Sets the rounds that `limit` seconds suffice for; why they are no use, "" if they are."""
+    """Why `limit` seconds are no use; "" if they are: it stops growing in time by itself."""
     pace = _pace(trials, candidate)
-    if pace is None:
+    if pace is None or limit >= FEWEST_ROUNDS * pace:
         return ""
-    rounds = min(model.sizes[candidate.size or ""], int(limit / pace))
-    if rounds < FEWEST_ROUNDS:
-        return (
-            f"untried: a round of trees takes {pace:.1f} s here, and its share of the training "
-            f"time is {limit:.0f} s"
-        )
-    model.set_params(max_iter=rounds)
-    return ""
+    return (
+        f"untried: a round of trees takes {pace:.1f} s here, and its share of the training time "
+        f"is {limit:.0f} s"
+    )
 
 
 def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float:

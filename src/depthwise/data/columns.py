@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "LABEL", "LEFT_OUT", "NUMBER", "TEXT", "Column", "from_plain", "label_of", "numbered",
-    "to_plain", "width",
+    "LABEL", "LEFT_OUT", "NUMBER", "TEXT", "Column", "category_slices", "from_plain", "label_of",
+    "numbered", "to_plain", "width",
 ]  # fmt: skip
 
 NUMBER, TEXT, LEFT_OUT, LABEL = "number", "text", "left out", "label"
@@ -49,6 +49,16 @@ def label_of(columns: Sequence[Column]) -> str | None:
 def numbered(columns: Sequence[Column]) -> bool:
     """Whether the names were made up, because the table learnt from had none."""
     return all(column.name == f"column {k + 1}" for k, column in enumerate(columns))
+
+
+def category_slices(columns: Sequence[Column] | None) -> list[slice]:
+    """Where the features of each category of three values or more are; of two, one tells all."""
+    ends = np.cumsum([column.width for column in columns or ()])
+    return [
+        slice(int(end) - column.width, int(end))
+        for column, end in zip(columns or (), ends)
+        if column.width == len(column.values) >= 3
+    ]
 
 
 # -- as JSON ------------------------------------------------------------------------------------

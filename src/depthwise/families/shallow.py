@@ -6,7 +6,7 @@
 Both are fitted by scikit-learn, then written into tensors: `network_` is a `torch.nn.Module` like
 any other, saved without pickle, measured and exported by the same verbs. Images are flattened.
 
-Shapes: B batch, D features, K classes, T trees, M nodes of the largest tree.
+Shapes: B batch, D features, K classes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLogistic
 from threadpoolctl import threadpool_limits
@@ -28,6 +27,9 @@ from torch import Tensor, nn
 
 from depthwise.compute import Compute, free_cores
 from depthwise.estimator import Classifier, Watch
+from depthwise.families.boosting_rounds import ClassLoss, Grown
+from depthwise.families.boosting_settings import Boosting, as_columns
+from depthwise.families.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
@@ -37,7 +39,7 @@ from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["GradientBoosting", "LogisticRegression", "TreeEnsemble"]
 
-MAX_DEPTH, MAX_LEAVES = 8, 31
+FIRST = 3  # iterations of L-BFGS that tell how long one takes
 ABSENT = -10.0  # logit of a class that no item counts for
 
 
@@ -51,42 +53,6 @@ class LinearNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(torch.flatten(self.standardise(x), 1))
-
-
-class TreeEnsemble(nn.Module):
-    """Every tree walked at once, one level a step: (B, ...) -> logits (B, K).
-
-    A node holds the column it looks at, its threshold (go left when x <= threshold), its children
-    and its value; leaves are their own children. Binary trees vote for the second class only.
-    """
-
-    feature: Tensor
-    threshold: Tensor
-    branches: Tensor
-    value: Tensor
-    baseline: Tensor
-
-    def __init__(self, trees: int, nodes: int, depth: int, votes: int, n_classes: int):
-        super().__init__()
-        self.depth, self.votes, self.n_classes = depth, votes, n_classes
-        self.register_buffer("feature", torch.zeros(trees, nodes, dtype=torch.int32))
-        self.register_buffer("threshold", torch.zeros(trees, nodes, dtype=torch.float64))
-        self.register_buffer("branches", torch.zeros(trees, nodes, 2, dtype=torch.int32))
-        self.register_buffer("value", torch.zeros(trees, nodes))
-        self.register_buffer("baseline", torch.zeros(votes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.flatten(x, 1)
-        tree = torch.arange(self.feature.shape[0], device=x.device)
-        node = torch.zeros_like(tree).expand(x.shape[0], -1)  # (B, T)
-        for _ in range(self.depth):
-            looked_at = x.gather(1, self.feature[tree, node].long())
-            right = looked_at > self.threshold[tree, node]
-            node = self.branches[tree, node, right.long()].long()
-        votes = self.value[tree, node].unflatten(1, (-1, self.votes)).sum(dim=1) + self.baseline
-        if self.votes == self.n_classes:
-            return votes
-        return torch.cat([torch.zeros_like(votes), votes], dim=1)
 
 
 @settings
@@ -126,24 +92,45 @@ class LogisticRegression(Classifier):
     ) -> Self:
         """As `NetworkClassifier.fit`; the fit is one short piece, so nothing is checkpointed,
         `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
-        item of `sample_weight` 2 is one that is there twice."""
+        item of `sample_weight` 2 is one that is there twice. `seconds_limit` leaves out
+        iterations."""
+        started = time.monotonic()
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
         inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
-        started = time.monotonic()
         network = LinearNetwork(self.input_shape_, len(self.classes_))
         network.standardise.set_statistics(*statistics(inputs, weights))
         with torch.inference_mode():
             columns = torch.flatten(network.standardise(as_tensor(inputs)), 1).numpy()
-        solver = ScikitLogistic(C=self.C, max_iter=self.max_iter)
-        with threadpool_limits(free_cores()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the limit is the user's choice
-            solver.fit(columns, labels, weights)
+        left = None if seconds_limit is None else seconds_limit - (time.monotonic() - started)
+        solver, iterations = self._solved(columns, labels, weights, left)
         _copy_coefficients(network, solver)
         self.network_ = network.eval()
-        self._record(int(solver.n_iter_[0]), started, held_out, watching(watch, callbacks))
+        self._record(iterations, started, held_out, watching(watch, callbacks))
         return self
+
+    def _solved(
+        self,
+        columns: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray | None,
+        seconds: float | None,
+    ) -> tuple[ScikitLogistic, int]:
+        """The solver and its iterations; within `seconds` as many as the first three foretell."""
+        solver = ScikitLogistic(C=self.C, warm_start=True)
+        started, done, more = time.monotonic(), 0, self.max_iter if seconds is None else FIRST
+        with threadpool_limits(free_cores()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the limit is the user's choice
+            while more > 0:
+                more = min(more, self.max_iter - done)
+                solver.set_params(max_iter=more).fit(columns, labels, weights)
+                done += int(solver.n_iter_[0])
+                if solver.n_iter_[0] < more or seconds is None:
+                    break
+                spent = time.monotonic() - started
+                more = min(self.max_iter - done, int(0.8 * (seconds - spent) / spent * done))
+        return solver, done
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """One pass of gradient descent over X, y from the present weights."""
@@ -160,53 +147,42 @@ class LogisticRegression(Classifier):
         return self
 
 
-@settings
-class GradientBoosting(Classifier):
-    """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017).
+class GradientBoosting(Boosting, Classifier):
+    """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017), with categories
+    of a table parted as categories; the mathematics is in boosting_rounds.py.
 
     Parameters (unit, sensible range)
     ---------------------------------
-    size : "s" (20 rounds) or "m" (100 rounds); a round is one tree a class.
-    max_iter : rounds, in place of `size`; 10 .. 500.
-    learning_rate : share of each tree that is added, 0.03 .. 0.3.
-    random_state : seed of the binning's sample.
+    size : "xs" (150 rounds of trees with 8 leaves, for few or noisy items), "s" (20 rounds of 31
+        leaves), "m" (100 rounds) or "l" (500 rounds of deeper trees, each node choosing among some
+        of the features); a round is one tree a class.
+    max_iter : rounds at most, in place of `size`'s; 10 .. 2000.
+    learning_rate : share of each tree that is added, 0.03 .. 0.3; "auto" is 0.05 of "xs", 0.15 of
+        "s" and "m", 0.1 of "l".
+    patience : rounds without a smaller cross-entropy on `validation` before stopping, 5 .. 100;
+        "auto" is 1.5 / learning_rate. The rounds up to the best one are kept.
+    random_state : seed of the binning's sample and of the features that nodes choose among.
     """
 
     family: ClassVar[str] = "boosting"
-    resource: ClassVar[str] = "max_iter"
-    sizes: ClassVar[dict[str, int]] = {"s": 20, "m": 100}
-
-    size: str = "m"
-    max_iter: int | None = None
-    learning_rate: float = 0.15
-    random_state: Any = 0
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """As many and as large trees as this size can have, with random columns and thresholds."""
-        votes = n_classes if n_classes > 2 else 1
-        trees, nodes = self._rounds() * votes, 2 * MAX_LEAVES - 1
-        network = TreeEnsemble(trees, nodes, MAX_DEPTH, votes, n_classes)
-        network.feature.random_(0, math.prod(input_shape))
-        network.threshold.normal_()
-        network.value.normal_(std=1e-2)
-        inner = torch.arange(nodes).repeat(trees, 1)
-        network.branches[..., 0] = (2 * inner + 1).clamp(max=nodes - 1)
-        network.branches[..., 1] = (2 * inner + 2).clamp(max=nodes - 1)
-        return network
+        plan, votes = self._plan(), n_classes if n_classes > 2 else 1
+        nodes = 2 * plan.leaves - 1
+        network = TreeEnsemble(plan.rounds * votes, nodes, plan.depth, votes, n_classes)
+        return network.grow_at_random(math.prod(input_shape))
 
     def describe_network(self) -> dict[str, Any]:
-        network = self.network_
-        assert isinstance(network, TreeEnsemble)
-        trees, nodes = network.feature.shape
-        shape = {"trees": trees, "nodes": nodes, "depth": network.depth, "votes": network.votes}
-        return {**super().describe_network(), **shape}
+        return {**super().describe_network(), **self._trees.describe()}
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
-        keys = ("trees", "nodes", "depth", "votes", "n_classes")
-        trees, nodes, depth, votes, n_classes = (int(description[key]) for key in keys)
-        if not 0 <= depth <= nodes or votes not in (1, n_classes):
-            raise ValueError(f"no tree of {nodes} nodes has depth {depth} and {votes} votes")
-        return TreeEnsemble(trees, nodes, depth, votes, n_classes)
+        return TreeEnsemble.rebuilt(description)
+
+    @property
+    def _trees(self) -> TreeEnsemble:
+        assert isinstance(self.network_, TreeEnsemble)
+        return self.network_
 
     def fit(
         self,
@@ -220,54 +196,33 @@ class GradientBoosting(Classifier):
         watch: Watch | None = None,
         callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """As `NetworkClassifier.fit`; nothing is checkpointed, `validation` is only scored, and
-        `callbacks` are called once, at the end. Thresholds are put between the items whatever
-        their `sample_weight`, so that one of weight 2 is nearly, not quite, one twice."""
+        """As `NetworkClassifier.fit`; nothing is checkpointed. `validation` chooses the number of
+        rounds and stops early; `seconds_limit` stops in time, or takes some of the rows where all
+        would take too long. Thresholds are put between the items whatever their `sample_weight`,
+        so that one of weight 2 is nearly, not quite, one twice."""
+        started, watch = time.monotonic(), watching(watch, callbacks)
         inputs, labels, held_out = self._labelled_parts(X, y, validation)
         weights = self._checked_weights(sample_weight, labels, len(inputs))
-        self._require("learning_rate", self.learning_rate > 0, "above 0, say 0.15")
-        started = time.monotonic()
-        forest = HistGradientBoostingClassifier(
-            max_iter=self._rounds(),
-            learning_rate=self.learning_rate,
-            max_depth=MAX_DEPTH,
-            max_leaf_nodes=MAX_LEAVES,
-            early_stopping=False,
-            random_state=self._seed(),
-        )
-        with threadpool_limits(free_cores()):
-            forest.fit(inputs.reshape(len(inputs), -1), labels, weights)
-        rounds = [[tree.nodes for tree in row] for row in forest._predictors]
-        baseline = np.asarray(forest._baseline_prediction).ravel()
-        self.network_ = _as_ensemble(rounds, baseline, len(self.classes_))
-        self._record(self._rounds(), started, held_out, watching(watch, callbacks))
+        parts, loss = (inputs, labels, weights, held_out), ClassLoss(len(self.classes_))
+        grown = self._grown(loss, parts, started, seconds_limit, watch)
+        self.network_ = as_ensemble(grown, len(self.classes_), math.prod(self.input_shape_))
+        self._record_rounds(grown, started, held_out, watch)
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Add ten rounds of trees, each fitted to what is still wrong on X, y:
-        the residual r_k = [y = k] - p_k, the loss's negative gradient (Friedman 2001)."""
+        """Add ten rounds of trees, each fitted to what is still wrong on X, y: the loss's negative
+        gradient, r_k = [y = k] - p_k (Friedman 2001)."""
         inputs, labels = self._take_more(X, y, classes)
-        columns = inputs.reshape(len(inputs), -1)
-        n_classes = len(self.classes_)
-        votes = n_classes if n_classes > 2 else 1
+        columns, n_classes = as_columns(inputs), len(self.classes_)
         if not hasattr(self, "network_"):
-            self.network_ = _as_ensemble([], np.zeros(votes), n_classes)
-        for _ in range(10):
-            p = torch.softmax(self._logits(inputs), dim=1).double().numpy()
-            residual = np.eye(n_classes)[labels] - p
-            row = [_fit_tree(columns, r, self.learning_rate) for r in residual.T[-votes:]]
-            network = self.network_
-            assert isinstance(network, TreeEnsemble)
-            self.network_ = _joined(network, _as_ensemble([row], np.zeros(votes), n_classes))
+            none = Grown([], np.zeros(n_classes if n_classes > 2 else 1), [])
+            self.network_ = as_ensemble(none, n_classes, columns.shape[1])
+        logits = self._logits(inputs).double().numpy()
+        start = logits if n_classes > 2 else logits[:, 1:] - logits[:, :1]
+        more = self._more(ClassLoss(n_classes), columns, labels, start)
+        self.network_ = joined(self._trees, as_ensemble(more, n_classes, columns.shape[1]))
         self.history_ = {"epochs": [], "stopped": "finished"}
         return self
-
-    def _rounds(self) -> int:
-        if self.max_iter is not None:
-            self._require("max_iter", self.max_iter >= 1, "at least 1")
-            return int(self.max_iter)
-        rounds: int = self._rung()
-        return rounds
 
 
 @torch.no_grad()
@@ -282,52 +237,3 @@ def _copy_coefficients(network: LinearNetwork, solver: ScikitLogistic) -> None:
     output.bias.fill_(ABSENT)
     output.weight[there] = torch.from_numpy(weights).to(output.weight.dtype)
     output.bias[there] = torch.from_numpy(bias).to(output.bias.dtype)
-
-
-def _fit_tree(columns: np.ndarray, residual: np.ndarray, learning_rate: float) -> np.ndarray:
-    regressor = HistGradientBoostingRegressor(
-        max_iter=1,
-        learning_rate=learning_rate,
-        max_depth=MAX_DEPTH,
-        max_leaf_nodes=MAX_LEAVES,
-        early_stopping=False,
-    ).fit(columns, residual)
-    nodes = regressor._predictors[0][0].nodes.copy()
-    nodes["value"] += learning_rate * float(np.ravel(regressor._baseline_prediction)[0])
-    return nodes
-
-
-def _as_ensemble(
-    rounds: list[list[np.ndarray]], baseline: np.ndarray, n_classes: int
-) -> TreeEnsemble:
-    """scikit-learn's node arrays, one a tree, as one padded tensor a field."""
-    trees = [nodes for row in rounds for nodes in row]
-    most = max((len(nodes) for nodes in trees), default=1)
-    depth = max((int(nodes["depth"].max()) for nodes in trees), default=0)
-    ensemble = TreeEnsemble(len(trees), most, depth, len(baseline), n_classes)
-    for i, nodes in enumerate(trees):
-        n, itself = len(nodes), np.arange(len(nodes))
-        leaf = nodes["is_leaf"].astype(bool)
-        ensemble.feature[i, :n] = torch.from_numpy(np.where(leaf, 0, nodes["feature_idx"]))
-        ensemble.threshold[i, :n] = torch.from_numpy(np.where(leaf, 0, nodes["num_threshold"]))
-        for side, name in enumerate(("left", "right")):
-            ensemble.branches[i, :n, side] = torch.from_numpy(np.where(leaf, itself, nodes[name]))
-        ensemble.value[i, :n] = torch.from_numpy(nodes["value"].copy())
-    ensemble.baseline.copy_(torch.from_numpy(baseline))
-    return ensemble.eval()
-
-
-def _joined(first: TreeEnsemble, second: TreeEnsemble) -> TreeEnsemble:
-    """The trees of both; the baseline of the first."""
-    trees = first.feature.shape[0] + second.feature.shape[0]
-    nodes = max(first.feature.shape[1], second.feature.shape[1])
-    depth = max(first.depth, second.depth)
-    joined = TreeEnsemble(trees, nodes, depth, first.votes, first.n_classes)
-    row = 0
-    for part in (first, second):
-        rows, columns = slice(row, row + part.feature.shape[0]), slice(0, part.feature.shape[1])
-        for name in ("feature", "threshold", "branches", "value"):
-            getattr(joined, name)[rows, columns] = getattr(part, name)
-        row = rows.stop
-    joined.baseline.copy_(first.baseline)
-    return joined.eval()
