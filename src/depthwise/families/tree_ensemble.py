@@ -58,7 +58,7 @@ class TreeEnsemble(nn.Module):
         if self.has_sets:
             x = torch.cat([x, x.to(self.sets.dtype) @ self.sets], dim=1)
         items, columns, (trees, nodes) = x.shape[0], x.shape[1], self.feature.shape
-        whole = {"dtype": torch.int32, "device": x.device}
+        whole: dict[str, Any] = {"dtype": torch.int32, "device": x.device}
         root = (nodes * torch.arange(trees, **whole)).repeat(items)  # (B T,), as all below
         row = (columns * torch.arange(items, **whole)).unsqueeze(1).expand(-1, trees).reshape(-1)
         # one axis each: an index into one axis takes a third of the time of one into two
