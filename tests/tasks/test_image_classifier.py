@@ -106,7 +106,7 @@ def test_embedding_once_answers_as_the_whole_network(below: Path, late: Any) -> 
 
 
 def test_embeddings_are_standardised_by_the_training_images(below: Path, late: Any) -> None:
-    model = make(below).fit(*late[:2])
+    model = make(below, levels="last").fit(*late[:2])
     embedded = model._seen(late[0])
     np.testing.assert_allclose(embedded.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(embedded.std(axis=0)[model.transform(late[0]).std(axis=0) > 0.1], 1,
@@ -183,12 +183,12 @@ def test_a_frozen_fit_killed_resumes_as_never_killed(
         if event.epoch >= 4:
             raise Stop
 
-    whole = make(below).fit(*late[:2])
+    whole = make(below, epochs=30).fit(*late[:2])
     monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    model = make(below)
+    model = make(below, epochs=30)
     with pytest.raises(Stop):
         model.fit(*late[:2], checkpoint=tmp_path / "run", watch=kill)
-    resumed = make(below).fit(*late[:2], checkpoint=tmp_path / "run")
+    resumed = make(below, epochs=30).fit(*late[:2], checkpoint=tmp_path / "run")
     assert np.array_equal(whole.predict_proba(late[2]), resumed.predict_proba(late[2]))
 
 

@@ -17,7 +17,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from depthwise.backbones.features import Backbone, FixedScale, Raw, Shape, checked_shape, whole
+from depthwise.backbones.features import (
+    Backbone,
+    FixedScale,
+    Raw,
+    Shape,
+    as_times,
+    checked_shape,
+    enlarged_sides,
+    whole,
+)
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN, SIZES, CNNNetwork, CNNRegressor, Rung, pooled
 from depthwise.layers import Standardise
@@ -47,7 +56,7 @@ class ConvolutionalBackbone(Backbone):
         input_shape: Shape,
         *,
         embedding: bool = False,
-        enlarge: int = 1,
+        enlarge: float = 1,
         fixed: bool = False,
     ):
         super().__init__()
@@ -98,7 +107,7 @@ class ConvolutionalBackbone(Backbone):
     def _is_changed(self) -> bool:
         """Whether images are not taken as they are: floats 0..1 then become 0..255, as in every
         backbone with a scale of its own."""
-        return self.enlarge > 1 or self.input_shape[0] != self.learnt_on[0]
+        return self.enlarge != 1 or self.input_shape[0] != self.learnt_on[0]
 
 
 def from_size(size: str, input_shape: Shape, **options: Any) -> Backbone:
@@ -107,8 +116,8 @@ def from_size(size: str, input_shape: Shape, **options: Any) -> Backbone:
         known = ", ".join(f"cnn-{name}" for name in SIZES)
         raise InputError(f"there is no backbone cnn-{size}; there are {known}.")
     channels, height, width = input_shape
-    enlarge = int(options.get("enlarge", 1))
-    shape = (channels, height * enlarge, width * enlarge)
+    height, width = enlarged_sides((height, width), options.get("enlarge", 1))
+    shape = (channels, height, width)
     network = CNNNetwork(shape, NO_HEAD, SIZES[size], 0.0)
     return ConvolutionalBackbone(network, SIZES[size], shape, input_shape, **options)
 
@@ -146,7 +155,7 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
         network = reshape(network, description["edits"])  # type: ignore[assignment]
     options = {name: bool(description[name]) for name in ("embedding", "fixed")}
     return ConvolutionalBackbone(
-        network, rung, learnt_on, shape, enlarge=int(description["enlarge"]), **options
+        network, rung, learnt_on, shape, enlarge=as_times(description["enlarge"]), **options
     )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -120,7 +121,7 @@ class EfficientNetLite(Backbone):
         input_shape: Shape,
         *,
         embedding: bool = False,
-        enlarge: int = 1,
+        enlarge: float = 1,
         classes: bool = False,
     ):
         super().__init__()
@@ -146,6 +147,18 @@ class EfficientNetLite(Backbone):
             x, done = self.blocks[done:end](x), end
             maps.append(x)
         return maps
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The stem's map and that of every stage: 8."""
+        maps, done = [self.stem(self.scale(self.raw(x)))], 0
+        for end in _block_ends(range(1, len(STAGES) + 1)):
+            maps.append(self.blocks[done:end](maps[-1]))
+            done = end
+        return maps
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        return (STEM, *(stage.channels for stage in STAGES))
 
     def embed(self, last: Tensor) -> Tensor:
         return self.head(last).mean(dim=(2, 3))
@@ -173,9 +186,9 @@ class EfficientNetLite(Backbone):
         }
 
 
-def _block_ends() -> list[int]:
-    """How many blocks lie below each map."""
-    return [sum(stage.blocks for stage in STAGES[:last]) for last in MAP_STAGES]
+def _block_ends(stages: Iterable[int] = MAP_STAGES) -> list[int]:
+    """How many blocks lie below the ends of these stages: by default of each map's."""
+    return [sum(stage.blocks for stage in STAGES[:last]) for last in stages]
 
 
 def name_in_file(name: str) -> str:

@@ -4,6 +4,7 @@
                                          s = strides[i]
     backbone(x)                          (B, E): the embedding of the last map, where it was built
                                          with one
+    backbone.pooled(x)                   (B, F): the embedding, and the mean of every level
     backbone.freeze(2)                   the two lowest stages learn no more; "all", or 0 for none
     backbone.description                 JSON values; `named.rebuild` makes the same network of them
 
@@ -16,6 +17,7 @@ Shapes: B batch, C channels, H W image, E embedding.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -25,10 +27,20 @@ from torch.nn import functional
 
 from depthwise.errors import InputError
 
-__all__ = ["Backbone", "FixedScale", "Raw", "Shape", "checked_shape", "whole"]
+__all__ = [
+    "Backbone",
+    "FixedScale",
+    "Raw",
+    "Shape",
+    "as_times",
+    "checked_shape",
+    "enlarged_sides",
+    "whole",
+]
 
 Shape = tuple[int, int, int]
 
+SMALLEST, LARGEST = 1 / 64, 32  # times that an image is made larger first
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601
 BYTES = 255.0  # a float pixel of 1 is a byte of 255
 
@@ -53,18 +65,19 @@ class Raw(nn.Module):
     """Raw images (B, C, H, W) -> floats 0..255 of the channels and, at least, the side wanted.
 
     Grey becomes colour by repetition, colour becomes grey by its luma. With `enlarge` = k the image
-    is k times as high and wide (bilinear), for weights learnt on larger pictures.
+    is k times as high and wide (bilinear), for weights learnt on larger pictures; below 1 it is
+    made smaller, halved by averages of 2 x 2 pixels first as long as k allows.
     """
 
-    def __init__(self, channels: int, wanted: int, enlarge: int = 1):
+    def __init__(self, channels: int, wanted: int, enlarge: float = 1):
         super().__init__()
         if channels != wanted and {channels, wanted} != {1, 3}:
             raise InputError(
                 f"this backbone takes 1 or 3 channels; got images of {channels}. Convert them to "
                 "grey or RGB (depthwise.load does)."
             )
-        if not 1 <= enlarge <= 32:
-            raise InputError(f"enlarge must be 1 .. 32 times; got {enlarge!r}.")
+        if not SMALLEST <= enlarge <= LARGEST:
+            raise InputError(f"enlarge must be {SMALLEST} .. {LARGEST} times; got {enlarge!r}.")
         self.channels, self.wanted, self.enlarge = channels, wanted, enlarge
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,10 +86,12 @@ class Raw(nn.Module):
             x = x.expand(-1, 3, -1, -1)
         elif self.channels == 3 and self.wanted == 1:
             x = LUMA[0] * x[:, :1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:]
-        if self.enlarge > 1:
-            size = [side * self.enlarge for side in x.shape[2:]]
-            x = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        return x
+        if self.enlarge == 1:
+            return x
+        size = enlarged_sides(x.shape[2:], self.enlarge)
+        for _ in range(int(math.log2(1 / self.enlarge)) if self.enlarge < 1 else 0):
+            x = functional.avg_pool2d(x, 2)
+        return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class Backbone(nn.Module, abc.ABC):
@@ -102,6 +117,15 @@ class Backbone(nn.Module, abc.ABC):
     def embed(self, last: Tensor) -> Tensor:
         """The last map -> (B, E)."""
 
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """Raw images -> the maps that `pooled` takes means of; the last as in `features`."""
+        return self.features(x)
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of `levels`."""
+        return self.channels
+
     @abc.abstractmethod
     def stages(self) -> list[list[nn.Module]]:
         """The modules of each map, lowest first; what makes the embedding belongs to the last."""
@@ -115,6 +139,18 @@ class Backbone(nn.Module, abc.ABC):
         if not self.n_embedding:
             raise InputError("this backbone was built without an embedding: embedding=True.")
         return self.embed(self.features(x)[-1])
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The embedding and the mean of every level over positions: (B, F). What is fine or local
+        is told by the lower levels (Evci et al. 2022, "Head2Toe")."""
+        levels = self.levels(x)
+        means = [made.mean(dim=(2, 3)) for made in levels]
+        return torch.cat([self.embed(levels[-1]), *means], dim=1)
+
+    @property
+    def n_pooled(self) -> int:
+        """F, of a backbone with an embedding."""
+        return self.n_embedding + sum(self.level_channels)
 
     # -- freezing -------------------------------------------------------------------------------
 
@@ -155,6 +191,17 @@ def checked_shape(input_shape: Any) -> Shape:
         raise InputError(f"input_shape must be (C, H, W), each 1 or more; got {input_shape!r}.")
     channels, height, width = sides
     return channels, height, width
+
+
+def enlarged_sides(sides: Iterable[int], enlarge: float) -> list[int]:
+    """Whole pixels, at least one."""
+    return [max(1, round(side * enlarge)) for side in sides]
+
+
+def as_times(enlarge: Any) -> float:
+    """A factor from a description; whole where it is one."""
+    times = float(enlarge)
+    return int(times) if times == int(times) else times
 
 
 def whole(strides: Iterable[float]) -> tuple[float, ...]:

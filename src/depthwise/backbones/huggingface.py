@@ -29,6 +29,7 @@ from depthwise.backbones.features import (
     FixedScale,
     Raw,
     Shape,
+    as_times,
     checked_shape,
     whole,
 )
@@ -54,7 +55,7 @@ class TransformersBackbone(Backbone):
         std: tuple[float, ...],
         *,
         embedding: bool = False,
-        enlarge: int = 1,
+        enlarge: float = 1,
     ):
         super().__init__()
         self.model, self.input_shape, self.enlarge = model, tuple(input_shape), enlarge
@@ -141,7 +142,7 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
     mean, std = (tuple(map(float, description[name])) for name in ("mean", "std"))
     options = {
         "embedding": bool(description["embedding"]),
-        "enlarge": int(description["enlarge"]),
+        "enlarge": as_times(description["enlarge"]),
     }
     return _checked(TransformersBackbone, model, shape, mean, std, **options)
 

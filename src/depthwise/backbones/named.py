@@ -23,7 +23,7 @@ import torch
 
 from depthwise.backbones import convolutions, huggingface, residual
 from depthwise.backbones.efficientnet import NAMES, EfficientNetLite
-from depthwise.backbones.features import Backbone, Shape, checked_shape
+from depthwise.backbones.features import Backbone, Shape, as_times, checked_shape
 from depthwise.backbones.weights import load_pretrained
 from depthwise.errors import InputError
 
@@ -38,7 +38,7 @@ def backbone(
     pretrained: bool = True,
     *,
     embedding: bool = False,
-    enlarge: int = 1,
+    enlarge: float = 1,
 ) -> Backbone:
     """The backbone of that name for raw images (C, H, W).
 
@@ -93,7 +93,7 @@ def _efficientnet(description: dict[str, Any]) -> Backbone:
     return EfficientNetLite(
         checked_shape(description["input_shape"]),
         embedding=bool(description["embedding"]),
-        enlarge=int(description["enlarge"]),
+        enlarge=as_times(description["enlarge"]),
     )
 
 

@@ -27,7 +27,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.backbones.features import Backbone, Raw, Shape, checked_shape, whole
+from depthwise.backbones.features import (
+    Backbone,
+    Raw,
+    Shape,
+    as_times,
+    checked_shape,
+    enlarged_sides,
+    whole,
+)
 from depthwise.errors import InputError
 from depthwise.families.cnn import ResidualBlock, conv_norm
 from depthwise.layers import Standardise
@@ -44,12 +52,12 @@ class ResidualBackbone(Backbone):
     images under 32 pixels half of that, and no stage makes a map of less than 2 positions)."""
 
     def __init__(
-        self, width: int, input_shape: Shape, *, embedding: bool = False, enlarge: int = 1
+        self, width: int, input_shape: Shape, *, embedding: bool = False, enlarge: float = 1
     ):
         super().__init__()
         self.width, self.input_shape, self.enlarge = width, input_shape, enlarge
-        channels, height, wide = input_shape[0], *(s * enlarge for s in input_shape[1:])
-        self.raw = Raw(channels, channels, enlarge) if enlarge > 1 else None
+        channels, (height, wide) = input_shape[0], enlarged_sides(input_shape[1:], enlarge)
+        self.raw = Raw(channels, channels, enlarge) if enlarge != 1 else None
         self.standardise = Standardise(channels, image=True)
         strides = _stage_strides(min(height, wide))
         blocks, inputs = [], channels
@@ -105,7 +113,7 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
     if not 1 <= width <= WIDEST:
         raise ValueError(f"a residual network of width {width}")
     shape = checked_shape(description["input_shape"])
-    embedding, enlarge = bool(description["embedding"]), int(description["enlarge"])
+    embedding, enlarge = bool(description["embedding"]), as_times(description["enlarge"])
     return ResidualBackbone(width, shape, embedding=embedding, enlarge=enlarge)
 
 

@@ -82,7 +82,7 @@ class OnBackbone(NetworkEstimator):
             return self.freeze
         return "all" if self.is_transfer else 0
 
-    def _enlarge(self, input_shape: tuple[int, ...]) -> int:
+    def _enlarge(self, input_shape: tuple[int, ...]) -> float:
         """How many times larger images of this shape are made first."""
         if self.enlarge != "auto":
             return int(self.enlarge)
@@ -121,7 +121,7 @@ class OnBackbone(NetworkEstimator):
         if inputs.ndim != 4:
             return super()._rows(inputs, run, network)
         side = self._enlarge(inputs.shape[1:])
-        part = max(1, PIXELS_AT_ONCE // (side * side * inputs.shape[2] * inputs.shape[3]))
+        part = max(1, int(PIXELS_AT_ONCE / (side * side * inputs.shape[2] * inputs.shape[3])))
         starts = range(0, len(inputs), part)
         return torch.cat(
             [super(OnBackbone, self)._rows(inputs[i : i + part], run, network) for i in starts]

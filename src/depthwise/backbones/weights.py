@@ -23,7 +23,7 @@ from depthwise.backbones.efficientnet import name_in_file
 from depthwise.backbones.torch_file import read_tensors
 from depthwise.errors import MissingExtraError, ModelFileError
 
-__all__ = ["load_pretrained"]
+__all__ = ["load_pretrained", "missing_package"]
 
 
 class Published(NamedTuple):
@@ -63,6 +63,18 @@ def load_pretrained(network: nn.Module, name: str) -> None:
                 f"Install the package {published.package} again."
             )
     network.load_state_dict({ours: theirs[their] for ours, their in taken.items()}, strict=False)
+
+
+def missing_package(name: str) -> str:
+    """The package that `name`'s weights would come in, if it is not installed; else ""."""
+    published = WEIGHTS.get(name)
+    if published is None:
+        return ""
+    try:
+        _file(published)
+    except MissingExtraError:
+        return published.package
+    return ""
 
 
 @cache

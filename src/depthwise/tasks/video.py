@@ -186,7 +186,7 @@ class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
             return Estimator._rows(self, inputs, run, network)
         pixels = inputs[0, 0, 0].size * self._enlarge(inputs.shape[2:]) ** 2
         frames = min(self.rung.frames, inputs.shape[1])
-        part = max(1, PIXELS_AT_ONCE // (pixels * frames))
+        part = max(1, int(PIXELS_AT_ONCE / (pixels * frames)))
         starts = range(0, len(inputs), part)
         return torch.cat(
             [Estimator._rows(self, inputs[i : i + part], run, network) for i in starts]
