@@ -49,7 +49,8 @@ def class_interval(name: str, answers: ClassAnswers) -> Interval | None:
 
 def interval_name(name: str, n_classes: int) -> str:
     """ "Wilson": how the interval is come by, as a source says it."""
-    return _INTERVALS[name][1 if n_classes == 2 else 2]
+    _, of_two, of_more = _INTERVALS[name]
+    return of_two if n_classes == 2 else of_more
 
 
 def _accuracy(answers: ClassAnswers, value: float) -> Interval:

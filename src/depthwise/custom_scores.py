@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from depthwise.class_scores import CLASS_SCORES, ClassAnswers, ClassScore
 from depthwise.errors import InputError
 
-__all__ = ["ALIASES", "CUSTOM_RESAMPLES", "as_name", "class_score"]
+__all__ = ["ALIASES", "CUSTOM_RESAMPLES", "as_name", "class_score", "require_works"]
 
 ALIASES = {"roc_auc": "auroc", "neg_log_loss": "log_loss", "logloss": "log_loss"}
 SCORES_OF_TWO = ("y_score", "y_proba", "y_prob")
@@ -44,6 +45,25 @@ def class_score(metric: str | Callable[..., Any] | None) -> ClassScore:
     if name not in CLASS_SCORES:
         raise InputError(f"metric must be one of {', '.join(CLASS_SCORES)}; got {metric!r}.")
     return CLASS_SCORES[name]
+
+
+def require_works(metric: str | Callable[..., Any] | None, names: list[str]) -> None:
+    """Before anything is trained: that a function can be asked. Raises InputError where it fails on
+    a few items, each answered rightly."""
+    if not callable(metric):
+        return
+    labels = np.arange(4 * len(names)) % len(names)
+    p = np.eye(len(names))[labels]
+    score = class_score(metric)
+    try:
+        score.value(ClassAnswers(labels, labels, p, names=np.asarray(names)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"metric {score.name} fails on answers that are all right ({type(error).__name__}: "
+            f"{error}). It is called as metric(y_true, y_pred), with the labels of the data."
+        ) from None
 
 
 def as_name(metric: str) -> str:
@@ -114,8 +134,8 @@ def _repeated(answers: ClassAnswers, weights: np.ndarray) -> ClassAnswers:
     if (weights == 1).all():
         return answers
     places = np.repeat(np.arange(len(weights)), weights.astype(np.int64))
-    parts = (answers.labels, answers.predicted, answers.probabilities)
-    return ClassAnswers(*(part[places] for part in parts), answers.rare, answers.names)
+    parts = ("labels", "predicted", "probabilities")
+    return replace(answers, **{part: getattr(answers, part)[places] for part in parts})
 
 
 def _names(answers: ClassAnswers) -> np.ndarray:

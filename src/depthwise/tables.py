@@ -28,6 +28,7 @@ from depthwise.ship.figures import (
     unit_of,
     verdict,
 )
+from depthwise.ship.judging import worthless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,6 +114,10 @@ def show_choice(record: Mapping[str, Any], folder: str, as_json: bool) -> None:
 def print_choice(record: Mapping[str, Any], out: Console) -> None:
     """Every candidate of a choice.json: two lines each, or one where the screen is wide; on a
     narrow one without the score's interval."""
+    if told := worthless(record):
+        for line in textwrap.wrap(told, max(40, min(out.width, 100))):
+            write(out, (line, "bold red"))
+        write(out)
     table, heads, bounds = rows(record), _heads(score_of(unit_of(record))), _bounds(record)
     lines = [_figures(row) for row in table]
     widths = _widths([*heads, bounds], lines)

@@ -302,7 +302,7 @@ def test_sizes_of_a_language_model_have_as_much_time_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored = trials.Metric(-2.0, "-bits/byte", "measured")
-    monkeypatch.setattr(trials, "quality", lambda *about: scored)
+    monkeypatch.setattr(trials, "scored", lambda *about: (scored, None))
     Blur.seconds.update(s=4.0, m=99.0, l=99.0)
     kept = made_trials(tmp_path, "language")
     train_once(kept, ladder({"blur": Blur}, (6,), 0), 30, 0)

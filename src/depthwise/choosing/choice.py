@@ -12,6 +12,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
+from depthwise.ship.judging import worthless
 
 __all__ = ["Choice", "finished", "refuse_strangers"]
 
@@ -37,6 +38,8 @@ class Choice:
     def __str__(self) -> str:
         if self.winner is None:
             return "no network meets the limits"
+        if told := worthless(self.record):
+            return f"{told}\nthe best of them is {self.record['winner']}\n{self.scorecard}"
         return f"ship {self.record['winner']}\n{self.scorecard}"
 
 

@@ -8,8 +8,9 @@ boxes, masks and faces see measuring/quality.py.
        latency, memory, energy and size do not depend on what a network has learnt
     2  what breaks a limit is dropped, with the reason, before a single training step
     3  the rest train under successive halving within the minutes given
-    4  the best on validation wins, of equals the one with the lower latency
-    5  its score is taken once on the test part, which no choice has seen
+    4  the cheapest wins of those that the validation items cannot tell from the best (selecting.py)
+    5  its score is taken once on the test part, which no choice has seen, and held against always
+       answering the most common class
 
 `out/` then holds `best/` (the winner, `depthwise.load` opens it), `choice.json` (all of it) and
 `report.html`; while it runs also `work/`, from which the same command goes on after a kill.
@@ -29,6 +30,8 @@ from typing import Any
 
 from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
+from depthwise.choosing.answers import compared, scored
+from depthwise.choosing.baselines import baseline
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
 from depthwise.choosing.clock import Clock
@@ -44,7 +47,9 @@ from depthwise.choosing.halving import halve
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, ladder
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
+from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.trials import Interrupted, Trained, Trials
+from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
@@ -52,6 +57,7 @@ from depthwise.estimator import Classifier
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import (
+    LABELLED,
     OWN,
     UNITS,
     likely_task,
@@ -60,9 +66,10 @@ from depthwise.measuring.quality import (
     require_metric,
     tells_classes,
 )
-from depthwise.measuring.scorecard import Scorecard, answering_of, costs, quality, samples_of
+from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
 from depthwise.modelfile import versions
 from depthwise.ship.drawing import encoded, pictures
+from depthwise.ship.judging import worthless
 from depthwise.ship.report import write_report
 from depthwise.ship.seeing import SHOWN, answers_png
 
@@ -124,6 +131,8 @@ def choose(
     budget.check_device(target)
     dataset, task = _understood(data, task, seed, tell)
     require_metric(task, metric)
+    if task in LABELLED:
+        require_works(metric, dataset.classes)
     makers = able(makers_for(names, task), task, asked_for=bool(families))
     request = _request(dataset, target, budget, list(makers), seed, task)
     request |= {"rescue": True} if rescue else {}
@@ -229,7 +238,7 @@ class _Run:
                 raise KeyboardInterrupt
             if not found.kept:
                 return self._nothing_fits(found)
-            self._write(self._record(found, {}, None))
+            self._write(self._record(found, {}))
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
 
@@ -246,15 +255,20 @@ class _Run:
     def _conclude(self, found: Feasible) -> Choice:
         trained = self.trials.trained
         cards = {name: self._final_card(entry) for name, entry in trained.items()}
-        best = min(trained.values(), key=lambda t: (-t.score, _latency(cards[t.candidate.name])))
+        nothing = baseline(self.data, self.task, self.trials.metric)
+        found_best = select(self.trials, cards, nothing.items("validation") if nothing else None)
+        best = found_best.winner
         winner = best.model()
         if best.rungs > 1:
             winner.set_params(warm_start=False)
-        test = quality(winner, self.data, "test", self.task, self.trials.metric)
+        test, said = scored(winner, self.data, "test", self.task, self.trials.metric)
         name = best.candidate.name
-        self.tell(f"{name} wins; on the test part: {test}")
-        record = self._record(found, cards, name)
+        record = self._record(found, cards, found_best)
         record["test"] = test.to_dict()
+        if nothing:
+            record["baseline"] = nothing.record(compared(self.task, said, self.trials.metric))
+            record["candidates"] += nothing.rows(record["baseline"])
+        self.tell(worthless(record) or f"{name} wins; on the test part: {test}")
         if self.task in MISTAKES:
             record["mistakes"] = MISTAKES[self.task](winner, self.data)
         if self.data.task == "regression":
@@ -300,7 +314,7 @@ class _Run:
         return Scorecard.from_dict(self.journal.recall(step, take))
 
     def _nothing_fits(self, found: Feasible) -> Choice:
-        record = self._record(found, {}, None)
+        record = self._record(found, {})
         nearest = found.nearest_miss()
         text = "No candidate can be built for this data on this device."
         if nearest:
@@ -311,7 +325,7 @@ class _Run:
         raise NothingFitsError(text)
 
     def _record(
-        self, found: Feasible, cards: dict[str, Scorecard], winner: str | None
+        self, found: Feasible, cards: dict[str, Scorecard], selection: Selection | None = None
     ) -> dict[str, Any]:
         trials = self.trials
         return {
@@ -330,9 +344,11 @@ class _Run:
             "device": self.device.to_dict(),
             "budget": asdict(self.budget),
             "candidates": candidate_records(
-                self.candidates, found, trials.trained, trials.failed, cards, winner
+                self.candidates, found, trials.trained, trials.failed, cards, selection
             ),
-            "winner": winner,
+            "winner": selection.winner.candidate.name if selection else None,
+            "selection": selection.to_dict() if selection else None,
+            "baseline": None,
             "nearest_miss": None,
             "test": None,
             "mistakes": [],
@@ -346,11 +362,6 @@ class _Run:
         write_atomically(self.out / "choice.json", lambda scratch: scratch.write_text(text))
         if record["complete"]:
             shutil.rmtree(self.out / "work", ignore_errors=True)
-
-
-def _latency(card: Scorecard) -> float:
-    assert card.latency
-    return card.latency.value
 
 
 def _all_failed(failed: dict[str, str]) -> str:

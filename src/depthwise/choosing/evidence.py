@@ -13,22 +13,29 @@ from PIL import Image
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.pareto import pareto_front
+from depthwise.choosing.selecting import Selection, standing
 from depthwise.choosing.trials import Trained, named
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import LABELLED
-from depthwise.measuring.score import in_words
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
-from depthwise.ship.figures import score_of
 
 __all__ = [
-    "MISTAKES", "candidate_records", "dataset_record", "layers_record", "mistakes",
+    "BLANK", "MISTAKES", "candidate_records", "dataset_record", "layers_record", "mistakes",
     "predicted_numbers",
 ]  # fmt: skip
 
 MOST_POINTS = 500  # of a scatter chart
+BLANK: dict[str, Any] = {  # of a candidate that was not trained
+    "validation_accuracy": None,
+    "epochs": 0.0,
+    "train_seconds": 0.0,
+    "pareto": False,
+    "p": None,
+    "history": [],
+}
 MOST_TEXT = 300  # characters of a mistaken text that are shown
 
 
@@ -74,18 +81,21 @@ def candidate_records(
     trained: dict[str, Trained],
     failed: dict[str, str],
     cards: dict[str, Scorecard],
-    winner: str | None,
+    selection: Selection | None,
 ) -> list[dict[str, Any]]:
     """One dict a candidate, the winner first, then by score on validation, then the rest."""
+    winner = selection.winner.candidate.name if selection else None
     order = sorted(trained.values(), key=lambda t: (t.candidate.name != winner, -t.score))
     front = pareto_front([_point(t, cards[t.candidate.name]) for t in order])
     records = []
     for entry, on_front in zip(order, front):
         name = entry.candidate.name
-        status, reason = _standing(entry, name == winner, order)
+        assert selection
+        status, reason = standing(entry, selection)
         card = cards[name]
         card.accuracy = entry.accuracy
-        extra = {"pareto": on_front, "validation_accuracy": entry.accuracy.to_dict()}
+        extra: dict[str, Any] = {"pareto": on_front, "p": selection.p.get(name)}
+        extra |= {"validation_accuracy": entry.accuracy.to_dict()}
         extra |= {"epochs": entry.epochs, "train_seconds": entry.seconds, "history": entry.history}
         records.append(_record(entry.candidate, status, reason, card, extra))
     for candidate in candidates:
@@ -106,13 +116,6 @@ def _never_trained(name: str, dropped: dict[str, str], failed: dict[str, str]) -
 def _record(
     candidate: Candidate, status: str, reason: str, card: Scorecard | None, extra: dict[str, Any]
 ) -> dict[str, Any]:
-    blank: dict[str, Any] = {
-        "validation_accuracy": None,
-        "epochs": 0.0,
-        "train_seconds": 0.0,
-        "pareto": False,
-        "history": [],
-    }
     return {
         "name": candidate.name,
         "family": candidate.make.family,
@@ -121,26 +124,9 @@ def _record(
         "status": status,
         "reason": reason,
         "scorecard": card.to_dict() if card else None,
-        **blank,
+        **BLANK,
         **extra,
     }
-
-
-def _standing(entry: Trained, is_winner: bool, order: list[Trained]) -> tuple[str, str]:
-    score = f"{in_words(entry.score, entry.accuracy.unit)} on validation"
-    if is_winner:
-        return "winner", f"{score}, the best that keeps every limit"
-    behind = _behind(order[0].score - entry.score, entry.accuracy.unit)
-    behind = f"{behind} behind {order[0].candidate.name}"
-    if entry.complete:
-        return "trained", f"{score}, {behind}"
-    return "stopped", f"{score}, {behind}: stopped after {entry.epochs:.3g} epochs"
-
-
-def _behind(difference: float, unit: str) -> str:
-    return (
-        f"{difference * 100:.2f} points" if score_of(unit).is_share else in_words(difference, unit)
-    )
 
 
 def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from depthwise.choosing.answers import scored, write
 from depthwise.choosing.budget import Budget
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trials
 from depthwise.measuring.devices import Device
-from depthwise.measuring.quality import quality
 from depthwise.measuring.score import in_words
 from depthwise.networks import NetworkClassifier
 
@@ -79,7 +79,8 @@ def rescued(
         trials.tell(f"{candidate.name}: shrunk, it still keeps no limit")
         return None
     done.model.save(folder)
-    score = quality(done.model, trials.data, "validation", trials.task, trials.metric)
+    score, said = scored(done.model, trials.data, "validation", trials.task, trials.metric)
+    write(said, folder)
     shrunk = replace(candidate, name=name)
     trials.trained[name] = replace(
         entry, candidate=shrunk, folder=folder, accuracy=score, complete=True

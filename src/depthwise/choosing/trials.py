@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.data.dataset import Dataset
-from depthwise.errors import DepthwiseError
+from depthwise.errors import DepthwiseError, InputError
 from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.score import in_words
-from depthwise.measuring.scorecard import quality
 from depthwise.modelfile import read_model
 from depthwise.progress import line
 from depthwise.stages import stage_files
@@ -116,11 +116,13 @@ class Trials:
             model.fit(self.data, checkpoint=checkpoint, seconds_limit=limit, watch=watch)
             if not model.history_["epochs"]:
                 raise Interrupted
-            score = quality(model, self.data, "validation", self.task, self.metric)
+            score, said = scored(model, self.data, "validation", self.task, self.metric)
+            _require_number(score, self.data)
         except FAILURES as error:
             self._forget(checkpoint)
             return self._failure(name, error)
         model.save(folder)
+        write(said, folder)
         record = model.history_["epochs"][-1]
         told = in_words(score.value, score.unit)
         self.tell(f"{name}: {told} on validation, epoch {record['epoch']:.3g}")
@@ -136,6 +138,10 @@ class Trials:
             "limit": limit,
             **({"interrupted": True} if interrupted else {}),
         }
+
+    def item_scores(self, entry: Trained) -> ItemScores | None:
+        """What it is compared by, item by item; None where nothing was kept."""
+        return compared(self.task, read(entry.folder), self.metric)
 
     def _failure(self, name: str, error: BaseException) -> dict[str, Any]:
         kind = "" if isinstance(error, DepthwiseError) else f"{type(error).__name__}: "
@@ -236,6 +242,15 @@ def named(data: Dataset, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of a part and their class names, or the numbers to predict."""
     X, y = data.part(part)
     return X, np.asarray(data.classes)[y] if data.classes else y
+
+
+def _require_number(score: Metric, data: Dataset) -> None:
+    if not score.known:
+        raise InputError(
+            f"its score on the validation part of {data.name} is not a number "
+            f"({score.details.get('metric', score.unit)}): look whether that part has items of "
+            "every class (depthwise inspect)."
+        )
 
 
 class _Reporter:

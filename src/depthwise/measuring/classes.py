@@ -33,6 +33,7 @@ __all__ = [
     "class_answers",
     "class_metric",
     "classification",
+    "classification_of",
     "told_of",
     "told_score",
     "told_scores",
@@ -44,7 +45,11 @@ ClassMetric = str | Callable[..., Any] | None
 def classification(model: Any, data: Dataset, part: str, metric: ClassMetric = None) -> Metric:
     """The score `metric` (None: accuracy) on a part of `data`. Classes are in the order of the
     data's: a model sorts its own, by text, so that "10" comes before "2"."""
-    answers = class_answers(model, data, part)
+    return classification_of(class_answers(model, data, part), data, metric)
+
+
+def classification_of(answers: ClassAnswers, data: Dataset, metric: ClassMetric) -> Metric:
+    """The same of answers that are known already."""
     found = class_metric(answers, metric)
     recalls, matrix = found.details["per_class"], found.details["confusion"]
     places = [data.classes.index(name) for name in recalls]

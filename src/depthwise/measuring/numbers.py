@@ -20,17 +20,22 @@ from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric
 from depthwise.regression_scores import number_score, regression_report
 
-__all__ = ["number_metric", "regression", "regression_of"]
+__all__ = ["NumberMetric", "number_metric", "regression", "regression_of", "require_numbers"]
 
 NumberMetric = str | Callable[..., Any] | None
 
 
 def regression(model: Any, data: Dataset, part: str, metric: NumberMetric = None) -> Metric:
     """The score `metric` (None: R2) on a part of `data`."""
+    require_numbers(model, data)
+    return regression_of(model, *data.part(part), metric)
+
+
+def require_numbers(model: Any, data: Dataset) -> None:
+    """Raises InputError for data or a model of another task."""
     data.require_task("regression")
     if "regression" not in model.tasks:
         raise InputError(f"{model.family} predicts no numbers, which {data.name} is data for.")
-    return regression_of(model, *data.part(part), metric)
 
 
 def regression_of(model: Any, X: Any, y: Any, metric: NumberMetric = None) -> Metric:

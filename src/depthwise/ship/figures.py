@@ -25,6 +25,7 @@ __all__ = [
     "accuracy_of",
     "bound",
     "counted",
+    "is_worthless",
     "items_of",
     "limits",
     "plain",
@@ -40,7 +41,15 @@ __all__ = [
 
 NOTHING = "–"
 PREDICTED = "≈"
-ORDER = {"winner": 0, "trained": 1, "stopped": 1, "failed": 2, "dropped": 3, "untried": 4}
+ORDER = {
+    "winner": 0,
+    "trained": 1,
+    "stopped": 1,
+    "baseline": 1,
+    "failed": 2,
+    "dropped": 3,
+    "untried": 4,
+}
 # field of the budget -> column it bounds, name in a sentence, unit
 LIMITS = {
     "latency_ms": ("latency", "latency", "ms"),
@@ -285,7 +294,13 @@ def verdict(record: Record) -> str:
     winner = winner_of(record)
     if winner is None:
         return _nearest_miss(record)
-    return f"Ship {plain(winner['name'])}. {promise(record, winner)}"
+    lead = "The best of them all the same is" if is_worthless(record) else "Ship"
+    return f"{lead} {plain(winner['name'])}. {promise(record, winner)}"
+
+
+def is_worthless(record: Record) -> bool:
+    """Whether the winner was not shown to be better than always answering the same."""
+    return (record.get("baseline") or {}).get("beaten") is False
 
 
 def promise(record: Record, winner: Record) -> str:
@@ -346,7 +361,7 @@ def _errors(test: Record) -> str:
 
 
 def _why(record: Record, winner: Record) -> str:
-    candidates = record["candidates"]
+    candidates = [c for c in record["candidates"] if c.get("status") != "baseline"]
     statuses = [c.get("status") for c in candidates]
     ends = {
         "trained to the end": statuses.count("trained") + statuses.count("winner"),

@@ -35,6 +35,7 @@ from depthwise.ship.figures import (
     verdict,
     winner_of,
 )
+from depthwise.ship.judging import headline, score_rows, why_this_one, worthless
 from depthwise.ship.pages import layers_context, render, write_page
 
 __all__ = ["device_figures", "highlights", "render_report", "support", "write_report"]
@@ -83,6 +84,10 @@ def _context(record: Record) -> dict[str, Any]:
     return {
         "record": record,
         "verdict": promise(record, winner) if winner else verdict(record),
+        "headline": headline(record),
+        "worthless": worthless(record),
+        "why": why_this_one(record),
+        "scores": score_rows(record),
         "highlights": highlights(record, winner) if winner else [],
         "rows": rows(record),
         "limits": limits(record),

@@ -1,0 +1,176 @@
+"""Which of the trained candidates is shipped: not the luckiest of thirty, but the cheapest of those
+that the validation items cannot tell from the best.
+
+    best        the highest score on validation
+    equals      the best, and all that a paired test (paired.py) does not show to be worse: its p is
+                above LEVEL
+    the winner  the cheapest of the equals: the lowest latency, to two digits; of equal latencies
+                the fewest bytes of weights
+
+Tests that each exclude a candidate of the best's own worth once in 1 / LEVEL times keep the equals
+few; so a network that is truly better by little may be passed over for a cheaper one, never for a
+dearer one. Where the best is shown to be better than always answering the most common class, the
+winner must be too. A task without scores by item (boxes, captions) has no such test: then the
+highest score wins, and of equal scores the lowest latency.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from depthwise.choosing.answers import ItemScores
+from depthwise.choosing.paired import bootstrap_p, mcnemar_p, resamples
+from depthwise.choosing.trials import Trained, Trials
+from depthwise.measuring.score import in_words
+from depthwise.measuring.scorecard import Scorecard
+from depthwise.ship.figures import score_of
+
+__all__ = ["LEVEL", "Selection", "better_p", "select", "standing", "test_name"]
+
+LEVEL = 0.1  # one-sided
+Costs = tuple[float, float]
+
+
+@dataclass
+class Selection:
+    """The winner and why. `p`: by candidate, how likely its lag behind the best were if it were as
+    good; empty where there is no test. `equals`: those not told from the best, cheapest first."""
+
+    winner: Trained
+    best: Trained
+    equals: list[str]
+    p: dict[str, float] = field(default_factory=dict)
+    test: str = ""
+    items: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "winner": self.winner.candidate.name,
+            "best": self.best.candidate.name,
+            "equals": self.equals,
+            "compared": len(self.p),
+            "items": self.items,
+            "test": self.test,
+            "level": LEVEL if self.test else None,
+            "p": self.p,
+        }
+
+
+def select(
+    trials: Trials, cards: dict[str, Scorecard], baseline: ItemScores | None = None
+) -> Selection:
+    """`cards`: what each trained candidate costs. `baseline`: always the most common class."""
+    ranked = sorted(trials.trained.values(), key=lambda t: (-t.score, _costs(t, cards)))
+    scores = {t.candidate.name: trials.item_scores(t) for t in ranked}
+    known = {name: score for name, score in scores.items() if score is not None}
+    if len(known) < len(ranked):
+        return Selection(ranked[0], ranked[0], [ranked[0].candidate.name])
+    best = ranked[0].candidate.name
+    compare = _Compare(known | ({"": baseline} if baseline else {}))
+    p = {name: compare(best, name) for name in known if name != best}
+    equals = [t for t in ranked if p.get(t.candidate.name, 1.0) > LEVEL]
+    if baseline is not None and compare(best, "") <= LEVEL:
+        equals = [t for t in equals if compare(t.candidate.name, "") <= LEVEL]
+    equals.sort(key=lambda t: _costs(t, cards))
+    names = [t.candidate.name for t in equals]
+    first = known[best]
+    return Selection(equals[0], ranked[0], names, p, test_name(first), first.items)
+
+
+# -- in words --------------------------------------------------------------------------------------
+
+
+def standing(entry: Trained, selection: Selection) -> tuple[str, str]:
+    """Where a trained candidate ended, and why: ("trained", "98.21% on validation, ...")."""
+    score, name = in_words(entry.score, entry.accuracy.unit), entry.candidate.name
+    if entry is selection.winner:
+        return "winner", f"{score} on validation, {_why(selection)}"
+    told = f"{score} on validation, {_behind(entry, selection)}"
+    if name in selection.p:
+        equal = name in selection.equals
+        lag = "not told from it" if equal else "told from it"
+        told += f", {lag} (p = {_p(selection.p[name])})" + (", costlier than the winner" * equal)
+    if entry.complete:
+        return "trained", told
+    return "stopped", f"{told}: stopped after {entry.epochs:.3g} epochs"
+
+
+def _why(selection: Selection) -> str:
+    """Why the winner is the one."""
+    best, name = selection.best, selection.winner.candidate.name
+    if selection.winner is not best:
+        score = in_words(best.score, best.accuracy.unit)
+        return (
+            f"the cheapest of {len(selection.equals)} that {selection.items:,} items cannot tell "
+            f"from the best, {best.candidate.name} with {score} "
+            f"({selection.test}, p = {_p(selection.p[name])})"
+        )
+    if len(selection.equals) > 1:
+        return (
+            f"the best that keeps every limit, and the cheapest of {len(selection.equals)} that "
+            f"{selection.items:,} items cannot tell from it ({selection.test})"
+        )
+    return "the best that keeps every limit"
+
+
+def _behind(entry: Trained, selection: Selection) -> str:
+    lag, unit = selection.best.score - entry.score, entry.accuracy.unit
+    if entry is selection.best:
+        return "the best"
+    told = f"{lag * 100:.2f} points" if score_of(unit).is_share else in_words(lag, unit.lstrip("-"))
+    return f"{told} behind {selection.best.candidate.name}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "under 0.001"
+
+
+# -- tests and costs -------------------------------------------------------------------------------
+
+
+class _Compare:
+    """p of one being better than another, all on the same resamples, each scored once."""
+
+    def __init__(self, scores: dict[str, ItemScores]):
+        self.scores = scores
+        self.drawn: dict[str, np.ndarray] = {}
+        self.weights: np.ndarray | None = None
+
+    def __call__(self, first: str, second: str) -> float:
+        a, b = self.scores[first], self.scores[second]
+        if a.right is not None and b.right is not None:
+            return mcnemar_p(a.right, b.right)
+        return bootstrap_p(self._drawn(first), self._drawn(second))
+
+    def _drawn(self, name: str) -> np.ndarray:
+        score = self.scores[name]
+        if self.weights is None:
+            self.weights = resamples(score.items, score.numbers, score.most)
+        if name not in self.drawn:
+            self.drawn[name] = score.resampled(self.weights)
+        return self.drawn[name]
+
+
+def better_p(first: ItemScores, second: ItemScores) -> float:
+    """How likely so much of a lead were, if `first` were no better than `second`."""
+    return _Compare({"first": first, "second": second})("first", "second")
+
+
+def test_name(score: ItemScores) -> str:
+    return "McNemar's exact test" if score.right is not None else "paired bootstrap"
+
+
+def _costs(entry: Trained, cards: dict[str, Scorecard]) -> Costs:
+    card = cards[entry.candidate.name]
+    assert card.latency and card.hardware_cost
+    return _two_digits(card.latency.value), card.hardware_cost.details["weight_bytes"]
+
+
+def _two_digits(value: float) -> float:
+    if value <= 0 or not math.isfinite(value):
+        return value
+    return round(value, 1 - math.floor(math.log10(value)))
