@@ -1,4 +1,4 @@
-"""An exported file answers as the model does, by ten lines that know nothing of depthwise."""
+"""An exported file answers as the model does, by a script that knows nothing of depthwise."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_script_without_depthwise_tells_the_models_classes(
         done.script.name,
     }
     text = done.script.read_text()
-    assert "import depthwise" not in text and len(text.splitlines()) <= 13
+    assert "import depthwise" not in text and len(text.splitlines()) <= 60
     told = told_by_script(tmp_path, done.script, data[0][:7])
     assert told == dnn.predict(data[0][:7]).tolist()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +17,13 @@ SAMPLES = 512  # items that ranges are taken from and answers compared on
 
 def export(
     model: give.Model,
-    to: Annotated[str, typer.Option(help="onnx, torch-export, openvino or executorch.")] = "onnx",
-    out: Annotated[str, typer.Option(help="Folder of the file and its script.")] = "exported",
+    to: Annotated[
+        str | None,
+        typer.Option(help="onnx (default), torch-export, openvino or executorch."),
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder of the file and its script, or a file such as small.onnx.")
+    ] = "exported",
     data: Annotated[
         str | None, typer.Option(help="Real items to check on, any data that fit reads.")
     ] = None,
@@ -37,7 +43,8 @@ def export(
     """
     from depthwise.errors import InputError
 
-    require_folder(out)
+    named = bool(Path(out).suffix) and not Path(out).is_dir()  # a file, as far as one can tell
+    require_folder(str(Path(out).parent) if named else out)
     require_one_of("--precision", precision, ("int8",))
     if precision and data is None:
         raise InputError(
@@ -46,10 +53,12 @@ def export(
     from depthwise.catalog import load_model
     from depthwise.exporting import FORMATS
     from depthwise.exporting import export as write
+    from depthwise.exporting.places import place_of
     from depthwise.quantising import quantise
     from depthwise.ship.reading import as_the_model_takes
 
     require_one_of("--to", to, tuple(FORMATS))
+    require_folder(str(place_of(to, out).folder))
     tell = teller(quiet)
     loaded = load_model(model)
     samples = None

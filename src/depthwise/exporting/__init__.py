@@ -1,7 +1,8 @@
 """The export floor: a fitted model as a file that other programs run.
 
 formats.py   what can be written: ONNX, torch.export, OpenVINO, ExecuTorch
-scripts.py   the ten lines that run such a file without depthwise
+places.py    a folder, or the very file that is asked for
+scripts.py   the script that runs such a file without depthwise, on photos and rows too
 export.py    write, check on samples, and only then leave it there
 """
 

@@ -27,9 +27,11 @@ import torch
 from torch import nn
 
 from depthwise.checkpoint import write_atomically
+from depthwise.data.columns import to_plain
 from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
-from depthwise.exporting.scripts import SCRIPTS
+from depthwise.exporting.places import place_of
+from depthwise.exporting.scripts import script_of
 from depthwise.measuring.quality import tells_classes
 from depthwise.quantised import is_int8
 from depthwise.runtimes.picking import agrees, apart
@@ -73,15 +75,18 @@ class Exported:
 
 
 def export(
-    model: Any, to: str = "onnx", out: str | Path = "export", samples: Any = None
+    model: Any, to: str | None = None, out: str | Path = "export", samples: Any = None
 ) -> Exported:
     """Write a fitted model as `to`: "onnx", "torch-export", "openvino" or "executorch", into the
-    folder `out`, with a script that runs it without depthwise.
+    folder `out` (or as the file `out`, say small.onnx), with a script that runs it without
+    depthwise. to None: what the file's suffix says, else ONNX.
 
     samples: (N, ...) real inputs to check on, 64 to 1,000; None makes some up. Raises InputError
     for a model or a format that cannot be written, and where the file's answers are not the
     model's; MissingExtraError for a library that is not installed.
     """
+    place = place_of(to, out)
+    to = place.to
     if to not in FORMATS:
         raise InputError(f"to must be one of {', '.join(FORMATS)}; got {to!r}.")
     if not hasattr(model, "network_"):
@@ -94,10 +99,10 @@ def export(
         scratch = Path(folder)
         _write(model, to, form, rows, scratch)
         difference, same = _check(model, to, form, rows, scratch)
-        files = [_leave(scratch / name, Path(out) / name) for name in form.files]
-    name, text = SCRIPTS[to]
-    write_atomically(Path(out) / name, lambda path: path.write_text(text))
-    return Exported(files, Path(out) / name, len(rows), samples is not None, difference, same)
+        files = [_leave(scratch / name, place.of(name)) for name in form.files]
+    name, text = script_of(place, form.files, about(model))
+    write_atomically(script := place.folder / name, lambda path: path.write_text(text, "utf-8"))
+    return Exported(files, script, len(rows), samples is not None, difference, same)
 
 
 def _rows(model: Any, samples: Any) -> np.ndarray:
@@ -134,6 +139,7 @@ def _tokens(model: Any, texts: Any) -> np.ndarray:
 def about(model: Any) -> dict[str, Any]:
     """What goes into the file beside the network."""
     classes = getattr(model, "classes_", None)
+    columns = to_plain(getattr(model, "columns_", None))
     return {
         "made_by": f"depthwise {version('depthwise')}",
         "family": model.family,
@@ -142,6 +148,7 @@ def about(model: Any) -> dict[str, Any]:
         "preprocessing": PREPARED[model.input_dtype_ == "int64"],
         "answers": answers_of(model),
         "classes": None if classes is None else classes.tolist(),
+        **({} if columns is None else {"columns": columns}),
         "shrunk": [edit["kind"] for edit in model.shrunk_],
     }
 

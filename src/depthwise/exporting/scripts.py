@@ -1,87 +1,112 @@
-"""Ten lines that run an exported file without depthwise, one script a format.
+"""A script that runs an exported file without depthwise, one a format.
 
-    python run_onnx.py items.npy        a line an item: its class, or the numbers
+    python run_onnx.py photo.jpg more.jpg    pictures of any size, for a model of pictures
+    python run_onnx.py rows.csv              a table with the columns that were learnt from, or
+    python run_onnx.py "5.1,3.5,red"         a row of them, for a model of tables
+    python run_onnx.py items.npy             raw items (N, ...) as the file takes them, for any
 
-items.npy holds raw items (N, C, H, W) or (N, D): pixels 0..255, or columns as they came.
+It tells a line an item: its class, or the numbers. Pictures are read and resized, and cells
+encoded, as a Dataset does it (script_inputs.py), with what the file itself holds about its columns.
 """
 
 from __future__ import annotations
 
-__all__ = ["SCRIPTS"]
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-_FIRST = '''"""Run {file} on raw items: python {script} items.npy   (needs numpy and {needs})"""
+from depthwise.exporting.places import Place
+from depthwise.exporting.script_inputs import reading_of
+
+__all__ = ["script_of"]
+
+
+class _Way(NamedTuple):
+    """The script's name, what it needs, how it loads {file} and {about}, and how it asks."""
+
+    script: str
+    needs: str
+    load: str
+    run: str
+
+
+_WAYS = {
+    "onnx": _Way(
+        "run_onnx.py",
+        "onnxruntime",
+        """import onnxruntime
+file = str(Path(__file__).with_name({file!r}))
+session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+about = json.loads(session.get_modelmeta().custom_metadata_map["about"])
+""",
+        'answers = session.run(None, {"inputs": items})[0]',
+    ),
+    "torch-export": _Way(
+        "run_torch.py",
+        "torch",
+        """import torch
+kept = {{"about.json": ""}}
+network = torch.export.load(Path(__file__).with_name({file!r}), extra_files=kept).module()
+about = json.loads(kept["about.json"])
+""",
+        "answers = network(torch.from_numpy(items)).detach().numpy()",
+    ),
+    "openvino": _Way(
+        "run_openvino.py",
+        "openvino",
+        """import openvino
+model = openvino.Core().read_model(Path(__file__).with_name({file!r}))
+about = json.loads(model.get_rt_info("about").astype(str))
+network = openvino.compile_model(model, "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+""",
+        "answers = network(items)[0]",
+    ),
+    "executorch": _Way(
+        "run_executorch.py",
+        "executorch",
+        """import torch
+from executorch.runtime import Runtime
+here = Path(__file__).parent
+method = Runtime.get().load_program(here / {file!r}).load_method("forward")
+about = json.loads((here / {about!r}).read_text())
+""",
+        "answers = [method.execute([torch.from_numpy(i[None])])[0][0].numpy() for i in items]",
+    ),
+}
+
+_FIRST = '''"""Run {file} on {takes}: python {script} {example}   (needs {needs})"""
 import json, sys
 from pathlib import Path
 import numpy as np
 '''
 
-_LAST = """items = np.load(sys.argv[1]).astype(about["input_dtype"])  # (N, *about["input_shape"])
-{run}
-for row in answers:
-    print(about["classes"][row.argmax()] if about["classes"] else row.tolist())
+_LAST = """if len(sys.argv) < 2:
+    sys.exit(__doc__)
+for argument in sys.argv[1:]:
+    items = {read}.astype(about["input_dtype"])  # (N, *about["input_shape"])
+    {run}
+    for row in answers:
+        told = about["classes"] and row.shape == (len(about["classes"]),)
+        answer = about["classes"][row.argmax()] if told else row.tolist()
+        print(*([argument] if len(sys.argv) > 2 else []), answer)
 """
 
 
-def _script(file: str, script: str, needs: str, load: str, run: str) -> str:
-    return _FIRST.format(file=file, script=script, needs=needs) + load + _LAST.format(run=run)
+def script_of(place: Place, files: tuple[str, ...], about: Mapping[str, Any]) -> tuple[str, str]:
+    """The script's name and its text, for the files of a format that lie in `place`; about: what
+    the file holds about its model."""
+    way, names = _WAYS[place.to], [place.of(name).name for name in files]
+    script = way.script if place.stem == "model" else f"run_{place.stem}.py"
+    inputs = reading_of(about)
+    head = _FIRST.format(
+        file=_harmless(names[0]), takes=_harmless(inputs.takes), script=_harmless(script),
+        example=inputs.example,
+        needs=", ".join(["numpy", way.needs, *inputs.needs]),
+    )  # fmt: skip
+    load = way.load.format(file=names[0], about=names[-1])
+    last = _LAST.format(read=inputs.call, run=way.run)
+    return script, head + load + inputs.code + last
 
 
-SCRIPTS: dict[str, tuple[str, str]] = {
-    "onnx": (
-        "run_onnx.py",
-        _script(
-            "model.onnx",
-            "run_onnx.py",
-            "onnxruntime",
-            """import onnxruntime
-file = str(Path(__file__).with_name("model.onnx"))
-session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-about = json.loads(session.get_modelmeta().custom_metadata_map["about"])
-""",
-            'answers = session.run(None, {"inputs": items})[0]',
-        ),
-    ),
-    "torch-export": (
-        "run_torch.py",
-        _script(
-            "model.pt2",
-            "run_torch.py",
-            "torch",
-            """import torch
-kept = {"about.json": ""}
-network = torch.export.load(Path(__file__).with_name("model.pt2"), extra_files=kept).module()
-about = json.loads(kept["about.json"])
-""",
-            "answers = network(torch.from_numpy(items)).detach().numpy()",
-        ),
-    ),
-    "openvino": (
-        "run_openvino.py",
-        _script(
-            "model.xml",
-            "run_openvino.py",
-            "openvino",
-            """import openvino
-model = openvino.Core().read_model(Path(__file__).with_name("model.xml"))
-about = json.loads(model.get_rt_info("about").astype(str))
-network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-""",
-            "answers = network(items)[0]",
-        ),
-    ),
-    "executorch": (
-        "run_executorch.py",
-        _script(
-            "model.pte",
-            "run_executorch.py",
-            "executorch",
-            """import torch
-from executorch.runtime import Runtime
-here = Path(__file__).parent
-method = Runtime.get().load_program(here / "model.pte").load_method("forward")
-about = json.loads((here / "about.json").read_text())
-""",
-            "answers = [method.execute([torch.from_numpy(i[None])])[0][0].numpy() for i in items]",
-        ),
-    ),
-}
+def _harmless(text: str) -> str:
+    """Names within a script's own text, which must not end it."""
+    return "".join("?" if ch in '"\\' or not ch.isprintable() else ch for ch in text)

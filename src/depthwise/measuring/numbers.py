@@ -49,5 +49,5 @@ def number_metric(truth: np.ndarray, answers: np.ndarray, metric: NumberMetric =
     value, low, high = (report.pop(key) for key in ("value", "low", "high"))
     if asked.sign < 0:
         value, low, high = -value, -high, -low
-    source = f"{report['items']:,} held-out items, 95 % bootstrap interval"
+    source = f"{report['items']:,} held-out items, 95% bootstrap interval"
     return Metric(value, asked.unit, "measured", low, high, source, report)
