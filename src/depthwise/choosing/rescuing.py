@@ -63,8 +63,8 @@ def rescued(
         return None
     name = f"{candidate.name}-shrunk"
     folder = trials.folder / name
-    score = in_words(entry.score, entry.accuracy.unit)
-    trials.tell(f"{candidate.name}: {score} on validation, to be shrunk")
+    reached = in_words(entry.score, entry.accuracy.unit)
+    trials.tell(f"{candidate.name}: {reached} on validation, to be shrunk")
     done = rescue(
         entry.model(),
         trials.data,

@@ -165,8 +165,9 @@ def _arrays(raw: Raw) -> dict[str, Any]:
         arrays |= {f"captions.{key}": value for key, value in raw.targets.to_arrays().items()}
     if raw.pairs is not None:
         arrays |= {f"pairs.{key}": value for key, value in vars(raw.pairs).items()}
-    if names := compact(raw.names):
-        arrays |= {f"names.{key}": value for key, value in names.to_arrays().items()}
+    called = compact(raw.names)
+    if called is not None:
+        arrays |= {f"names.{key}": value for key, value in called.to_arrays().items()}
     return {name: value for name, value in arrays.items() if value is not None}
 
 
