@@ -5,13 +5,16 @@ Everything goes to stderr, so that stdout holds results alone.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
-__all__ = ["ConsoleProgress", "as_clock"]
+__all__ = ["ConsoleProgress", "as_clock", "as_duration"]
 
 PLAIN_SECONDS = 10.0
+PACE_SECONDS = 1.0  # of training, before it is said how long it will take
 
 
 def as_clock(seconds: float) -> str:
@@ -23,16 +26,26 @@ def as_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class ConsoleProgress:
-    """A watcher for `training.train`: epoch, loss, best score, items/s, time left.
+def as_duration(seconds: float) -> str:
+    """8 -> "8 s"; 90 -> "1.5 minutes"; 7200 -> "2 hours"."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    amount, unit = (seconds / 60, "minute") if seconds < 3600 else (seconds / 3600, "hour")
+    return f"{amount:.3g} {unit}{'' if amount == 1 else 's'}"
 
-    On a terminal a bar; elsewhere one line every ten seconds.
+
+class ConsoleProgress:
+    """A watcher for `training.train` and `Stages`: epoch, loss, best score, items/s, time left of
+    the whole run; and, once the pace is known, how long it will take in all.
+
+    On a terminal a bar; elsewhere one line every ten seconds. words: how a score is told.
     """
 
-    def __init__(self, title: str):
-        self.title = title
+    def __init__(self, title: str, words: Callable[[float], str] = "{:.4f}".format):
+        self.title, self.words = title, words
         self.bar: Any = None
-        self.told = time.monotonic()
+        self.told = self.begun = time.monotonic()
+        self.foreseen = False
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -44,11 +57,28 @@ class ConsoleProgress:
             self.bar.stop()
 
     def __call__(self, event: Any) -> None:
+        self._foresee(event)
+        text = line(event, self.words)
         if self.bar is not None:
-            self.bar.update(self.task, total=event.steps, completed=event.step, text=line(event))
+            self.bar.update(self.task, total=event.steps, completed=event.step, text=text)
         elif time.monotonic() - self.told >= PLAIN_SECONDS:
             self.told = time.monotonic()
-            print(f"{self.title}: {line(event)}", file=sys.stderr, flush=True)
+            self._say(text)
+
+    def _foresee(self, event: Any) -> None:
+        """Says once how long it will take, where that is worth saying."""
+        if self.foreseen or event.seconds < PACE_SECONDS or not math.isfinite(event.seconds_left):
+            return
+        self.foreseen = True
+        if event.seconds_left >= PLAIN_SECONDS:
+            whole = time.monotonic() - self.begun + event.seconds_left
+            self._say(f"about {as_duration(whole)} in all")
+
+    def _say(self, text: str) -> None:
+        if self.bar is not None:
+            self.bar.console.print(f"{self.title}: {text}", markup=False, highlight=False)
+        else:
+            print(f"{self.title}: {text}", file=sys.stderr, flush=True)
 
     def _start_bar(self) -> None:
         from rich.console import Console
@@ -60,9 +90,10 @@ class ConsoleProgress:
         self.bar.start()
 
 
-def line(event: Any) -> str:
-    score = f"  best {event.score:.4f}" if event.score is not None else ""
+def line(event: Any, words: Callable[[float], str] = "{:.4f}".format) -> str:
+    score = f"  best {words(event.score)}" if event.score is not None else ""
+    stage = f"{event.stage}  " if getattr(event, "stage", "") else ""
     return (
-        f"epoch {event.epoch:.1f}/{event.epochs:.4g}  loss {event.loss:.4f}{score}"
+        f"{stage}epoch {event.epoch:.1f}/{event.epochs:.4g}  loss {event.loss:.4f}{score}"
         f"  {event.items_per_second:,.0f} items/s  {as_clock(event.seconds_left)} left"
     )

@@ -151,7 +151,7 @@ class Stages:
             recipe,
             compute=self.compute,
             validate=validate,
-            watch=self._watching(),
+            watch=self._watching(name),
             checkpoint=path,
             fingerprint=fingerprint,
             seconds_limit=seconds,
@@ -249,8 +249,28 @@ class Stages:
         """Of a stage that learns from all items or from what was made of each."""
         return None if self.visits is None or len(inputs) != len(self.visits) else self.visits
 
-    def _watching(self) -> Watch | None:
-        return None if self.watch is None else partial(_pass_on, self.watch, self._epochs_done())
+    def _watching(self, name: str) -> Watch | None:
+        return None if self.watch is None else partial(self._pass_on, self.watch, name)
+
+    def _pass_on(self, watch: Watch, name: str, event: Event) -> None:
+        """What a stage tells, as of the whole run."""
+        before, left = self._epochs_done(), self._seconds_left(name, event)
+        told = {"epoch": event.epoch + before, "epochs": event.epochs + before}
+        watch(replace(event, **told, seconds_left=left, stage=name if len(self.shares) > 1 else ""))
+
+    def _seconds_left(self, name: str, event: Event) -> float:
+        """Of this stage, and of those ahead by their planned shares and what the shares so far
+        take; no more than a limit leaves."""
+        share, left = self.shares.get(name), event.seconds_left
+        if share is not None:
+            known = {name, *self.done}
+            so_far = sum(s for other, s in self.shares.items() if other in known)
+            ahead = sum(self.shares.values()) - so_far
+            spent = sum(h.seconds for h in self.done.values()) + event.seconds + event.seconds_left
+            left += ahead * spent / so_far if so_far else 0.0
+        if self.seconds_limit is None:
+            return left
+        return min(left, max(0.0, self.seconds_limit - self.seconds_used))
 
     def _epochs_done(self) -> float:
         return sum(h.epochs[-1]["epoch"] for h in self.done.values() if h.epochs)
@@ -312,10 +332,6 @@ def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
             torch.mm(a.to(compute.device), b.to(compute.device))
     if compute.device.startswith("cuda"):
         torch.cuda.synchronize()
-
-
-def _pass_on(watch: Watch, epochs_before: float, event: Event) -> None:
-    watch(replace(event, epoch=event.epoch + epochs_before, epochs=event.epochs + epochs_before))
 
 
 def _wordy(model: Any) -> bool:

@@ -52,7 +52,8 @@ FIRST_STEPS, CUT_SECONDS = 5, 0.25  # before and between looks at whether the pl
 
 @dataclass(frozen=True)
 class Event:
-    """What a watcher is told, several times a second at most. Times in seconds, rate in items/s."""
+    """What a watcher is told, several times a second at most. Times in seconds, rate in items/s;
+    seconds_left of the whole run; stage: which of several, "" where there is one."""
 
     epoch: float
     epochs: float
@@ -63,6 +64,7 @@ class Event:
     items_per_second: float
     seconds: float
     seconds_left: float
+    stage: str = ""
 
 
 def finished(amount: int, seconds: float, score: float | None) -> Event:

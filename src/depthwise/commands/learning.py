@@ -129,7 +129,7 @@ def fit(
     require_folder(out)
     from depthwise.measuring.quality import TASKS
     from depthwise.progress import ConsoleProgress
-    from depthwise.ship.fitting import fit_in, make_model, require_task
+    from depthwise.ship.fitting import fit_in, make_model, require_task, score_words
     from depthwise.tables import console, print_fitted
 
     settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
@@ -143,7 +143,8 @@ def fit(
     if quiet:
         done = fit_in(Path(out), dataset, model, task=task)
     else:
-        with ConsoleProgress(f"{family}-{size}" if size else family) as bar:
+        title = f"{family}-{size}" if size else family
+        with ConsoleProgress(title, score_words(model, dataset)) as bar:
             done = fit_in(Path(out), dataset, model, watch=bar, task=task)
     if json:
         print_json({"model": out, "how": done.how, **done.told()})

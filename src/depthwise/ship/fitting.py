@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Estimator, Watch
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.quality import own_task, quality
+from depthwise.measuring.quality import UNITS, own_task, quality
+from depthwise.measuring.score import per_cent
 from depthwise.modelfile import versions
 from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
 from depthwise.stages import stage_files
 
-__all__ = ["Fitted", "claim", "fit_in", "make_model", "require_no_numbers", "require_task"]
+__all__ = [
+    "Fitted", "claim", "fit_in", "make_model", "require_no_numbers", "require_task",
+    "score_words",
+]  # fmt: skip
 
 RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
 
@@ -93,6 +97,13 @@ def _learns(family: Any, task: str) -> bool:
     if task in methods:
         return hasattr(family, methods[task])
     return task in family.tasks or (task == "classification" and "transfer" in family.tasks)
+
+
+def score_words(model: Estimator, data: Dataset) -> Callable[[float], str]:
+    """How what training watches is told: a share in per cent, where it is what is scored."""
+    watched = own_task(model, data) or ("classification" if data.classes else "")
+    share = UNITS.get(watched) == "fraction" and "generate" not in model.tasks
+    return per_cent if share else "{:.4f}".format
 
 
 def fit_in(
