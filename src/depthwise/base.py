@@ -9,8 +9,8 @@ ends in an underscore:
     shrunk_       list: the edits that made it smaller than its family builds it (reshaping.py)
     input_shape_  (C, H, W), (T, C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
-    columns_      what the columns of the table became, split_ which split it was: of a Dataset
-                  that was fitted; None for arrays
+    columns_      what the columns of the table became: of a Dataset or a data frame that was
+                  fitted, None for arrays; split_ which split it was, of a Dataset
 
 Models that learn labels or numbers are in estimator.py, those that model the data in generative.py.
 
@@ -29,12 +29,20 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from depthwise.data.columns import Column, width
 from depthwise.data.dataset import SplitMarks
+from depthwise.data.frame_features import (
+    all_numbers,
+    features_of,
+    learnt_features,
+    plain_targets,
+)
+from depthwise.data.frames import as_frame, is_frame
+from depthwise.data.sparse import densified, is_sparse
 from depthwise.errors import InputError
 from depthwise.inputs import as_images, as_tensor, check_labels
 from depthwise.modelfile import write_model
@@ -42,7 +50,7 @@ from depthwise.reshaping import Edit, edits_of
 from depthwise.running import Running
 from depthwise.training import Event
 
-__all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts"]
+__all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
 
 PREDICT_BATCH = 512
 FLOATS = (np.float64, np.float32)
@@ -70,6 +78,8 @@ class Estimator(BaseEstimator, abc.ABC):
     input_dtype_: str
     history_: dict[str, Any]
     columns_: list[Column] | None = None
+    feature_names_in_: np.ndarray
+    n_features_in_: int
     split_: SplitMarks | None = None
     running_: Running | None = None
 
@@ -110,6 +120,11 @@ class Estimator(BaseEstimator, abc.ABC):
         """What `shrink` did to the network since it was built, in order; [] for nothing. It goes
         with the network: a fresh fit forgets it, `partial_fit` keeps it."""
         return edits_of(self.network_) if hasattr(self, "network_") else []
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True  # held in full, where that is not too large
+        return tags
 
     # -- running --------------------------------------------------------------------------------
 
@@ -185,6 +200,7 @@ class Estimator(BaseEstimator, abc.ABC):
     ) -> tuple[np.ndarray, Any]:
         """Checked inputs (N, ...) and what was made of y, or None; remembers shape on reset."""
         if _dimensions(X) >= 3:
+            y = plain_targets(y)
             inputs = self._as_inputs(X)
             targets = None if y is None else self._check_targets(y, len(inputs))
             self._take_shape(inputs, reset)
@@ -194,9 +210,10 @@ class Estimator(BaseEstimator, abc.ABC):
                 f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
             )
         else:
-            inputs, targets = self._take_rows(X, y, reset)
+            inputs, targets = self._take_rows(X, y if is_frame(X) else plain_targets(y), reset)
         if reset:
             self.running_ = None
+            self.__dict__.pop("_transformed", None)
             self.input_shape_ = tuple(inputs.shape[1:])
             self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
         return inputs, None if targets is None else self._encode(targets, reset, classes)
@@ -207,12 +224,70 @@ class Estimator(BaseEstimator, abc.ABC):
 
     def _take_rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
         """scikit-learn's own checks; on reset a family that needs y complains of its absence."""
+        if is_frame(X) and (reset or self.columns_ is not None):
+            return self._take_frame(X, y, reset)
+        X = densified(X) if is_sparse(X) else X
+        if not reset and self._is_encoded(X):
+            return self._checked(X, y, reset)
         few: dict[str, Any] = {"dtype": FLOATS, "reset": reset}
         if y is None and not reset:
             return validate_data(self, X, **few), None
         most = {**few, **self.target_checks, "ensure_min_samples": 2 if reset else 1}
         checked = validate_data(self, X, y, **most)
         return checked if isinstance(checked, tuple) else (checked, None)
+
+    def _take_frame(self, frame: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
+        """Features (N, D) of a data frame by its `columns_`, which are learnt on reset. One of
+        nothing but numbers is to have the names that were fitted in their order, as scikit-learn
+        asks; other columns are found by their names, in any order and among others."""
+        if reset:
+            columns, features = learnt_features(frame, y)
+            self._learn_names(frame)
+            self.columns_ = columns
+        else:
+            if all_numbers(self.columns_ or ()) and hasattr(self, "feature_names_in_"):
+                self._require_names(frame)
+            features = features_of(frame, self.columns_ or ())
+        return self._checked(features, plain_targets(y), reset)
+
+    def _learn_names(self, frame: Any) -> None:
+        """`feature_names_in_` and `n_features_in_`, as scikit-learn has them."""
+        named = as_frame(frame)
+        self.n_features_in_ = len(named.columns)
+        self.__dict__.pop("feature_names_in_", None)
+        if named.has_header:
+            self.feature_names_in_ = np.array(named.columns, dtype=object)
+
+    def _require_names(self, frame: Any) -> None:
+        """The names that were fitted, in their order; scikit-learn's own words where they differ.
+        Raises InputError."""
+        fitted, given = list(self.feature_names_in_), as_frame(frame).columns
+        if given == fitted:
+            return
+        lines = ["The feature names should match those that were passed during fit."]
+        strange, missing = sorted({*given} - {*fitted}), sorted({*fitted} - {*given})
+        if strange:
+            lines += ["Feature names unseen at fit time:", *_bulleted(strange)]
+        if missing:
+            lines += ["Feature names seen at fit time, yet now missing:", *_bulleted(missing)]
+        if not (strange or missing):
+            lines += ["Feature names must be in the same order as they were in fit."]
+        raise InputError("\n".join([*lines, ""]))
+
+    def _is_encoded(self, X: Any) -> bool:
+        """Whether these rows are features already, of a model that was fitted on a data frame."""
+        wide = np.shape(X)[1:] == self.input_shape_ and self.columns_ is not None
+        return wide and self.input_shape_ != (self.n_features_in_,)
+
+    def _checked(self, rows: np.ndarray, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
+        """scikit-learn's checks of rows (N, D) and targets, whatever the names and the width."""
+        most: dict[str, Any] = {"dtype": FLOATS, "ensure_min_samples": 2 if reset else 1}
+        if y is not None:
+            X, y = check_X_y(rows, y, estimator=self, **most, **self.target_checks)
+            return X, y
+        if reset and self.__sklearn_tags__().target_tags.required:
+            check_X_y(rows, y, estimator=self)  # says that y is missing
+        return check_array(rows, estimator=self, **most), None
 
     def _take_shape(self, inputs: np.ndarray, reset: bool) -> None:
         if reset:
@@ -240,6 +315,10 @@ class Estimator(BaseEstimator, abc.ABC):
 class Layered(TransformerMixin, Estimator):
     """A family whose network has layers to look into: `representations(x)` is their list."""
 
+    _transformed: tuple[int, int, int] | None = (
+        None  # layer, of how many, its units: last transformed
+    )
+
     def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
         """What a layer makes of X: (N, H) of its H units, flattened; the last layer by default.
 
@@ -252,7 +331,40 @@ class Layered(TransformerMixin, Estimator):
         if not isinstance(wanted, int | np.integer) or not 1 <= wanted <= layers:
             raise InputError(f"layer must be 1 to {layers}, or None for the last; got {layer!r}.")
         shown: np.ndarray = self._rows(inputs, lambda n, x: self._layers(n, x)[wanted - 1]).numpy()
+        self._transformed = (wanted, layers, shown.shape[1])
         return shown
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """What the columns of `transform` are called: dnn0, dnn1, ...; of another layer than the
+        last that `transform` was just asked for, dnn_layer1_0, ...
+
+        `input_features`: those that were fitted, or None; a unit is made of all of them. Raises
+        InputError for others."""
+        check_is_fitted(self, "network_")
+        if input_features is not None:
+            self._require_input_features(np.asarray(input_features, dtype=object))
+        if self._transformed is None:
+            item = torch.zeros(1, *self.input_shape_)
+            home = _home(self.network_)
+            raw = item.to(torch.uint8) if self.input_dtype_ == "uint8" else item
+            width = self._layers(self.network_, raw.to(home))[-1].shape[1]
+            layer = layers = 1
+        else:
+            layer, layers, width = self._transformed
+        name = type(self).__name__.lower() + (f"_layer{layer}_" if layer != layers else "")
+        return np.array([f"{name}{k}" for k in range(width)], dtype=object)
+
+    def _require_input_features(self, names: np.ndarray) -> None:
+        fitted = getattr(self, "feature_names_in_", None)
+        if fitted is not None and not np.array_equal(fitted, names):
+            raise InputError(
+                f"input_features is not equal to feature_names_in_: {list(names)[:5]}."
+            )
+        if len(names) != self.n_features_in_:
+            raise InputError(
+                "input_features should have length equal to number of features "
+                f"({self.n_features_in_}), got {len(names)}."
+            )
 
     @torch.inference_mode()
     def _layers(self, network: Any, x: Tensor) -> list[Tensor]:
@@ -278,6 +390,15 @@ def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
     if validation is None and len(held.y):
         validation = (held.X, answers(held))
     return train_part.X, answers(train_part), validation
+
+
+def is_dataset(given: Any, y: Any) -> bool:
+    """Whether X is a Dataset, which brings its own labels; a frame may have a column `train`."""
+    return y is None and not is_frame(given) and hasattr(given, "train")
+
+
+def _bulleted(names: list[str], most: int = 5) -> list[str]:
+    return [f"- {name}" for name in names[:most]] + ["- ..."] * (len(names) > most)
 
 
 def columns_of(dataset: Any) -> list[Column] | None:

@@ -22,7 +22,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from depthwise.base import Estimator, Watch, columns_of, dataset_parts
+from depthwise.base import Estimator, Watch, columns_of, dataset_parts, is_dataset
 from depthwise.errors import DivergedError, InputError
 from depthwise.inputs import check_weights, fingerprint_arrays
 from depthwise.layers import Rescaled
@@ -47,7 +47,7 @@ class Supervised(Estimator):
     ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
         """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
         self.columns_ = self.split_ = None
-        if hasattr(X, "train") and y is None:
+        if is_dataset(X, y):
             self.columns_, self.split_ = columns_of(X), getattr(X, "split_marks", None)
             X, y, validation = self._dataset_parts(X, validation)
         if y is None:

@@ -31,7 +31,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from depthwise.base import Layered, Watch
+from depthwise.base import Layered, Watch, is_dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.inputs import statistics
@@ -172,7 +172,7 @@ class Generative(Learning, Layered, Classifier):
     ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
         if self._learns_labels():
             return super()._parts(X, y, validation)
-        if hasattr(X, "train"):
+        if is_dataset(X, None):
             held = X.validation.X
             validation = validation or ((held, None) if len(held) else None)
             columns, split = X.columns, X.split_marks

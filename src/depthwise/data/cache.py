@@ -35,7 +35,7 @@ from depthwise.host import cache_folder
 
 __all__ = ["Draft", "get", "key_of"]
 
-VERSION = 6
+VERSION = 7
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 

@@ -160,9 +160,13 @@ def _constant(raw: Raw) -> Iterator[Problem]:
     if raw.kind == "table":
         with np.errstate(invalid="ignore"):
             columns = np.flatnonzero((raw.inputs == raw.inputs[:1]).all(axis=0))
+        of = [column.name for column in raw.columns or () for _ in range(column.width)]
+        if of:  # a date may well be of one year
+            differ = {name for k, name in enumerate(of) if k not in set(columns.tolist())}
+            columns = np.array([k for k in columns if of[k] not in differ], np.int64)
         if len(columns):
-            of = [column.name for column in raw.columns or () for _ in range(column.width)]
-            where = listed([of[k] if of else f"feature {k}" for k in columns])
+            names = dict.fromkeys(of[k] if of else f"feature {k}" for k in columns)
+            where = listed([*names])
             yield Problem("constant feature", where, "one value throughout", len(columns))
         return
     flat = np.flatnonzero(np.concatenate([*_flat_pictures(raw.inputs)]))

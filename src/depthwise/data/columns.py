@@ -1,40 +1,68 @@
 """The noun Column: what the cells of one column of a table become, which a model must remember.
 
 number     one feature; a blank cell is filled with the median of the training part
-text       one feature for each of its values, 1 where the cell holds it
+boolean    one feature, 1 for true and 0 for false; a blank cell is as most of the training part are
+date       the `parts` that differ in the training part: year, month, weekday (0: Monday), hour, and
+           elapsed days since the earliest; those of a blank cell are filled with their medians
+text       one feature for each of its values in the training part, 1 where the cell holds it
 left out   free text: no feature
-label      the class: no feature
+label      the class, or the number to predict: no feature
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "LABEL", "LEFT_OUT", "NUMBER", "TEXT", "Column", "category_slices", "from_plain", "label_of",
-    "numbered", "to_plain", "width",
+    "BOOLEAN", "DATE", "DATE_PARTS", "LABEL", "LEFT_OUT", "NUMBER", "TEXT", "Column",
+    "category_slices", "from_plain", "label_of", "numbered", "to_plain", "width",
 ]  # fmt: skip
 
 NUMBER, TEXT, LEFT_OUT, LABEL = "number", "text", "left out", "label"
+BOOLEAN, DATE = "boolean", "date"
+DATE_PARTS = ("year", "month", "weekday", "hour", "elapsed")
+_READ_PARTS = ("day", "time")  # whole days since 1970, and the rest: before the training part
+_KINDS = (NUMBER, TEXT, LEFT_OUT, LABEL, BOOLEAN, DATE)
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, its kind, and of a number the `median` of the training part, which
-    fills its blanks; of a text its `values`, in the order of their features."""
+    """One column: its name, its kind, and what of the training part its features need: of a number
+    or a boolean the `median`, which fills its blanks; of a text its `values`, in the order of their
+    features; of a date its `parts`, their `medians`, and the `earliest` day as "2024-02-29"."""
 
     name: str
     kind: str
     median: float = 0.0
     values: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    medians: tuple[float, ...] = ()
+    earliest: str = ""
 
     @property
     def width(self) -> int:
         """How many features it makes."""
-        return 1 if self.kind == NUMBER else len(self.values)
+        if self.kind in (NUMBER, BOOLEAN):
+            return 1
+        return len(self.parts if self.kind == DATE else self.values)
+
+    @property
+    def fills(self) -> tuple[float, ...]:
+        """What the features of a blank cell are; () where it is no value of any."""
+        return (self.median,) if self.kind in (NUMBER, BOOLEAN) else self.medians
+
+    @property
+    def features(self) -> list[str]:
+        """The names of its features: age; colour=red; sold: weekday."""
+        if self.kind in (NUMBER, BOOLEAN):
+            return [self.name]
+        if self.kind == DATE:
+            return [f"{self.name}: {part}" for part in self.parts]
+        return [f"{self.name}={value}" for value in self.values]
 
 
 def width(columns: Sequence[Column]) -> int:
@@ -70,8 +98,11 @@ def to_plain(columns: Sequence[Column] | None) -> list[dict[str, Any]] | None:
 
 def _plain(column: Column) -> dict[str, Any]:
     about: dict[str, Any] = {"name": column.name, "kind": column.kind}
-    if column.kind == NUMBER:
+    if column.kind in (NUMBER, BOOLEAN):
         about["median"] = column.median
+    if column.kind == DATE:
+        about |= {"parts": list(column.parts), "medians": list(column.medians)}
+        about["earliest"] = column.earliest
     return about | ({"values": list(column.values)} if column.kind == TEXT else {})
 
 
@@ -90,11 +121,27 @@ def from_plain(plain: Any) -> list[Column] | None:
 
 def _column(about: dict[str, Any]) -> Column:
     name, kind = about.get("name"), about.get("kind")
-    if not isinstance(name, str) or kind not in (NUMBER, TEXT, LEFT_OUT, LABEL):
+    if not isinstance(name, str) or kind not in _KINDS:
         raise ValueError(f"a column with the name {name!r} and the kind {kind!r}")
-    if kind == NUMBER:
+    if kind in (NUMBER, BOOLEAN):
         return Column(name, kind, median=_median(about.get("median"), name))
+    if kind == DATE:
+        return _date(about, name)
     return Column(name, kind, values=_values(about.get("values"), name) if kind == TEXT else ())
+
+
+def _date(about: dict[str, Any], name: str) -> Column:
+    parts, medians, earliest = (about.get(key) for key in ("parts", "medians", "earliest"))
+    if not isinstance(parts, list) or not isinstance(medians, list):
+        raise ValueError(f"column {name!r} has the parts {str(parts)[:60]}")
+    known = (*DATE_PARTS, *_READ_PARTS)
+    sound = parts and len({*map(str, parts)}) == len(parts) and {*map(str, parts)} <= {*known}
+    if not sound or len(medians) not in (0, len(parts)) or not isinstance(earliest, str):
+        raise ValueError(f"column {name!r} has the parts {str(parts)[:60]}")
+    if earliest:
+        date.fromisoformat(earliest)
+    fills = tuple(_median(value, name) for value in medians)
+    return Column(name, DATE, parts=tuple(parts), medians=fills, earliest=earliest)
 
 
 def _median(value: Any, name: str) -> float:

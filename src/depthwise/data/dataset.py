@@ -109,6 +109,7 @@ class Dataset:
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
     names: of the items, files or rows, if they have any.
+    missing: the share of blank cells of each of `columns` that makes features, else 0.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Dataset:
     palette: np.ndarray | None = field(default=None, repr=False)
     pairs: Pairs | None = field(default=None, repr=False)
     names: ItemNames | None = field(default=None, repr=False)
+    missing: list[float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.task in ("classification", "video", "text") and not self.classes:

@@ -4,7 +4,9 @@
     a folder or archive  class folders of pictures, IDX, CIFAR batches, .npz or .npy, a table;
                          pictures with boxes (VOC, COCO, YOLO, CSV) or masks; clips; people; texts
     a file               the same single: .zip, .tar.gz, IDX, .npz, .npy, .csv, .tsv
-    arrays               load(X, labels=y), load((X, y)), load({"x_train": ..., "y_train": ...})
+    arrays               load(X, y), load((X, y)), load({"x_train": ..., "y_train": ...})
+    a data frame         load(df, label="species"), load(df, series), load(df): pandas, polars,
+                         Arrow, a list of dicts; encoded as the CSV that it would be written to
 
 Content decides, not the suffix, and says what the task is; `format=` and `task=` override. Labels
 are used where they are found; without class folders, a labels file or an array of labels the items
@@ -25,16 +27,17 @@ from depthwise.data import checks, named
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
+from depthwise.data.frames import as_frame, is_frame, is_series, name_of
 from depthwise.data.item_names import compact
 from depthwise.data.options import Options
 from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
-from depthwise.data.readers import arrays, idx, npz
+from depthwise.data.readers import arrays, idx, npz, table
 from depthwise.data.readers.tree import Tree
 from depthwise.data.refit import fit
 from depthwise.data.splits import split
 from depthwise.data.strata import missing_classes, parts_by_people, strata
-from depthwise.data.tables import fill_blanks, with_medians
+from depthwise.data.tables import fill_blanks, learnt_from, missing_shares
 from depthwise.errors import DataError, InputError
 from depthwise.host import cache_folder
 
@@ -43,6 +46,7 @@ __all__ = ["load"]
 
 def load(
     source: Any,
+    labels: Any = None,
     *,
     format: str | None = None,
     label: str | None = None,
@@ -51,7 +55,6 @@ def load(
     seed: int = 0,
     test_fraction: float = 0.15,
     validation_fraction: float = 0.15,
-    labels: Any = None,
     columns: Sequence[Column] | None = None,
     labelled: bool | None = None,
     task: str | None = None,
@@ -95,7 +98,8 @@ def load(
     indices, origin = _split(raw, seed, test_fraction, validation_fraction)
     if labelled is not False:
         _require_training_items(raw, indices, where)
-    inputs, learnt, blanks = _without_blanks(raw, indices["train"], columns)
+    table, learnt, strange = _with_training_part(raw, indices["train"], columns)
+    inputs, blanks = fill_blanks(table, learnt) if learnt else (table, [])
     dataset = Dataset(
         name,
         raw.kind,
@@ -104,7 +108,7 @@ def load(
         raw.classes,
         indices,
         origin,
-        [*raw.problems, *missing_classes(raw, indices), *blanks],
+        [*raw.problems, *missing_classes(raw, indices), *strange, *blanks],
         where,
         raw.groups,
         learnt,
@@ -115,6 +119,7 @@ def load(
         raw.palette,
         raw.pairs,
         compact(raw.names),
+        missing_shares(table, learnt) if learnt else None,
     )
     return dataset.without_labels() if labelled is False else dataset
 
@@ -137,15 +142,15 @@ def _split(
     )
 
 
-def _without_blanks(
+def _with_training_part(
     raw: Raw, train: np.ndarray, known: Sequence[Column] | None
 ) -> tuple[np.ndarray, list[Column] | None, list[Problem]]:
-    """The inputs with blank cells filled, the columns with their medians, and what was filled."""
-    if raw.columns is None:
-        return raw.inputs, None, []
-    columns = with_medians(raw.columns, raw.inputs, train) if known is None else [*known]
-    inputs, problems = fill_blanks(raw.inputs, columns)
-    return inputs, columns, problems
+    """The inputs as the training part has their columns, NaN for a blank cell; the columns, and
+    what is strange in the other parts."""
+    if raw.columns is None or known is not None:
+        return raw.inputs, None if known is None else [*known], []
+    columns, table, strange = learnt_from(raw.columns, raw.inputs, train)
+    return table, columns, strange
 
 
 def _require_training_items(raw: Raw, indices: dict[str, np.ndarray], where: str) -> None:
@@ -173,6 +178,11 @@ def _read(source: Any, labels: Any, options: Options, cache: bool) -> tuple[Raw,
         if len(classes) == len(raw.classes):
             raw.classes = list(classes)
         return raw, name, str(path)
+    if labels is None and isinstance(source, tuple) and len(source) == 2:
+        source, labels = source
+    if is_frame(source):
+        raw = _read_frame(source, labels, options)
+        return _prepared(raw, options, "the data frame"), "frame", "a data frame"
     return (
         _prepared(_read_arrays(source, labels, options.task), options, "the data"),
         "arrays",
@@ -257,11 +267,37 @@ def _take_as_numbers(raw: Raw, where: str) -> None:
     raw.labels = np.zeros_like(raw.labels)
 
 
+def _read_frame(source: Any, labels: Any, options: Options) -> Raw:
+    """A data frame with its label in a column, or beside it: (N,) or a series."""
+    frame = as_frame(source)
+    guess, task, label = options.labelled is not False, options.task, options.label
+    if task in ("classification", "regression", None):
+        asked = task
+    else:
+        asked = None
+    if labels is None:
+        return table.of_frame(frame, label, options.columns, guess=guess, task=asked)
+    if label is not None:
+        raise InputError(
+            f"label={label!r} names a column, and labels were given beside the frame; give one."
+        )
+    name = name_of(labels) or "label"
+    while name in frame.columns:
+        name = f"{name} (given)"
+    values = list(labels) if isinstance(labels, list | tuple) else labels
+    frame.values.append(values if is_series(values) or isinstance(values, list) else [*values])
+    frame.columns.append(name)
+    if len(frame.values[-1]) != frame.n_rows:
+        raise DataError(
+            f"the data frame has {frame.n_rows:,} rows but {len(frame.values[-1]):,} labels; give "
+            "one for each."
+        )
+    return table.of_frame(frame, name, options.columns, guess=guess, task=asked)
+
+
 def _read_arrays(source: Any, labels: Any, task: str | None) -> Raw:
     if isinstance(source, dict):
         return npz.read_arrays(source, "the dict", task)
-    if labels is None and isinstance(source, tuple) and len(source) == 2:
-        source, labels = source
     return arrays.read(source, labels, task=task)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from depthwise.data.column_summary import column_table, label_line
 from depthwise.data.columns import label_of
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ def summary(data: Dataset) -> str:
         lines.append(f"  source  {data.source}")
     if data.task in (*_ANSWERS, "language"):
         lines.append(f"  task    {data.task}")
+    if label := label_line(data):
+        lines.append(f"  label   {label}")
     sizes = ", ".join(f"{p} {_size(data, p)}" for p in PARTS)
     lines.append(f"  split   {sizes}" + (f" ({data.split_origin})" if data.split_origin else ""))
     if data.classes and (data.task != "faces" or data.n_classes <= _CLASSES_LISTED):
         lines += ["", *_class_table(data)]
     if data.task == "regression":
         lines += ["", *_target_table(data)]
+    if columns := column_table(data):
+        lines += ["", *columns]
     if data.problems:
         lines += ["", "  noticed", *_told(data.problems)]
     return "\n".join(lines)

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from depthwise.checkpoint import write_atomically
-from depthwise.data.columns import NUMBER, TEXT, Column, label_of, numbered
+from depthwise.data.columns import BOOLEAN, DATE, NUMBER, TEXT, Column, label_of, numbered
+from depthwise.data.dates import nearest_date
 from depthwise.data.images import MAX_PIXELS
 from depthwise.errors import InputError
 from depthwise.ship import drawing
@@ -187,7 +188,7 @@ def _rows(items: np.ndarray, columns: Sequence[Column] | None, labels: np.ndarra
         names = [f"x{k + 1}" for k in range(flat.shape[1])]
         cells = [[f"{value:.7g}" for value in row] for row in flat]
     else:
-        names = [column.name for column in columns if column.kind in (NUMBER, TEXT)]
+        names = [column.name for column in columns if column.width]
         cells = [_cells(row, columns) for row in flat]
     if labels is not None:
         names.append((label_of(columns) if columns else None) or "label")
@@ -209,6 +210,10 @@ def _cells(row: np.ndarray, columns: Sequence[Column]) -> list[str]:
             cells.append(f"{part[0]:.7g}")
         elif column.kind == TEXT:
             cells.append(column.values[int(part.argmax())])
+        elif column.kind == BOOLEAN:
+            cells.append("true" if part[0] >= 0.5 else "false")
+        elif column.kind == DATE:
+            cells.append(nearest_date(column, part))
     return cells
 
 

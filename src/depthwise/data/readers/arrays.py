@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from depthwise.data.boxes_table import BoxTable
-from depthwise.data.dataset import IGNORE
+from depthwise.data.dataset import IGNORE, Problem
 from depthwise.data.quantities import as_targets, is_quantity, told_as_classes, told_as_quantity
 from depthwise.data.raw import Raw, encode_labels
+from depthwise.data.sparse import densified, is_sparse
 from depthwise.errors import DataError
 
 __all__ = ["as_array", "as_images", "as_table", "check_labels", "read", "require_lengths"]
@@ -31,10 +32,14 @@ def read(inputs: Any, labels: Any, where: str = "the array", task: str | None = 
 
     Raises DataError for other shapes, values out of range, NaN, and labels of another length.
     """
-    array = as_array(inputs, where)
+    sparse = is_sparse(inputs)
+    array = as_array(densified(inputs) if sparse else inputs, where)
     kind = {2: "table", 5: "video"}.get(array.ndim, "images")
     raw = Raw(kind, _pixels(array, where), np.zeros(len(array), np.int64), [])
     raw.task = "video" if kind == "video" else raw.task
+    if sparse:
+        detail = f"{inputs.nnz / max(1, array.size):.1%} filled, held in full"
+        raw.problems.append(Problem("sparse matrix", "", f"{detail}: {array.nbytes / 1e6:,.0f} MB"))
     if labels is None:
         return raw
     if isinstance(labels, BoxTable):

@@ -27,6 +27,7 @@ from depthwise.data.encoding import (
     learn,
     no_column,
 )  # fmt: skip
+from depthwise.data.frames import Frame
 from depthwise.data.item_names import Rows
 from depthwise.data.quantities import is_quantity
 from depthwise.data.raw import Raw, encode_labels, part_of
@@ -34,7 +35,10 @@ from depthwise.data.readers.label_column import targets_in, told_of
 from depthwise.data.readers.tree import Tree, gunzip, is_gzip, listed
 from depthwise.errors import DataError
 
-__all__ = ["looks_like_table", "parse", "parse_unlabelled", "read"]
+__all__ = [
+    "encode_features", "learn_features", "looks_like_table", "of_frame", "parse",
+    "parse_unlabelled", "read",
+]  # fmt: skip
 
 Known = Sequence[Column] | None  # the columns that a model learnt, if it is one that asks
 MAX_FRACTION_CLASSES = 50
@@ -54,6 +58,20 @@ class _Table:
     rows: list[list[str]]
     first_row: int
     has_header: bool
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.rows)
+
+    def column(self, place: int) -> list[str]:
+        return [row[place] for row in self.rows]
+
+    def numbers(self, place: int) -> np.ndarray | None:
+        """float64 (N,) of a column that is known to hold numbers."""
+        return None
+
+
+_Tables = Sequence[_Table | Frame]
 
 
 def looks_like_table(name: str, head: bytes) -> bool:
@@ -144,6 +162,33 @@ def parse_unlabelled(
     return _encoded([_rows(data, where, known, labelled=False, blank_rows=True)], known)
 
 
+def of_frame(
+    frame: Frame,
+    label: str | None = None,
+    known: Known = None,
+    *,
+    guess: bool = True,
+    task: str | None = None,
+) -> Raw:
+    """A data frame as the CSV that it would be written to; arguments as of `read`."""
+    if not frame.n_rows or not frame.columns:
+        raise DataError(f"{frame.where} has no {'columns' if frame.n_rows else 'rows'}.")
+    return _raw([frame], label, known, guess, task)
+
+
+def learn_features(frame: Frame) -> tuple[list[Column], np.ndarray, list[Problem]]:
+    """What all columns of a data frame become, medians still 0, features float32 (N, D), NaN for a
+    blank, and what was left out."""
+    if not frame.n_rows or not frame.columns:
+        raise DataError(f"{frame.where} has no {'columns' if frame.n_rows else 'rows'}.")
+    return _learnt([frame], None)
+
+
+def encode_features(frame: Frame, known: Sequence[Column]) -> tuple[np.ndarray, list[Problem]]:
+    """A data frame's features float32 (N, D), NaN for a blank, as a model learnt them."""
+    return _encoded([frame], known)
+
+
 def _rows(
     data: bytes,
     where: str,
@@ -215,16 +260,14 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def _raw(
-    tables: Sequence[_Table], label: str | None, known: Known, guess: bool, task: str | None
-) -> Raw:
+def _raw(tables: _Tables, label: str | None, known: Known, guess: bool, task: str | None) -> Raw:
     first = tables[0]
     column = _label_column(first, label, known, guess)
     given = None
     if guess and column is not None and task != "classification":
         if task == "regression":
             _require_every_label(tables, column)
-        given = targets_in(_cells(tables, column), first.columns[column], task)
+        given = targets_in(_label_cells(tables, column), first.columns[column], task)
     codes, classes = _labels(tables, None if given is not None else column, guess)
     if known is None:
         columns, features, problems = _learnt(tables, column)
@@ -239,24 +282,22 @@ def _raw(
     return raw
 
 
-def _row_names(tables: Sequence[_Table]) -> Rows:
+def _row_names(tables: _Tables) -> Rows:
     """By their lines in the file, and the file where there are several."""
     files = [PurePosixPath(table.where).name if len(tables) > 1 else "" for table in tables]
-    firsts, counts = [t.first_row for t in tables], [len(t.rows) for t in tables]
+    firsts, counts = [t.first_row for t in tables], [t.n_rows for t in tables]
     return Rows(tuple(files), tuple(firsts), tuple(counts))
 
 
-def _labels(
-    tables: Sequence[_Table], column: int | None, needed: bool
-) -> tuple[np.ndarray, list[str]]:
+def _labels(tables: _Tables, column: int | None, needed: bool) -> tuple[np.ndarray, list[str]]:
     """Codes (N,) and classes; zeros and none without a column, or where they are not needed and
     are no classes."""
-    nothing = np.zeros(sum(len(table.rows) for table in tables), np.int64)
+    nothing = np.zeros(sum(table.n_rows for table in tables), np.int64)
     if column is None:
         return nothing, []
     try:
         _require_every_label(tables, column)
-        labels = [cell.strip() for cell in _cells(tables, column).texts]
+        labels = [cell.strip() for cell in _label_cells(tables, column).texts]
         return _classes(labels, f"{tables[0].where}, column {tables[0].columns[column]!r}")
     except DataError:
         if needed:
@@ -264,9 +305,7 @@ def _labels(
         return nothing, []
 
 
-def _learnt(
-    tables: Sequence[_Table], label: int | None
-) -> tuple[list[Column], np.ndarray, list[Problem]]:
+def _learnt(tables: _Tables, label: int | None) -> tuple[list[Column], np.ndarray, list[Problem]]:
     """The columns of these tables, features (N, D), and what was left out."""
     columns, blocks, problems = [], [], []
     for place, name in enumerate(tables[0].columns):
@@ -284,7 +323,7 @@ def _learnt(
     return columns, np.concatenate(blocks, axis=1), problems
 
 
-def _encoded(tables: Sequence[_Table], known: Sequence[Column]) -> tuple[np.ndarray, list[Problem]]:
+def _encoded(tables: _Tables, known: Sequence[Column]) -> tuple[np.ndarray, list[Problem]]:
     """Features (N, D) as `known` has them, and which texts it does not know."""
     first = tables[0]
     places = find_columns(known, first.columns, first.has_header, first.where)
@@ -297,8 +336,16 @@ def _encoded(tables: Sequence[_Table], known: Sequence[Column]) -> tuple[np.ndar
     return np.concatenate(blocks, axis=1), problems
 
 
-def _cells(tables: Sequence[_Table], place: int) -> Cells:
-    texts = [row[place] for table in tables for row in table.rows]
+def _cells(tables: _Tables, place: int) -> Cells:
+    first = tables[0]
+    numbers = first.numbers(place) if len(tables) == 1 else None
+    texts = [] if numbers is not None else [t for table in tables for t in table.column(place)]
+    return Cells(texts, first.where, first.first_row, numbers)
+
+
+def _label_cells(tables: _Tables, place: int) -> Cells:
+    """Always with their texts, which classes are called by."""
+    texts = [text for table in tables for text in table.column(place)]
     return Cells(texts, tables[0].where, tables[0].first_row)
 
 
@@ -348,7 +395,9 @@ def _all_number_columns(head: _Table, label: int | None, known: Known) -> list[C
     return [Column(name, kind) for name, kind in zip(head.columns, kinds)]
 
 
-def _label_column(table: _Table, label: str | None, known: Known, guess: bool) -> int | None:
+def _label_column(
+    table: _Table | Frame, label: str | None, known: Known, guess: bool
+) -> int | None:
     """Where the labels are: in the column asked for, in the one the model learnt from, where
     names suggest it, or at the end by a guess; None if there are none."""
     if label is None and known is not None:
@@ -368,16 +417,16 @@ def _label_column(table: _Table, label: str | None, known: Known, guess: bool) -
     raise no_column(table.where, label, table.columns)
 
 
-def _require_every_label(tables: Sequence[_Table], column: int) -> None:
+def _require_every_label(tables: _Tables, column: int) -> None:
     for table in tables:
         _require_labels(table, column)
 
 
-def _require_labels(table: _Table, column: int) -> None:
+def _require_labels(table: _Table | Frame, column: int) -> None:
     missing = [
         table.first_row + i
-        for i, row in enumerate(table.rows)
-        if row[column].strip().lower() in BLANK - {"none"}
+        for i, text in enumerate(table.column(column))
+        if text.strip().lower() in BLANK - {"none"}
     ]
     if missing:
         rows = listed([str(row) for row in missing], 5)
