@@ -126,6 +126,12 @@ class Estimator(BaseEstimator, abc.ABC):
         tags.input_tags.sparse = True  # held in full, where that is not too large
         return tags
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        """The settings with which it learns anew from more items, nothing being held out, as long
+        as `length` passes (iterations, rounds) that validation found best; None where a family
+        cannot say."""
+        return None
+
     # -- running --------------------------------------------------------------------------------
 
     def _rows(

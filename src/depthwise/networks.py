@@ -201,6 +201,9 @@ class NetworkEstimator(Descending, Layered, Supervised):
 
     # -- settings -------------------------------------------------------------------------------
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {"epochs": length, "patience": None, "warm_start": False}
+
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """How `items` would be trained: the settings, "auto" filled in, with `changes`."""
         batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)

@@ -9,7 +9,8 @@ boxes, masks and faces see measuring/quality.py.
     2  what breaks a limit is dropped, with the reason, before a single training step
     3  the rest train under successive halving within the minutes given
     4  the cheapest wins of those that the validation items cannot tell from the best (selecting.py)
-    5  its score is taken once on the test part, which no choice has seen, and held against always
+    5  it is trained once more, on training and validation part together, where the time allows
+    6  its score is taken once on the test part, which no choice has seen, and held against always
        answering the most common class
 
 `out/` then holds `best/` (the winner, `depthwise.load` opens it), `choice.json` (all of it) and
@@ -46,6 +47,7 @@ from depthwise.choosing.feasibility import Feasible, advice, feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, ladder
+from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.trials import Interrupted, Trained, Trials
@@ -257,9 +259,13 @@ class _Run:
         cards = {name: self._final_card(entry) for name, entry in trained.items()}
         nothing = baseline(self.data, self.task, self.trials.metric)
         found_best = select(self.trials, cards, nothing.items("validation") if nothing else None)
-        best = found_best.winner
+        best, again = found_best.winner, None
+        if not self.interrupted:
+            best, again = refit(self.trials, best)
+        if again:
+            cards[best.candidate.name] = self._final_card(best)
         winner = best.model()
-        if best.rungs > 1:
+        if "warm_start" in winner.get_params():
             winner.set_params(warm_start=False)
         test, said = scored(winner, self.data, "test", self.task, self.trials.metric)
         name = best.candidate.name
@@ -269,6 +275,7 @@ class _Run:
             record["baseline"] = nothing.record(compared(self.task, said, self.trials.metric))
             record["candidates"] += nothing.rows(record["baseline"])
         self.tell(worthless(record) or f"{name} wins; on the test part: {test}")
+        record["refit"] = again
         if self.task in MISTAKES:
             record["mistakes"] = MISTAKES[self.task](winner, self.data)
         if self.data.task == "regression":
@@ -351,6 +358,7 @@ class _Run:
             "baseline": None,
             "nearest_miss": None,
             "test": None,
+            "refit": None,
             "mistakes": [],
             "pictures": None,
             "layers": None,

@@ -85,6 +85,9 @@ class Boosting(Supervised):
         self._record(len(grown.rounds), started, held_out, None if stopped else watch)
         self.history_ |= {"stopped": grown.stopped, "rows": grown.rows}
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {"max_iter": int(length), "patience": None}
+
     def _plan(self) -> Plan:
         """Of its size, with what was set in place."""
         rounds, plan = self._rounds(), TREES[self.size]

@@ -132,6 +132,9 @@ class LogisticRegression(Classifier):
                 more = min(self.max_iter - done, int(0.8 * (seconds - spent) / spent * done))
         return solver, done
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {}
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """One pass of gradient descent over X, y from the present weights."""
         inputs, labels = self._take_more(X, y, classes)

@@ -69,6 +69,9 @@ class MeanRegressor(Regressor):
         tags.regressor_tags.poor_score = True
         return tags
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {}
+
     def fit(
         self,
         X: Any,
@@ -132,6 +135,9 @@ class LinearRegression(Regressor):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return LinearNetwork(tuple(input_shape), n_outputs)
+
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {}
 
     def fit(
         self,
