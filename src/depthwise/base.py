@@ -67,6 +67,8 @@ class Estimator(BaseEstimator, abc.ABC):
     family: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     image_only: ClassVar[bool] = False
+    # kind of data -> how late `choose` tries it where minutes are short, 0 the first
+    priority: ClassVar[dict[str, int]] = {}
     resource: ClassVar[str] = "epochs"
     sizes: ClassVar[dict[str, Any]] = {}
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data

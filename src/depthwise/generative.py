@@ -57,6 +57,7 @@ class Generative(Learning, Layered, Classifier):
     """What every generative family shares. See a family for the meaning of its settings."""
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generate", "anomaly")
+    priority: ClassVar[dict[str, int]] = {"images": 7, "table": 7}
     precisions: ClassVar[tuple[str, ...]] = ("float32",)  # that precision="auto" chooses among
     visible: str = "auto"
     false_alarms: float = 0.01

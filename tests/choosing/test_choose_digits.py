@@ -21,7 +21,7 @@ from depthwise.choosing import trials
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 
-BUDGET = Budget(size_mb=0.2, train_minutes=0.1)
+BUDGET = Budget(size_mb=0.2, minutes=0.2)
 FAMILIES = ["logistic", "dnn", "cnn"]
 
 
@@ -90,11 +90,12 @@ def test_every_candidate_has_a_status_and_a_reason(chosen: Choice) -> None:
     assert candidates["cnn-xl"]["train_seconds"] == 0
 
 
-def test_every_trained_candidate_has_all_six_metrics(chosen: Choice) -> None:
+def test_the_winner_has_all_six_metrics_and_the_others_what_time_allowed(chosen: Choice) -> None:
     for candidate in chosen.record["candidates"]:
         if candidate["scorecard"] and candidate["validation_accuracy"]:
-            card = candidate["scorecard"]
-            assert all(card[m] for m in card), candidate["name"]
+            missing = {m for m, value in candidate["scorecard"].items() if not value}
+            allowed = set() if candidate["status"] == "winner" else {"flexibility"}
+            assert missing <= allowed, candidate["name"]
 
 
 def test_mistakes_are_mistakes(chosen: Choice, digits_data: Any) -> None:
@@ -202,7 +203,7 @@ COMMAND = """
 import sys
 from depthwise import Budget, choose
 from depthwise.data.load import load
-choice = choose(load("digits", cache=False), budget=Budget(size_mb=0.2, train_minutes=0.05),
+choice = choose(load("digits", cache=False), budget=Budget(size_mb=0.2, minutes=0.2),
                 families=["logistic", "dnn"], out=sys.argv[1],
                 watch=lambda line: print(line, flush=True))
 """
@@ -214,7 +215,7 @@ def test_killed_with_kill_9_the_same_command_goes_on(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("dnn-xxs") and "validation" in line:  # logistic is over and noted
+        if line.startswith("dnn-") and " on validation" in line:  # logistic is over and noted
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -225,9 +226,9 @@ def test_killed_with_kill_9_the_same_command_goes_on(tmp_path: Path) -> None:
     assert "logistic" not in trained_again
     assert "dnn-s" in trained_again
     record = json.loads((tmp_path / "o" / "choice.json").read_text())
-    cards = {c["name"]: c["scorecard"] for c in record["candidates"] if c["scorecard"]}
-    kept = {name: card["latency"]["value"] for name, card in cards.items()}
-    dropped = [c["name"] for c in record["candidates"] if c["status"] == "dropped"]
+    measured = [c for c in record["candidates"] if c["scorecard"]]
+    kept = {c["name"]: c["scorecard"]["latency"]["value"] for c in measured}
+    dropped = [c["name"] for c in measured if c["status"] == "dropped"]
     for name in dropped:  # measured before the kill, remembered after it
         assert kept[name] == steps[f"costs/{name}"]["latency"]["value"]
     assert record["complete"]

@@ -15,8 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from depthwise import Budget, Choice, choose
 from depthwise.catalog import FAMILIES
-from depthwise.choosing import choose as choosing
-from depthwise.choosing import feasibility, trials
+from depthwise.choosing import feasibility, finishing, trials
 from depthwise.choosing.halving import _epoch_seconds
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
@@ -42,7 +41,7 @@ def _blur(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     runs = trials.Metric(1.0, "fraction", "measured", details={"cells": []})
     monkeypatch.setattr(scorecard, "support", lambda *arguments, **options: runs)
     monkeypatch.setattr(feasibility, "SECONDS", 0.02)
-    monkeypatch.setattr(choosing, "MEASURED_AGAIN", 0.06)
+    monkeypatch.setattr(finishing, "MEASURED_AGAIN", 0.06)
     monkeypatch.setitem(FAMILIES, "blur", Blur)  # type: ignore[arg-type]
     for name, empty in (("seconds", {}), ("fails", {}), ("begun", [])):
         monkeypatch.setattr(Blur, name, empty)
@@ -115,8 +114,8 @@ def test_data_by_its_path_is_read_as_the_task_needs_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text)
     options: dict[str, Any] = {"families": ["blur"], "budget": SOON}
     assert choose(tmp_path / "t.csv", task="generate", **options).winner is not None
-    with pytest.raises(InputError, match="--task anomaly"):
-        choose(tmp_path / "t.csv", **options)  # the last column is no class
+    with pytest.raises(InputError, match="blur cannot do the task regression"):
+        choose(tmp_path / "t.csv", **options)  # the last column is a quantity
 
 
 @pytest.mark.parametrize(
@@ -209,7 +208,7 @@ def test_a_loss_that_explodes_while_the_pace_is_taken_costs_that_candidate_only(
     data = load(ROWS, labels=LABELS)
     with pytest.raises(ArithmeticError):
         _epoch_seconds(DNN(size="m"), data)
-    choice = choose(data, families=["dnn"], budget=Budget(size_mb=0.3, train_minutes=0.02))
+    choice = choose(data, families=["dnn"], budget=Budget(size_mb=0.3, minutes=0.1))
     statuses = {name: c["status"] for name, c in by_name(choice).items()}
     assert statuses["dnn-xxs"] in ("winner", "trained", "stopped")
     assert statuses["dnn-s"] == "failed"
@@ -265,7 +264,7 @@ def once(folder: Path, seconds: float, others: int = 0) -> tuple[Trials, float]:
 def test_with_time_enough_all_sizes_are_trained_and_the_rest_is_given_back(tmp_path: Path) -> None:
     Blur.seconds.update(s=1.0, m=2.0, l=4.0)
     kept, used = once(tmp_path, 100)
-    assert used == pytest.approx(7)
+    assert used == pytest.approx(7, abs=0.1)
     assert all(done.complete for done in kept.trained.values())
     assert set(kept.trained) == {"blur-s", "blur-m", "blur-l"}
 
@@ -273,7 +272,7 @@ def test_with_time_enough_all_sizes_are_trained_and_the_rest_is_given_back(tmp_p
 def test_with_little_time_the_smallest_has_it(tmp_path: Path) -> None:
     Blur.seconds.update(s=50.0, m=99.0, l=99.0)
     kept, used = once(tmp_path, 20)
-    assert used == pytest.approx(20)
+    assert used == pytest.approx(20, abs=0.1)
     assert Blur.begun == ["s"]
     assert kept.failed["blur-m"].startswith("untried: 0.0 s are left of the 20.0 s")
     assert not kept.trained["blur-s"].complete
@@ -293,8 +292,8 @@ def test_what_one_family_leaves_the_sizes_without_time_have(
     kept = made_trials(tmp_path)
     used = train_once(kept, ladder({"slow": Slow, "quick": Quick}, (6,), 0), 10, 0)
     # slow had 7.5 of 10: 4 and 3.5, and 0 for the third; quick left 2.5 of its own
-    assert used == pytest.approx(4 + 3.5 + 0.01 + 2.49)
-    assert kept.trained["slow-l"].seconds == pytest.approx(2.49)
+    assert used == pytest.approx(4 + 3.5 + 0.01 + 2.49, abs=0.1)
+    assert kept.trained["slow-l"].seconds == pytest.approx(2.49, abs=0.1)
     assert not kept.failed
 
 
@@ -307,13 +306,15 @@ def test_sizes_of_a_language_model_have_as_much_time_each(
     kept = made_trials(tmp_path, "language")
     train_once(kept, ladder({"blur": Blur}, (6,), 0), 30, 0)
     taken = [done.seconds for done in kept.trained.values()]
-    assert taken == pytest.approx([4, 13, 13])  # what the small one leaves, the others share
+    assert taken == pytest.approx(
+        [4, 13, 13], abs=0.1
+    )  # what the small one leaves, the others share
 
 
 def test_others_keep_their_share(tmp_path: Path) -> None:
     Blur.seconds.update(s=99.0)
     _kept, used = once(tmp_path, 20, others=7)
-    assert used == pytest.approx(20 * 3 / 10)
+    assert used == pytest.approx(20 * 3 / 10, abs=0.1)
 
 
 def test_a_share_too_short_for_a_tenth_of_a_pass_is_not_begun(

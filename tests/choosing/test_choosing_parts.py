@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from depthwise.catalog import FAMILIES
 from depthwise.choosing import choose as choosing
+from depthwise.choosing import finishing
 from depthwise.choosing.budget import Budget, misses
 from depthwise.choosing.feasibility import Feasible, advice
 from depthwise.choosing.halving import _epoch_seconds, fill, rung_sizes
@@ -255,12 +255,12 @@ def test_what_an_interruption_left_is_measured_anew_once_it_is_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latencies = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(choosing, "costs", lambda *args, **options: card(next(latencies)))
+    monkeypatch.setattr(finishing, "costs", lambda *args, **options: card(next(latencies)))
     monkeypatch.setattr(Trained, "model", lambda self: DNN().fit(data))
     data = sorted_rows(4, ["a", "b"])
-    run: Any = SimpleNamespace(data=data, device=None, tell=lambda line: None)
-    run.trials = SimpleNamespace(trained=["one"])
-    run.journal = Journal(tmp_path, {})
+    trials = Trials(data, "classification", Journal(tmp_path, {}), tmp_path, lambda line: None)
     part = Trained(ladder({"dnn": DNN}, (3,), 0)[0], tmp_path, card().latency, 0.5, rungs=1)
-    seen = [choosing._Run._final_card(run, replace(part, epochs=e)) for e in (0.5, 2.0, 2.0)]
+    trials.trained["one"] = part
+    device: Any = None
+    seen = [finishing.final_card(trials, replace(part, epochs=e), device) for e in (0.5, 2.0, 2.0)]
     assert [c.latency.value for c in seen if c.latency] == [1.0, 2.0, 2.0]

@@ -22,6 +22,7 @@ UNITS = {
     "parameters": "",
     "macs": "",
 }
+MINUTES = 10.0  # unless said otherwise
 WHOLE = ("parameters", "macs")  # counted, and told to the last one
 
 
@@ -38,7 +39,10 @@ class Budget:
     | `size_mb`       | 10^6 bytes               | the network's weights                          |
     | `parameters`    | numbers                  | numbers that are learnt                        |
     | `macs`          | multiply-accumulates     | those of one item (half the FLOPs)             |
-    | `train_minutes` | minutes                  | all training together (the rest is not counted)|
+    | `minutes`       | minutes                  | all of it: screening, training, measuring again,|
+    |                 |                          | testing and the report; reading is not counted |
+
+    `train_minutes` is the older name of `minutes`.
     """
 
     latency_ms: float | None = None
@@ -48,17 +52,32 @@ class Budget:
     size_mb: float | None = None
     parameters: float | None = None
     macs: float | None = None
-    train_minutes: float = 10.0
+    train_minutes: float | None = None
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
+        if None not in (self.minutes, self.train_minutes) and self.minutes != self.train_minutes:
+            raise InputError(
+                f"minutes={self.minutes!r} and train_minutes={self.train_minutes!r} are one limit "
+                "under two names. Give minutes."
+            )
+        minutes = next((m for m in (self.minutes, self.train_minutes) if m is not None), MINUTES)
+        for name in ("minutes", "train_minutes"):
+            object.__setattr__(self, name, minutes)
         for name, limit in asdict(self).items():
             if limit is not None and not (math.isfinite(limit) and limit > 0):
                 raise InputError(
                     f"{name} must be above 0; got {limit!r}. Leave it out for no limit."
                 )
 
+    @property
+    def seconds(self) -> float:
+        """For all of a choice but reading."""
+        assert self.minutes is not None
+        return 60 * self.minutes
+
     def limits(self) -> dict[str, float]:
-        """The limits that are set, but for training time."""
+        """The limits that are set, but for the time that choosing may take."""
         return {name: v for name in UNITS if (v := getattr(self, name)) is not None}
 
     def check_device(self, device: Device) -> None:

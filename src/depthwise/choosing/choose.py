@@ -7,7 +7,7 @@ boxes, masks and faces see measuring/quality.py.
     1  every family at every size is built with random weights and its cost on the device taken:
        latency, memory, energy and size do not depend on what a network has learnt
     2  what breaks a limit is dropped, with the reason, before a single training step
-    3  the rest train under successive halving within the minutes given
+    3  the rest train under successive halving as long as the minutes given allow
     4  the cheapest wins of those that the validation items cannot tell from the best (selecting.py)
     5  it is trained once more, on training and validation part together, where the time allows
     6  its score is taken once on the test part, which no choice has seen, and held against always
@@ -44,13 +44,15 @@ from depthwise.choosing.evidence import (
     predicted_numbers,
 )
 from depthwise.choosing.feasibility import Feasible, advice, feasible
+from depthwise.choosing.finishing import final_card, final_cards
 from depthwise.choosing.halving import halve
+from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, ladder
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
-from depthwise.choosing.trials import Interrupted, Trained, Trials
+from depthwise.choosing.trials import Interrupted, Trials
 from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
@@ -66,10 +68,10 @@ from depthwise.measuring.quality import (
     metric_name,
     reading,
     require_metric,
-    tells_classes,
 )
-from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
+from depthwise.measuring.scorecard import Scorecard
 from depthwise.modelfile import versions
+from depthwise.progress import as_duration
 from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.judging import worthless
 from depthwise.ship.report import write_report
@@ -90,7 +92,6 @@ SEEN_IN = {  # by what data are known to be for a task
     "language": "prose",
     "regression": "numbers to predict",
 }
-MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 
 
 def choose(
@@ -185,7 +186,7 @@ def _request(
         "task": task,
         # another description under the same name is another device
         "device": device.name if device.is_here else json.loads(json.dumps(device.to_dict())),
-        "budget": asdict(budget),
+        "budget": {name: value for name, value in asdict(budget).items() if name != "minutes"},
         "families": families,
         "seed": seed,
         "depthwise": versions()["depthwise"],
@@ -212,18 +213,24 @@ class _Run:
     ):
         self.data, self.task, self.device = data, task, device
         self.budget, self.seed = budget, seed
-        self.out, self.request, self.tell, self.command = out, request, tell, command
+        self.out, self.request, self.command = out, request, command
+        self.tell = Heartbeat.of(tell)
         self.begun = time.monotonic()
         self.candidates = ladder(families, data.input_shape, seed)
         refuse_strangers(out)
-        self.clock = Clock(budget.train_minutes * 60)
+        self.clock = Clock(budget.seconds)
         self.journal = Journal(out / "work", request, self.clock)
-        about = (data, task, self.journal, out / "work", tell, self.clock)
+        about = (data, task, self.journal, out / "work", self.tell, self.clock)
         self.trials = Trials(*about, metric=metric)
         self.rescue = rescue if task == "classification" else None
         self.interrupted = False
 
     def choose(self) -> Choice:
+        with self.tell:
+            return self._choose()
+
+    def _choose(self) -> Choice:
+        self.tell(self._outlook())
         found = feasible(
             self.candidates, self.data, self.device, self.budget, self.journal, self.tell
         )
@@ -231,7 +238,7 @@ class _Run:
         if not found.kept and near is None:
             return self._nothing_fits(found)
         try:
-            self._train(found.kept, near)
+            self._train(found.kept, near, found.cards)
         except (Interrupted, KeyboardInterrupt):
             self.interrupted = True
             self.tell("interrupted: finishing with the best so far; repeat the command to go on")
@@ -244,8 +251,27 @@ class _Run:
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
 
-    def _train(self, kept: list[Candidate], near: Candidate | None) -> None:
-        seconds = self.budget.train_minutes * 60
+    def _outlook(self) -> str:
+        """How the budget will be spent."""
+        whole, first = self.clock.seconds, min(self.clock.screening, self.clock.seconds)
+        last = min(self.clock.finishing, whole - first)
+        return (
+            f"{as_duration(whole)} in all: up to {as_duration(first)} to screen "
+            f"{len(self.candidates)} candidates, then training, and {as_duration(last)} to measure "
+            "the best again, test the winner and write the report"
+        )
+
+    def _testing_seconds(self, kept: list[Candidate], cards: dict[str, Scorecard]) -> float:
+        """What the slowest candidate needs for the test part, where it was timed here."""
+        items = len(self.data.indices["test"])
+        rates = [cards[c.name].throughput for c in kept]
+        known = [rate.value for rate in rates if rate and rate.how == "measured" and rate.value]
+        return items / min(known) if known and self.device.is_here else 0.0
+
+    def _train(
+        self, kept: list[Candidate], near: Candidate | None, cards: dict[str, Scorecard]
+    ) -> None:
+        seconds = self.clock.training(self._testing_seconds(kept, cards))
         spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
         if kept:
             halve(self.trials, kept, seconds - spare)
@@ -255,18 +281,17 @@ class _Run:
                 self.candidates.append(shrunk)
 
     def _conclude(self, found: Feasible) -> Choice:
-        trained = self.trials.trained
-        cards = {name: self._final_card(entry) for name, entry in trained.items()}
+        cards = final_cards(self.trials, found.cards, self.device)
         nothing = baseline(self.data, self.task, self.trials.metric)
         found_best = select(self.trials, cards, nothing.items("validation") if nothing else None)
         best, again = found_best.winner, None
         if not self.interrupted:
             best, again = refit(self.trials, best)
-        if again:
-            cards[best.candidate.name] = self._final_card(best)
+        cards[best.candidate.name] = final_card(self.trials, best, self.device)
         winner = best.model()
         if "warm_start" in winner.get_params():
             winner.set_params(warm_start=False)
+        self.tell.doing(f"{best.candidate.name}: testing it on the test part")
         test, said = scored(winner, self.data, "test", self.task, self.trials.metric)
         name = best.candidate.name
         record = self._record(found, cards, found_best)
@@ -294,31 +319,6 @@ class _Run:
             return None
         X = self.data.test.X
         return {"answers": encoded(lambda: answers_png(winner, X)), **pictures(winner, X)}
-
-    def _final_card(self, entry: Trained) -> Scorecard:
-        """Costs of the trained network, and its support matrix, on real samples."""
-        model = entry.model()
-
-        def take() -> dict[str, Any]:
-            self.tell(f"{entry.candidate.name}: measuring the trained network")
-            shape, dtype = model.input_shape_, model.input_dtype_
-            samples = samples_of(model, self.data.inputs[self.data.indices["validation"][:64]])
-            card = costs(
-                model.network_,
-                shape,
-                dtype,
-                self.device,
-                seconds=min(0.5, MEASURED_AGAIN / len(self.trials.trained)),
-                samples=samples,
-                logits=tells_classes(model),
-                running=model.running_,
-                answering=answering_of(model),
-            )
-            return card.to_dict()
-
-        # with its epochs: what an interruption left is measured anew once it is trained on
-        step = f"card/{entry.rungs}/{entry.epochs:g}/{entry.candidate.name}"
-        return Scorecard.from_dict(self.journal.recall(step, take))
 
     def _nothing_fits(self, found: Feasible) -> Choice:
         record = self._record(found, {})
@@ -365,6 +365,7 @@ class _Run:
         }
 
     def _write(self, record: dict[str, Any]) -> None:
+        self.tell.doing("writing the report")
         text = json.dumps(record, indent=1, allow_nan=False)
         write_report(record, self.out / "report.html")
         write_atomically(self.out / "choice.json", lambda scratch: scratch.write_text(text))
@@ -375,4 +376,4 @@ class _Run:
 def _all_failed(failed: dict[str, str]) -> str:
     reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     reasons = reasons or "the time does not suffice for a fiftieth of an epoch of any"
-    return f"No candidate could be trained ({reasons}). Give more --train-minutes."
+    return f"No candidate could be trained ({reasons}). Give more --minutes."

@@ -1,5 +1,10 @@
-"""How much of the minutes given to `choose` is left: one budget for screening, pacing, training,
+"""How the minutes given to `choose` are spent: one budget for screening, pacing, training,
 measuring again, testing and the report. Reading the data comes before and is not counted.
+
+    screening   at most SCREENING of it: what each candidate costs on the device
+    finishing   FINISHING of it is kept for the end: the contenders measured again, the winner
+                tested, the report written
+    training    the rest, and at least TRAINING of it, whatever the screening took
 
 A choice that was killed and begun again goes on with what was left: the journal keeps the seconds
 spent.
@@ -11,6 +16,9 @@ import time
 from dataclasses import dataclass, field
 
 __all__ = ["Clock"]
+
+SCREENING, FINISHING, TRAINING = 0.15, 0.15, 0.4  # of the budget
+LEAST_SCREENING, LEAST_FINISHING, MOST_FINISHING = 3.0, 1.5, 60.0  # seconds
 
 
 @dataclass
@@ -30,3 +38,18 @@ class Clock:
     def left(self) -> float:
         """Seconds, never below 0."""
         return max(0.0, self.seconds - self.spent)
+
+    @property
+    def screening(self) -> float:
+        """Seconds by which screening is over."""
+        return max(LEAST_SCREENING, SCREENING * self.seconds)
+
+    @property
+    def finishing(self) -> float:
+        """Seconds that are kept for the end, unless testing takes longer."""
+        return min(MOST_FINISHING, max(LEAST_FINISHING, FINISHING * self.seconds))
+
+    def training(self, testing: float = 0.0) -> float:
+        """Seconds for training from now on, where the winner's test takes `testing`."""
+        end = max(self.finishing, min(testing + LEAST_FINISHING, (1 - TRAINING) * self.seconds))
+        return max(TRAINING * self.seconds, self.left - end)

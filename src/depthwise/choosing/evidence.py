@@ -107,10 +107,9 @@ def candidate_records(
 
 
 def _never_trained(name: str, dropped: dict[str, str], failed: dict[str, str]) -> tuple[str, str]:
-    if name in dropped:
-        return "dropped", dropped[name]
-    status, _, reason = failed.get(name, "untried: interrupted before its turn").partition(": ")
-    return status, reason
+    text = dropped.get(name) or failed.get(name, "untried: interrupted before its turn")
+    status, _, reason = text.partition(": ")
+    return (status, reason) if status in ("untried", "failed") else ("dropped", text)
 
 
 def _record(

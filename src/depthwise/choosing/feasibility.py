@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from depthwise.choosing.budget import Budget, Miss, misses
+from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
@@ -19,7 +20,12 @@ from depthwise.measuring.scorecard import Scorecard, costs
 __all__ = ["Feasible", "advice", "feasible"]
 
 SECONDS = 0.5  # of measuring, a candidate,
-ALTOGETHER = 6.0  # and all of them
+ALTOGETHER = 6.0  # and all of them, or
+FLOAT_BYTES = 4
+SHARE = 0.4  # of the time that screening has: the rest is building and counting
+
+
+UNSCREENED = "untried: the time for screening was over before its turn; give more --minutes"
 
 
 @dataclass
@@ -52,10 +58,16 @@ def feasible(
     journal: Journal,
     tell: Callable[[str], None],
 ) -> Feasible:
-    """Build each candidate with random weights, take its costs, keep what keeps the limits."""
-    found = Feasible()
-    seconds = min(SECONDS, ALTOGETHER / len(candidates))
-    for candidate in candidates:
+    """Build each candidate with random weights, take its costs, keep what keeps the limits. Once
+    the time for it is over (`journal.clock`), the rest are left unscreened; never all of them."""
+    found, tell = Feasible(), Heartbeat.of(tell)
+    share = min(ALTOGETHER, SHARE * journal.clock.screening)
+    seconds = min(SECONDS, share / len(candidates))
+    for candidate in sorted(candidates, key=lambda c: c.rank(data.kind)):
+        tell.doing(f"{candidate.name}: building and measuring it")
+        if found.kept and _is_late(journal, candidate):
+            found.drop(candidate.name, _counted_miss(candidate, data, budget) or UNSCREENED)
+            continue
         if reason := _unbuildable(candidate, data):
             found.drop(candidate.name, reason)
             tell(f"{candidate.name}: dropped: {reason}")
@@ -66,6 +78,21 @@ def feasible(
         _sort_in(found, candidate, card, device, budget)
         tell(f"{candidate.name}: {_one_line(card)}{_verdict(found, candidate.name)}")
     return found
+
+
+def _is_late(journal: Journal, candidate: Candidate) -> bool:
+    """Whether it has not been measured, and there is no time for it any more."""
+    step = f"costs/{candidate.name}"
+    return step not in journal.steps and journal.clock.spent > journal.clock.screening
+
+
+def _counted_miss(candidate: Candidate, data: Dataset, budget: Budget) -> str:
+    """The limit of size that it breaks by its count of weights alone, without building it."""
+    if budget.size_mb is None or _unbuildable(candidate, data):
+        return ""
+    weights = candidate.parameters(data.input_shape, candidate.outputs(data))
+    miss = Miss("size_mb", FLOAT_BYTES * weights / 1e6, budget.size_mb)
+    return str(miss) if miss.ratio > 1 else ""
 
 
 def _unbuildable(candidate: Candidate, data: Dataset) -> str:

@@ -3,15 +3,17 @@
 Jamieson and Talwalkar 2016. The resource is wall time, not epochs: what a device's owner has is
 minutes, and a network too slow to learn within them is not a choice.
 
+    begin those for which there is time to learn anything (beginning.py)
     while the time does not suffice to train every remaining candidate in full:
         split an equal part of it among them, nobody more than it needs; keep the better half
     train what remains in full, or as far as the time goes;
     should time be left then, the others have it
 
-With time enough nothing is halved. A survivor goes on from its weights with a new learning-rate
-cycle (warm restarts: Loshchilov and Hutter 2017). Epochs are planned from each candidate's measured
-pace and written down before training, so that a run begun again repeats the plan. What cannot be
-taken up again where it stopped is trained once, before (once.py).
+With time enough nothing is halved, nor where it hardly suffices for one cycle of each. A survivor
+goes on from its weights with a new learning-rate cycle (warm restarts: Loshchilov and Hutter 2017).
+Epochs are planned from each candidate's measured pace and written down before training, so that a
+run begun again repeats the plan. What cannot be taken up again where it stopped is trained once,
+before (once.py).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from depthwise.choosing.beginning import begin, least_passes
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.once import train_once
 from depthwise.choosing.trials import Trials, named
@@ -33,26 +36,34 @@ from depthwise.networks import NetworkEstimator
 
 __all__ = ["fill", "halve", "rung_sizes"]
 
-MARGIN = 0.85  # plan this share of the time: validation and a busy machine take the rest
+MARGIN = 0.92  # plan this share of the time: what the pace did not foretell takes the rest
 PACE_STEPS = 10
-LONG = 2.0  # seconds
+PACE_SHARE, LEAST_PACING, MOST_PACING = 0.02, 0.3, 3.0  # of the time, for one; seconds
+PREPARED = 0.5  # seconds of a fit beside which preparing kernels is little
 SURVIVORS = 2  # candidates in the last rung
+ONE_RUNG = 0.5  # of the time: where the least that all need is more, nothing is halved
 
 
 def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str = "plan") -> None:
     """Train `candidates` within `seconds`; results are in `trials`. `step`: what the journal calls
     its plans. Raises Interrupted."""
-    deep = [c for c in candidates if _goes_on(c)]
-    once = [c for c in candidates if c not in deep]
-    others = len(deep) + 1 if deep else 0
-    seconds -= train_once(trials, once, seconds, others)
-    deep = [c for c in deep if _pace(trials, c) is not None]
-    sizes = rung_sizes(len(deep)) if deep else []
+    timing = trials.journal.recall(f"{step}/time", lambda: [seconds, trials.clock.spent + seconds])
+    seconds, ends = timing  # as they were before a kill
+    begun = begin(trials, candidates, seconds)
+    deep = [c for c in begun if _goes_on(c)]
+    once = [c for c in begun if c not in deep]
+    train_once(trials, once, seconds, others=len(deep) + 1 if deep else 0)
+    for candidate in deep:
+        trials.heart.doing(f"{candidate.name}: taking its pace")
+        _pace(trials, candidate, seconds)
+    deep = [c for c in deep if c.name not in trials.failed]
+    rungs = _Rungs(trials, ends, step)
+    sizes = rung_sizes(len(deep)) if deep and rungs.suffice(deep) else []
     alive = deep
     for rung, size in enumerate(sizes):
         alive = _best(trials, alive, size)
-        seconds -= _train_rung(trials, rung, alive, seconds, len(sizes) - rung, step)
-    _train_rung(trials, len(sizes), _best(trials, deep, len(deep)), seconds, 1, step)
+        rungs.train(rung, alive, rungs_left=len(sizes) - rung)
+    rungs.train(len(sizes), _best(trials, deep, len(deep)), rungs_left=1)
 
 
 def _goes_on(candidate: Candidate) -> bool:
@@ -82,22 +93,53 @@ def fill(needs: list[float], available: float) -> list[float]:
     return shares
 
 
-def _train_rung(
-    trials: Trials,
-    rung: int,
-    candidates: list[Candidate],
-    seconds: float,
-    rungs_left: int,
-    step: str,
-) -> float:
-    """Train each as long as the rung's plan has it; returns the seconds it took."""
-    make = partial(_plan, trials, candidates, seconds, rungs_left)
-    plan = trials.journal.recall(f"{step}/{rung}", make)
-    before = sum(done.seconds for done in trials.trained.values())
-    for candidate in candidates:
-        if plan[candidate.name] > 0:
-            _train(trials, candidate, rung, plan[candidate.name])
-    return sum(done.seconds for done in trials.trained.values()) - before
+class _Rungs:
+    """Rungs of one choice, over by `ends` on the clock; the journal calls their plans `step`."""
+
+    def __init__(self, trials: Trials, ends: float, step: str):
+        self.trials, self.ends, self.step = trials, ends, step
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.ends - self.trials.clock.spent)
+
+    def suffice(self, candidates: list[Candidate]) -> bool:
+        """Whether there is time for a first rung in which all learn and a second for the best."""
+        least = sum(self._least(c) for c in candidates)
+        recalled = self.trials.journal.recall(
+            f"{self.step}/halve", lambda: least <= ONE_RUNG * self.left
+        )
+        return bool(recalled)
+
+    def train(self, rung: int, candidates: list[Candidate], rungs_left: int) -> None:
+        """Train each as long as the rung's plan has it."""
+        make = partial(self._plan, candidates, rungs_left)
+        plan = self.trials.journal.recall(f"{self.step}/{rung}", make)
+        for candidate in candidates:
+            if plan[candidate.name] > 0:
+                _train(self.trials, candidate, rung, plan[candidate.name], self.left)
+
+    def _plan(self, candidates: list[Candidate], rungs_left: int) -> dict[str, float]:
+        """Epochs for each candidate in this rung."""
+        paces = {c.name: _pace(self.trials, c) or math.inf for c in candidates}
+        needs = [paces[c.name] * _epochs_left(self.trials, c) for c in candidates]
+        available = MARGIN * self.left
+        if sum(needs) > available:
+            available /= rungs_left
+        least = [min(self._least(c), need) for c, need in zip(candidates, needs)]
+        if sum(least) > available:
+            least = [0.0] * len(least)
+        more = fill([n - m for n, m in zip(needs, least)], available - sum(least))
+        shares = [m + extra for m, extra in zip(least, more)]
+        epochs = {c.name: s / paces[c.name] for c, s in zip(candidates, shares)}
+        return {name: round(e, 4) if e > 0.02 else 0.0 for name, e in epochs.items()}
+
+    def _least(self, candidate: Candidate) -> float:
+        """Seconds that a first training must have; 0 of one that has learnt already."""
+        if candidate.name in self.trials.trained:
+            return 0.0
+        pace = _pace(self.trials, candidate) or 0.0
+        return pace * least_passes(self.trials, candidate)
 
 
 def _best(trials: Trials, candidates: list[Candidate], most: int) -> list[Candidate]:
@@ -108,19 +150,6 @@ def _best(trials: Trials, candidates: list[Candidate], most: int) -> list[Candid
         return -done.score if done else 0.0
 
     return sorted((c for c in candidates if c.name not in trials.failed), key=error)[:most]
-
-
-def _plan(
-    trials: Trials, candidates: list[Candidate], seconds: float, rungs_left: int
-) -> dict[str, float]:
-    """Epochs for each candidate in this rung."""
-    paces = {c.name: _pace(trials, c) or math.inf for c in candidates}
-    needs = [paces[c.name] * _epochs_left(trials, c) for c in candidates]
-    available = max(0.0, MARGIN * seconds)
-    enough = sum(needs) <= available
-    shares = fill(needs, available if enough else available / rungs_left)
-    epochs = {c.name: s / paces[c.name] for c, s in zip(candidates, shares)}
-    return {name: round(e, 4) if e > 0.02 else 0.0 for name, e in epochs.items()}
 
 
 def _epochs_left(trials: Trials, candidate: Candidate) -> float:
@@ -137,33 +166,38 @@ def _full_epochs(trials: Trials, candidate: Candidate) -> float:
     return model.recipe(len(trials.data.indices["train"])).epochs
 
 
-def _train(trials: Trials, candidate: Candidate, rung: int, epochs: float) -> None:
+def _train(
+    trials: Trials, candidate: Candidate, rung: int, epochs: float, seconds_left: float
+) -> None:
     before = trials.trained.get(candidate.name)
     model = candidate.model() if before is None else before.model()
     model.set_params(epochs=epochs, warm_start=before is not None)
     limit = 1.5 * epochs * (_pace(trials, candidate) or 0.0) + 1
-    done = trials.train(candidate, rung, model, limit)
+    done = trials.train(candidate, rung, model, min(limit, max(seconds_left, 1.0)))
     if done is not None and done.epochs > 0.98 * _full_epochs(trials, candidate):
         done.complete = True
 
 
-def _pace(trials: Trials, candidate: Candidate) -> float | None:
-    """Seconds an epoch: of its training so far, else from a few steps; None where that fails."""
+def _pace(trials: Trials, candidate: Candidate, seconds: float = math.inf) -> float | None:
+    """Seconds an epoch: of its training so far, else from a few steps for a small share of the
+    `seconds` there are; None where that fails."""
     done = trials.trained.get(candidate.name)
     if done and done.epochs:
         return done.seconds / done.epochs
-    return trials.pace(candidate, lambda: _epoch_seconds(candidate.model(), trials.data))
+    limit = min(MOST_PACING, max(LEAST_PACING, PACE_SHARE * seconds))
+    return trials.pace(candidate, lambda: _epoch_seconds(candidate.model(), trials.data, limit))
 
 
-def _epoch_seconds(model: Classifier, data: Dataset) -> float:
+def _epoch_seconds(model: Classifier, data: Dataset, limit: float = MOST_PACING) -> float:
+    """From PACE_STEPS steps, or those that `limit` seconds suffice for, at least one."""
     items = len(data.indices["train"])
     steps_per_epoch = math.ceil(items / model.recipe(items).batch_size)
     trial = clone(model).set_params(epochs=PACE_STEPS / steps_per_epoch)
     to_learn = _training_part(data)
     for _ in range(2):  # the first steps of a process are slow: kernels are prepared
-        if trial.fit(*to_learn).history_["stopped"] == "interrupted":
+        if trial.fit(*to_learn, seconds_limit=limit).history_["stopped"] == "interrupted":
             raise KeyboardInterrupt  # the loop ends in peace on Ctrl-C; the choice must not go on
-        if trial.history_["seconds"] > LONG:  # beside which preparing is little
+        if trial.history_["seconds"] > min(PREPARED, limit / 2):
             break
     return float(trial.history_["seconds"] / trial.history_["steps"] * steps_per_epoch)
 

@@ -17,6 +17,7 @@ from depthwise.layers import parameter_count
 __all__ = ["TOO_LARGE", "Candidate", "able", "ladder"]
 
 TOO_LARGE = 30_000_000  # weights: on a first dense layer over big images, not worth building
+MIDDLE_FIRST = ("s", "xs", "m", "xxs", "l", "xl")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Candidate:
 
     def model(self) -> Classifier:
         return self.make(**self.settings)
+
+    def rank(self, kind: str) -> int:
+        """How late it is tried on data of this kind where minutes are short, 0 the first: its
+        family's `priority`, and sizes from the middle of the ladder outwards."""
+        size = MIDDLE_FIRST.index(self.size) if self.size in MIDDLE_FIRST else 0
+        return self.make.priority.get(kind, 0) + size
 
     def outputs(self, data: Dataset) -> int:
         """Outputs of its network: classes, or numbers to predict; of captions the pieces of words

@@ -24,7 +24,7 @@ from depthwise.choosing.trials import Trained, Trials, named
 from depthwise.data.dataset import Dataset
 from depthwise.estimator import Classifier
 
-__all__ = ["train_once"]
+__all__ = ["train_once", "unit_seconds"]
 
 LEAST_PASS = 0.1  # of a pass over the data: below, nothing is learnt
 LEAST_SHARE = 0.1  # of the time that a larger size would need
@@ -81,17 +81,18 @@ def _train_family(trials: Trials, sizes: list[Candidate], seconds: float) -> flo
 
 def _is_enough(trials: Trials, smaller: Trained, candidate: Candidate, left: float) -> bool:
     """Whether `left` seconds are a tenth of what `candidate` needs, or it fails for itself."""
-    pace, known = _pace(trials, candidate), _pace(trials, smaller.candidate)
+    pace, known = unit_seconds(trials, candidate), unit_seconds(trials, smaller.candidate)
     if pace is None or known is None:
         return True
     return left > LEAST_SHARE * smaller.seconds * pace / known
 
 
-def _pace(trials: Trials, candidate: Candidate) -> float | None:
-    """Seconds of a round of boosting, or the least that a pass over the data takes."""
+def unit_seconds(trials: Trials, candidate: Candidate) -> float | None:
+    """Seconds of a round of boosting, or the least that a pass over the data takes; None where that
+    fails, and so the candidate."""
     if _by_rounds(candidate):
         return trials.pace(candidate, partial(_round_seconds, candidate.model(), trials.data))
-    return trials.pace(candidate, partial(trials.least_pass_seconds, candidate))
+    return trials.quick_pace(candidate)
 
 
 def _by_rounds(candidate: Candidate) -> bool:
@@ -123,7 +124,7 @@ def _is_whole(trials: Trials, done: Trained, limit: float) -> bool:
 
 def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
     """Why `limit` seconds are no use; "" if they are."""
-    pace = _pace(trials, candidate)
+    pace = unit_seconds(trials, candidate)
     if pace is None or limit >= LEAST_PASS * pace:
         return ""
     return (
@@ -134,7 +135,7 @@ def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: f
 
 def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
     """Why `limit` seconds are no use; "" if they are: it stops growing in time by itself."""
-    pace = _pace(trials, candidate)
+    pace = unit_seconds(trials, candidate)
     if pace is None or limit >= FEWEST_ROUNDS * pace:
         return ""
     return (

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
+from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.data.dataset import Dataset
@@ -36,7 +38,7 @@ from depthwise.training import Event
 __all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named"]
 
 FAILURES = (DepthwiseError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
-BATCH, WINDOWS, REPEATS = 128, 8, 3
+BATCH, FEW, WINDOWS, REPEATS = 128, 8, 8, 3
 QUICK = 0.1  # seconds
 BACKWARD = 3  # a training step takes at least as long as this many passes forward
 
@@ -86,6 +88,9 @@ class Trials:
     trained: dict[str, Trained] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.tell = self.heart = Heartbeat.of(self.tell)
+
     def leave_out(self, candidate: Candidate, reason: str) -> None:
         self.failed[candidate.name] = reason
         self.tell(f"{candidate.name}: {reason}")
@@ -110,12 +115,14 @@ class Trials:
         return self.trained.get(candidate.name)
 
     def _fit(self, model: Classifier, name: str, folder: Path, limit: float) -> dict[str, Any]:
-        checkpoint = folder.with_suffix(".checkpoint")
+        checkpoint, begun = folder.with_suffix(".checkpoint"), time.monotonic()
+        self.heart.doing(f"{name}: training")
         try:
             watch = _Reporter(name, self.tell)
             model.fit(self.data, checkpoint=checkpoint, seconds_limit=limit, watch=watch)
             if not model.history_["epochs"]:
                 raise Interrupted
+            self.heart.doing(f"{name}: scoring it on the validation part")
             score, said = scored(model, self.data, "validation", self.task, self.metric)
             _require_number(score, self.data)
         except FAILURES as error:
@@ -133,7 +140,8 @@ class Trials:
             "accuracy": score.to_dict(),
             "history": model.history_["epochs"],
             "epochs": record["epoch"],
-            "seconds": model.history_["seconds"],
+            # with what lies around the loop; of a run taken up again at least what the loop took
+            "seconds": max(model.history_["seconds"], time.monotonic() - begun),
             "stopped": model.history_["stopped"],
             "limit": limit,
             **({"interrupted": True} if interrupted else {}),
@@ -181,7 +189,13 @@ class Trials:
 
     # -- how fast it learns ---------------------------------------------------------------------
 
-    def pace(self, candidate: Candidate, take: Callable[[], float]) -> float | None:
+    def quick_pace(self, candidate: Candidate) -> float | None:
+        """`least_pass_seconds`, remembered; of what counts in rounds the seconds of one."""
+        return self.pace(candidate, partial(self.least_pass_seconds, candidate), "quick pace")
+
+    def pace(
+        self, candidate: Candidate, take: Callable[[], float], step: str = "pace"
+    ) -> float | None:
         """Seconds that `take` measures, remembered; None where that fails, and so the candidate."""
 
         def attempt() -> Any:
@@ -190,7 +204,7 @@ class Trials:
             except FAILURES as error:
                 return self._failure(candidate.name, error)
 
-        result = self.journal.recall(f"pace/{candidate.name}", attempt)
+        result = self.journal.recall(f"{step}/{candidate.name}", attempt)
         if isinstance(result, dict):
             self.failed[candidate.name] = result["failed"]
             return None
@@ -224,7 +238,11 @@ class Trials:
         network = candidate.network(self.data.input_shape, candidate.outputs(self.data))
         items = len(self.data.indices["train"])
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
-        return BACKWARD * _best_of(REPEATS, lambda: network(x)) * items / len(x)
+        few = min(FEW, len(x))
+        seconds = _best_of(2, lambda: network(x[:few])) * len(x) / few
+        if seconds < QUICK:
+            seconds = _best_of(REPEATS, lambda: network(x))
+        return BACKWARD * seconds * items / len(x)
 
 
 @torch.inference_mode()

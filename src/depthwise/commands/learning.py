@@ -29,7 +29,10 @@ def choose(
     max_price_usd: give.MaxPrice = None,
     max_parameters: give.MaxParameters = None,
     max_macs: give.MaxMacs = None,
-    train_minutes: Annotated[float, typer.Option(help="Minutes for all training together.")] = 10.0,
+    minutes: Annotated[
+        float,
+        typer.Option("--minutes", "--train-minutes", help="Minutes for all of it but reading."),
+    ] = 10.0,
     families: Annotated[str | None, typer.Option(help="Comma separated; else all.")] = None,
     shrink: Annotated[
         bool, typer.Option("--shrink", help="Also shrink what misses a limit by least.")
@@ -55,7 +58,7 @@ def choose(
     limits |= {"parameters": max_parameters, "macs": max_macs}
     for name, value in limits.items():
         edge.require_positive(f"--max-{name.replace('_', '-')}", value)
-    edge.require_positive("--train-minutes", train_minutes)
+    edge.require_positive("--minutes", minutes)
     require_folder(out)
 
     from depthwise.catalog import find_family
@@ -82,7 +85,7 @@ def choose(
             dataset,
             task=task,
             device=target,
-            budget=Budget(**limits, train_minutes=train_minutes),
+            budget=Budget(**limits, minutes=minutes),
             families=names,
             seed=seed,
             out=out,

@@ -36,6 +36,7 @@ class DNNSettings(NetworkEstimator):
     """What DNN and DNNRegressor are told; see DNN for the meaning of each."""
 
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
+    priority: ClassVar[dict[str, int]] = {"images": 2, "table": 1}
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
 
     size: str = "s"

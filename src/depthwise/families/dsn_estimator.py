@@ -47,6 +47,7 @@ class DeepStacking(Learning, Layered, Supervised):
     """A stack of convex modules; see DSN for the meaning of its settings."""
 
     sizes: ClassVar[dict[str, tuple[int, int]]] = SIZES
+    priority: ClassVar[dict[str, int]] = {"images": 6, "table": 4}
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     _sums: list[Sums] | None = no_setting(default=None)
 

@@ -68,6 +68,7 @@ class LogisticRegression(Classifier):
     """
 
     family: ClassVar[str] = "logistic"
+    priority: ClassVar[dict[str, int]] = {"images": 3, "table": 0}
     resource: ClassVar[str] = "max_iter"
 
     C: float = 0.1
@@ -168,6 +169,7 @@ class GradientBoosting(Boosting, Classifier):
     """
 
     family: ClassVar[str] = "boosting"
+    priority: ClassVar[dict[str, int]] = {"images": 8, "table": 0}
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """As many and as large trees as this size can have, with random columns and thresholds."""

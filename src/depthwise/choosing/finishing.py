@@ -1,0 +1,64 @@
+"""Measuring again: the costs of networks that were trained, taken on real samples, with the support
+matrix that was really run. It is rationed: the best come first, and while there is time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depthwise.choosing.trials import Trained, Trials
+from depthwise.measuring.devices import Device
+from depthwise.measuring.quality import tells_classes
+from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
+
+__all__ = ["final_card", "final_cards"]
+
+MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
+LAST = 0.5  # of the time kept for the end: testing and the report
+
+
+def final_cards(
+    trials: Trials, screened: dict[str, Scorecard], device: Device
+) -> dict[str, Scorecard]:
+    """Costs of all that were trained: of the best measured again; of those for which there is no
+    time as they were `screened`, without a support matrix."""
+    cards, longest, late = dict(screened), 0.0, 0
+    for entry in sorted(trials.trained.values(), key=lambda t: -t.score):
+        name, begun = entry.candidate.name, trials.clock.spent
+        optional = longest > 0 and name in screened and _step(entry) not in trials.journal.steps
+        if optional and trials.clock.left < longest + LAST * trials.clock.finishing:
+            late += 1
+            continue
+        cards[name] = final_card(trials, entry, device)
+        longest = max(longest, trials.clock.spent - begun)
+    if late:
+        trials.tell(f"{late} of the trained networks are not measured again: no time is left")
+    return cards
+
+
+def final_card(trials: Trials, entry: Trained, device: Device) -> Scorecard:
+    """Costs of the trained network, and its support matrix, on real samples; remembered."""
+    model, data = entry.model(), trials.data
+
+    def take() -> dict[str, Any]:
+        trials.heart.doing(f"{entry.candidate.name}: measuring the trained network")
+        shape, dtype = model.input_shape_, model.input_dtype_
+        samples = samples_of(model, data.inputs[data.indices["validation"][:64]])
+        card = costs(
+            model.network_,
+            shape,
+            dtype,
+            device,
+            seconds=min(0.5, MEASURED_AGAIN / len(trials.trained)),
+            samples=samples,
+            logits=tells_classes(model),
+            running=model.running_,
+            answering=answering_of(model),
+        )
+        return card.to_dict()
+
+    return Scorecard.from_dict(trials.journal.recall(_step(entry), take))
+
+
+def _step(entry: Trained) -> str:
+    """With its epochs: what an interruption left is measured anew once it is trained on."""
+    return f"card/{entry.rungs}/{entry.epochs:g}/{entry.candidate.name}"
