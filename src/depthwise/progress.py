@@ -72,7 +72,7 @@ class ConsoleProgress:
         self.foreseen = True
         if event.seconds_left >= PLAIN_SECONDS:
             whole = time.monotonic() - self.begun + event.seconds_left
-            self._say(f"about {as_duration(whole)} in all")
+            self._say(f"about {as_duration(_roughly(whole))} in all")
 
     def _say(self, text: str) -> None:
         if self.bar is not None:
@@ -88,6 +88,12 @@ class ConsoleProgress:
         self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self.task = self.bar.add_task("", total=1, text="")
         self.bar.start()
+
+
+def _roughly(seconds: float) -> float:
+    """To 5 seconds, half a minute, or a tenth of an hour: what is foreseen is not known better."""
+    step = 5 if seconds < 120 else 30 if seconds < 3600 else 360
+    return float(step * round(seconds / step))
 
 
 def line(event: Any, words: Callable[[float], str] = "{:.4f}".format) -> str:

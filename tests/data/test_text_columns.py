@@ -121,3 +121,16 @@ def test_a_letter_that_belongs_to_the_name_stays() -> None:
     cells = [[*sentences(i), "x"] for i in range(12)]
     table = Rows("t", ["data", "schema", "label"], cells)
     assert columns_of(table).texts == [0, 1]
+
+
+def test_a_model_of_single_texts_is_asked_by_the_columns_that_are_named() -> None:
+    table = news(None).encode()
+    with pytest.raises(DataError, match=r"two columns of texts.*--text-columns 2,3"):
+        parse_texts(table, "new.tsv")
+    assert parse_texts(table, "new.tsv", ["3"])[0] == "The warm story told 0"
+    both = "A warm headline of 0 The warm story told 0"
+    assert parse_texts(table, "new.tsv", ["2", "3"])[0] == both
+    assert tuple(parse_pairs(table, "new.tsv", ["3", "2"])[0]) == (
+        "The warm story told 0",
+        "A warm headline of 0",
+    )

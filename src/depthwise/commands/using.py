@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +38,7 @@ def predict(
     find: Annotated[
         list[str] | None, typer.Option(help="Tell the pictures that fit this text; repeatable.")
     ] = None,
+    text_columns: give.TextColumns = None,
     json: give.JsonLines = False,
 ) -> None:
     """Tell the class of each file, or of its rows.
@@ -51,6 +52,7 @@ def predict(
     are told, and the others answered (exit code 1).
     """
     from depthwise.catalog import load_model
+    from depthwise.data.options import text_columns_of
     from depthwise.ship.file_list import expanded
     from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.seeing import PLACES
@@ -69,7 +71,8 @@ def predict(
     if places:
         code = _seen(loaded, asked, count, draw, masks, json)
     else:
-        told, table = _answers(loaded, asked, top, text or [], texts, find or [])
+        given = (top, text or [], texts, find or [], text_columns_of(text_columns))
+        told, table = _answers(loaded, asked, *given)
         _, code = show_answers(told, table, json)
     if code:
         raise typer.Exit(code)
@@ -89,6 +92,7 @@ def _answers(
     text: list[str],
     texts: str | None,
     find: list[str],
+    text_columns: Sequence[str] | None,
 ) -> tuple[Any, Any]:
     """What the model says of the files, one by one, and how it is printed."""
     from depthwise.ship.generating import verdicts
@@ -99,9 +103,9 @@ def _answers(
     if "retrieval" in model.tasks:
         return matches(model, files, text, texts, find, top, say), print_matches
     if getattr(model, "kind_", None) == "similarity":
-        return similarities(model, files, say), print_places
+        return similarities(model, files, say, text_columns), print_places
     if model.n_outputs:
-        return predictions(model, files, top or 1, say), print_predictions
+        return predictions(model, files, top or 1, say, text_columns), print_predictions
     return verdicts(model, files, say), print_verdicts
 
 

@@ -9,7 +9,7 @@ from depthwise.data.columns import Column
 from depthwise.data.dataset import TASKS
 from depthwise.errors import InputError
 
-__all__ = ["FORMATS", "Options"]
+__all__ = ["FORMATS", "Options", "text_columns_of"]
 
 FORMATS = (
     *("folder", "idx", "cifar", "npz", "csv"),
@@ -63,7 +63,7 @@ class Options:
                 )
             task, labelled = None, False
         size, channels = _size(image_size), _channels(mode)
-        texts = _text_columns(text_columns)
+        texts = text_columns_of(text_columns)
         frames = _frames(frames)
         return cls(_format(format), label, size, channels, known, labelled, task, frames, texts)
 
@@ -85,7 +85,7 @@ def _task(value: str | None) -> str | None:
     return value
 
 
-def _text_columns(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+def text_columns_of(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Names with commas between, or a list of them; numbers are columns from 1."""
     if value is None:
         return None

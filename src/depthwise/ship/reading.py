@@ -88,10 +88,14 @@ class Similarity(Told):
 
 
 def similarities(
-    model: Any, files: Files, tell: Tell = lambda line: None
+    model: Any,
+    files: Files,
+    tell: Tell = lambda line: None,
+    text_columns: Sequence[str] | None = None,
 ) -> Iterator[Similarity | InputError]:
     """One Similarity a pair, in the order of `files`; in the place of a bad file, its error."""
-    for told in each_item(model, files, lambda pairs: model.predict(pairs).tolist(), tell):
+    ask = lambda pairs: model.predict(pairs).tolist()  # noqa: E731
+    for told in each_item(model, files, ask, tell, text_columns):
         yield told if isinstance(told, InputError) else Similarity(*told)
 
 
@@ -103,12 +107,16 @@ def _require_classes(model: Any) -> None:
 
 
 def predictions(
-    model: Any, files: Files, top: int = 1, tell: Tell = lambda line: None
+    model: Any,
+    files: Files,
+    top: int = 1,
+    tell: Tell = lambda line: None,
+    text_columns: Sequence[str] | None = None,
 ) -> Iterator[Prediction | InputError]:
     """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
     `tell` is told of blank cells and of texts that the model does not know."""
     _require_classes(model)
-    for told in each_item(model, files, partial(_ranked, model, top), tell):
+    for told in each_item(model, files, partial(_ranked, model, top), tell, text_columns):
         yield told if isinstance(told, InputError) else Prediction(*told)
 
 
@@ -117,11 +125,15 @@ def each_item(
     files: Files,
     ask: Callable[[np.ndarray], Sequence[T]],
     tell: Tell = lambda line: None,
+    text_columns: Sequence[str] | None = None,
 ) -> Iterator[tuple[str, int | None, T] | InputError]:
     """(file, row or None, answer) of every item, or the error of a bad file in its place; `ask`
     gives an answer an item (N, ...), many at once."""
     for start in range(0, len(files), BLOCK):
-        block = [(str(file), _read(model, file, tell)) for file in files[start : start + BLOCK]]
+        block = [
+            (str(file), _read(model, file, tell, text_columns))
+            for file in files[start : start + BLOCK]
+        ]
         found = [inputs for _, inputs in block if isinstance(inputs, np.ndarray)]
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UserWarning)
@@ -163,12 +175,15 @@ def unlike_the_models(model: Any, data: Dataset) -> str | None:
     )
 
 
-def _read(model: Any, file: str | InputError, tell: Tell) -> np.ndarray | InputError:
+def _read(
+    model: Any, file: str | InputError, tell: Tell, text_columns: Sequence[str] | None
+) -> np.ndarray | InputError:
     if isinstance(file, InputError):
         return file
     known = getattr(model, "columns_", None)
     try:
-        return read_inputs(Path(file), model.input_shape_, model.input_dtype_, known, tell)
+        shape, dtype = model.input_shape_, model.input_dtype_
+        return read_inputs(Path(file), shape, dtype, known, tell, text_columns)
     except InputError as error:
         return error
 
@@ -189,11 +204,13 @@ def read_inputs(
     dtype: str = "uint8",
     columns: Sequence[Column] | None = None,
     tell: Tell = lambda line: None,
+    text_columns: Sequence[str] | None = None,
 ) -> np.ndarray:
     """The items of one file: uint8 (N, C, H, W) or (N, T, C, H, W), or float32 (N, D), for inputs
     of this `shape`; texts (N,) where the network takes tokens.
 
-    columns: what a table's columns become, if the model remembers; tell: of what was mended.
+    columns: what a table's columns become, if the model remembers; tell: of what was mended;
+    text_columns: of a table of texts, by names or numbers; None to look.
     Raises InputError naming the file, what is wrong with it, and what the model takes.
     """
     if len(shape) == 4 and path.is_dir():
@@ -205,9 +222,10 @@ def read_inputs(
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
     if dtype == "int64" and len(shape) == 2:
-        return text_tables.parse_pairs(data, str(path))
+        return text_tables.parse_pairs(data, str(path), text_columns)
     if dtype == "int64":
-        texts = np.empty(len(found := text_tables.parse_texts(data, str(path))), object)
+        found = text_tables.parse_texts(data, str(path), text_columns)
+        texts = np.empty(len(found), object)
         texts[:] = found
         return texts
     if len(shape) >= 3 and dtype != "uint8":

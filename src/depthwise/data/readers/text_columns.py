@@ -21,7 +21,7 @@ from depthwise.data.readers.tree import listed
 from depthwise.errors import DataError
 from depthwise.text_words import UNDIVIDED
 
-__all__ = ["Rows", "TextColumns", "columns_of", "knows_a_name"]
+__all__ = ["Rows", "TextColumns", "columns_of", "knows_a_name", "texts_named"]
 
 LABELS = (
     *("label", "labels", "class", "classes", "target", "y", "category", "sentiment", "intent"),
@@ -97,7 +97,8 @@ def columns_of(
     """
     names = table.header or [""] * len(table.cells[0])
     if texts is not None:
-        return _as_named(table, label, texts, together)
+        named = texts_named(table, texts, together)
+        return _pair(table, label, named.texts, named.joined)
     places = [k for k, name in enumerate(names) if not _is_aside(name)]
     prose = [k for k in places if _is_prose([row[k] for row in table.cells[:LOOKED_AT]])]
     if len(prose) in (1, 2) and len(places) == len(prose) + 1:
@@ -149,11 +150,13 @@ def _pair(table: Rows, label: str | None, texts: list[int], joined: bool = False
     return TextColumns(texts, answer, _part_column(table), joined, told)
 
 
-def _as_named(table: Rows, label: str | None, texts: Sequence[str], together: bool) -> TextColumns:
+def texts_named(table: Rows, texts: Sequence[str], together: bool) -> TextColumns:
+    """The columns of texts as the user names them; what is said of them is not asked."""
     places = [_place(table, name) for name in texts]
     if len(set(places)) < len(places) or not places:
         raise DataError(f"text_columns must be different columns; got {', '.join(texts)}.")
-    return _pair(table, label, places, joined=len(places) > 2 or (together and len(places) > 1))
+    joined = len(places) > 2 or (together and len(places) > 1)
+    return TextColumns(places, 0, joined=joined)
 
 
 def _answer(table: Rows, label: str | None, others: list[int]) -> int:

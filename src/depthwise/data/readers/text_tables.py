@@ -29,7 +29,13 @@ from depthwise.data.options import Options
 from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.table import looks_like_table
-from depthwise.data.readers.text_columns import Rows, TextColumns, columns_of, knows_a_name
+from depthwise.data.readers.text_columns import (
+    Rows,
+    TextColumns,
+    columns_of,
+    knows_a_name,
+    texts_named,
+)
 from depthwise.data.readers.texts import text_of
 from depthwise.data.readers.tree import Tree, listed
 from depthwise.errors import DataError
@@ -194,30 +200,48 @@ def _far_scores(scores: np.ndarray, where: Sequence[str]) -> list[Problem]:
     return [Problem("score far from the others", where[far[0]], told, len(far))]
 
 
-def parse_texts(data: bytes, where: str) -> list[str]:
-    """The texts of a file: of a table its column of prose, else a text a line; blank lines are
-    none. Raises DataError for what is not UTF-8, has no text, or has several columns of prose."""
+def parse_texts(data: bytes, where: str, named: Sequence[str] | None = None) -> list[str]:
+    """The texts of a file: of a table its column of prose, or those `named`, put together; else a
+    text a line; blank lines are none. Raises DataError for what is not UTF-8, has no text, or has
+    several columns of prose."""
     text = _decoded(data, where)
-    if not where.lower().endswith(TABLES):
+    if named is None and not where.lower().endswith(TABLES):
         texts = [line.strip() for line in text.splitlines() if line.strip()]
     else:
         table = _cut(text, where)
-        alone = len(table.cells[0]) == 1
-        columns = TextColumns([0], 0) if alone else columns_of(table)
+        columns = _of_single_texts(table, named)
         texts = [text for row in table.cells if (text := columns.texts_of(row)[0])]
     if not texts:
         raise DataError(f"{where} has no text in it; expected one a line.")
     return texts
 
 
-def parse_pairs(data: bytes, where: str) -> np.ndarray:
-    """The pairs (N, 2) of a table: of two columns both, of more its two columns of prose. Raises
-    DataError for other tables, and for what is not UTF-8."""
+def _of_single_texts(table: Rows, named: Sequence[str] | None) -> TextColumns:
+    if named is not None:
+        return texts_named(table, named, together=True)
+    if len(table.cells[0]) == 1:
+        return TextColumns([0], 0)
+    columns = columns_of(table)
+    if columns.width > 1:
+        both = ",".join(table.called(place) for place in columns.texts)
+        raise DataError(
+            f"{table.name} has two columns of texts, and this model reads one: name it, or both to "
+            f"put them together: --text-columns {both}."
+        )
+    return columns
+
+
+def parse_pairs(data: bytes, where: str, named: Sequence[str] | None = None) -> np.ndarray:
+    """The pairs (N, 2) of a table: of two columns both, of more its two columns of prose, or those
+    `named`. Raises DataError for other tables, and for what is not UTF-8."""
     table = _cut(_decoded(data, where), where)
     wide = len(table.cells[0])
     if wide < 2:
         raise DataError(f"{where} has one column; a pair of sentences is two, a tab between them.")
-    columns = TextColumns([0, 1], 0) if wide == 2 else columns_of(table)
+    if named is not None:
+        columns = texts_named(table, named, together=False)
+    else:
+        columns = TextColumns([0, 1], 0) if wide == 2 else columns_of(table)
     if columns.width != 2:
         raise DataError(f"{where} has one column of prose; a pair of sentences is two.")
     return _as_objects([columns.texts_of(row) for row in table.cells])
