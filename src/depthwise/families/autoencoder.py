@@ -61,8 +61,8 @@ ROWS = 1000  # items at a time where nothing is learnt
 class DeepAutoencoder(Descending, Generative):
     """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "s", "m" or "l" (1000-500-250, 30 code units: the paper's).
     hidden, code_size : units of each hidden layer (a number for a single one), and of the code
         (2 .. 100), in place of `size`.

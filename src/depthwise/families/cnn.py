@@ -179,8 +179,8 @@ class Convolutions(NetworkEstimator):
 class CNN(Convolutions, NetworkClassifier):
     """Convolutional classifier for images (N, C, H, W), uint8 or float.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xxs" (5 thousand weights) .. "xl" (5 million).
     width, blocks, separable : channels of the first stage, residual blocks a stage, and whether
         convolutions are separable, each in place of what `size` says.

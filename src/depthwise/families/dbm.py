@@ -68,8 +68,8 @@ QUICK = 2000  # AIS steps where log Z was not asked for in another way
 class DBM(Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "s" (128, 128) .. "l" (500, 1000), the paper's.
     hidden : units of each layer, bottom up, in place of `size`; two layers or more.
     epochs : joint passes over the data; "auto" is about 6,000 steps, within 10 .. 300.

@@ -51,8 +51,8 @@ QUICK = 2_000  # steps of annealed importance sampling, likewise
 class DBN(Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "s" (128, 128) .. "l" (500, 500, 2000), the paper's.
     hidden : units of each layer, bottom up, in place of `size`; 64 for a single one.
     epochs : passes over the data for each layer, or a tuple with a number for every layer; "auto"

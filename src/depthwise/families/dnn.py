@@ -212,8 +212,8 @@ class Layers(DNNSettings):
 class DNN(Layers, NetworkClassifier):
     """Fully connected classifier for tables (N, D) and images (N, C, H, W).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xxs" (one layer of 16 units) .. "xl" (2048, 1024, 1024).
     hidden : units of each hidden layer, (500, 500) or 64 for a single one, in place of `size`.
     activation, normalise : "relu" with batch normalisation, or "logistic" without; "auto" is the

@@ -32,8 +32,8 @@ __all__ = ["DSN", "DSNRegressor"]
 class DSN(DeepStacking, Classifier):
     """Deep stacking classifier for tables (N, D) and images (N, C, H, W).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : features of a module and modules, "s" (200, 2), "m" (1000, 2) or "l" (3000, 2).
     variant : "dsn", "tensor" or "kernel".
     n_hidden : features of a module, in place of `size`'s; "tensor" has two layers of its root each.

@@ -106,8 +106,8 @@ class ItemRBM(RBMNetwork):
 class RBM(Generative):
     """Restricted Boltzmann machine for images (N, C, H, W) and tables (N, D).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : hidden units by name, "s" (64), "m" (256), "l" (500).
     n_hidden : hidden units, in place of `size`.
     label_units : learn p(v, y) with the labels y, and classify; otherwise y is ignored.

@@ -59,8 +59,8 @@ class LinearNetwork(nn.Module):
 class LogisticRegression(Classifier):
     """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     C : inverse strength of the penalty on weights, 1e-4 .. 1e2.
     max_iter : L-BFGS iterations at most, 20 .. 1000.
     lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
@@ -155,8 +155,8 @@ class GradientBoosting(Boosting, Classifier):
     """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017), with categories
     of a table parted as categories; the mathematics is in boosting_rounds.py.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "xs" (150 rounds of trees with 8 leaves, for few or noisy items), "s" (20 rounds of 31
         leaves), "m" (100 rounds) or "l" (500 rounds of deeper trees, each node choosing among some
         of the features); a round is one tree a class.

@@ -50,8 +50,8 @@ class ConstantNetwork(nn.Module):
 class MeanRegressor(Regressor):
     """The mean of the training targets, whatever is asked: R2 is 0, or just below.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     statistic : "mean", the least squared error of all constants, or "median", the least absolute.
     random_state : as other families have it; there is no randomness.
     """
@@ -118,8 +118,8 @@ def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 class LinearRegression(Regressor):
     """Ridge regression on standardised inputs.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     alpha : penalty on the weights for all training items together, 0.01 .. 1e4 times; "auto" is
         chosen by generalised cross-validation.
     lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.

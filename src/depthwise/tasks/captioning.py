@@ -68,8 +68,8 @@ class Captioner(SeesOnce, OnBackbone):
 
     `network_` answers raw images with logits (B, V) of a caption's first token.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
     backbone : another than the rung's, see backbones/named.py.
     freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for

@@ -99,8 +99,8 @@ class BackboneClassifier(nn.Module):
 class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     backbone : "efficientnet-lite0", a folder of a saved CNN, or another of backbones/named.py.
     freeze : "all" learns the output layer only; 0 .. 4 lowest stages adapt the rest.
     backbone_rate : learning rate of what is adapted, as a share of `lr`, 0.01 .. 1.

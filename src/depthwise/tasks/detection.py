@@ -77,8 +77,8 @@ class Detector(Seeing):
     """Finds objects in images (N, C, H, W), uint8 or floats 0..1; y is a BoxTable, or a list with
     (boxes_xyxy (m, 4) in pixels, labels (m,) from 0) for each image, none for one without objects.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xs" .. "m" from scratch; "lite" starts from ImageNet.
     backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
     overlap : IoU above which two boxes of a class are one object, 0.4 .. 0.7.

@@ -70,8 +70,8 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xs" (0.1 million weights) .. "l" (3 million).
     backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
     n_embedding : E in place of the rung's, 32 .. 512.

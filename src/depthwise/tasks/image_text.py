@@ -87,8 +87,8 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
     a Dataset of captions.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
     backbone : another than the rung's, see backbones/named.py.
     encoder : "words" learns to read from the captions; "minilm-l6" (extra `sentences`) or another

@@ -68,8 +68,8 @@ class LanguageNetwork(nn.Module):
 class LanguageModel(Scoring):
     """Decoder-only Transformer, learnt from text.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xxs" (32 wide, 1 layer) .. "xl" (384 wide, 8 layers).
     tokens : "bytes", "characters" or "bpe"; see text.py. Bytes suit a few megabytes of text.
     vocabulary : pieces of "bpe", 512 .. 32,000; more for more text.

@@ -75,8 +75,8 @@ SIZES: dict[str, Rung] = {
 class Segmenter(Seeing):
     """A class for each pixel of images (N, C, H, W), uint8 or floats 0..1.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : a rung of the ladder, "xs" (0.1 million weights) .. "m" (1 million) from scratch, or
         "lite" (3 million) on what was learnt on ImageNet (extra `backbones`).
     backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.

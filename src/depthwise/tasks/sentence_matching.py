@@ -69,8 +69,8 @@ FEWEST_STEPS = 200  # of few pairs
 class SentenceMatcher(OfPairs):
     """Learns from pairs of sentences, [(a, b), ...] or an array (N, 2), and what is said of them.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     encoder : None learns from scratch; "minilm-l6" (extra `sentences`), or a text model by folder
         or name, see backbones/sentences.py.
     cross : False encodes the sentences apart; True reads them together, which can be better and

@@ -179,8 +179,8 @@ class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "xs" (a bag of words and pairs) .. "l" (with an encoder of 4 layers, 192 wide).
     encoder : None learns from scratch, by `size`; "minilm-l6" (extra `sentences`), or a text model
         by folder or name, see backbones/sentences.py.

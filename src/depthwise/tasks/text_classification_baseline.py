@@ -60,8 +60,8 @@ class TfidfNetwork(nn.Module):
 class TextLogistic(OfTexts):
     """Logistic regression on the words and pairs of words of a text.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     C : inverse strength of the penalty on weights, 1 .. 100.
     longest : words of a run that counts as one, 1 .. 3.
     vocabulary : pieces that are kept, the most frequent ones, 10,000 .. 200,000.

@@ -61,8 +61,8 @@ SIZES: dict[str, Rung] = {
 class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "frame" (the single-frame baseline), "xs", "s", "m" (from scratch) or "lite" (extra
         `backbones`).
     backbone : another than the rung's, see backbones/named.py.
