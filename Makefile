@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-plain-cpu check format clean
 
 demo: $(READY)
 	$(BIN)/depthwise choose digits --max-latency-ms 2 --max-size-mb 1 --train-minutes 1 --out demo-out
@@ -12,6 +12,10 @@ demo: $(READY)
 # two at a time: many tests wait, for a limit of seconds or for another process
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# the numerical tests as on a processor with AVX2 and neither AVX-512, VNNI nor bf16
+test-plain-cpu: $(READY)
+	.ci/plain-cpu $(BIN)/python -m pytest -n 2 --dist loadfile -m numerical
 
 check: $(READY)
 	$(BIN)/ruff format --check .

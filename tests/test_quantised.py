@@ -16,8 +16,18 @@ from depthwise import CNN, DNN
 from depthwise import load as load_model
 from depthwise.errors import InputError, ModelFileError
 from depthwise.layers import Standardise
-from depthwise.quantised import Int8Conv2d, Int8Linear, Pixels, Quantiser, is_int8, learning
+from depthwise.quantised import (
+    Int8Conv2d,
+    Int8Linear,
+    Pixels,
+    Quantiser,
+    is_int8,
+    learning,
+    may_saturate,
+)
 from depthwise.quantising import METHODS, quantise, quantise_network
+
+pytestmark = pytest.mark.numerical
 
 
 def shapes_of(items: int, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -62,28 +72,64 @@ def test_zero_is_kept_exactly_and_a_range_from_zero_rectifies() -> None:
     assert quantiser(torch.tensor([-3.0, -1e-9])).tolist() == [0.0, 0.0]
 
 
-def test_linear_layer_is_the_whole_number_product() -> None:
+@pytest.mark.parametrize("most", [64, 127])
+def test_linear_layer_is_the_whole_number_product(most: int) -> None:
     layer = nn.Linear(5, 3)
-    ours = Int8Linear(layer, incoming=True).eval()
+    ours = Int8Linear(layer, incoming=True, most=most).eval()
     ours.incoming.set_range(-1.0, 1.0)
     x = torch.rand(7, 5) * 2 - 1
     s, z = float(ours.incoming.scale), int(ours.incoming.zero_point)
     q = np.clip(np.rint(x.numpy() / s) + z, 0, 255).astype(np.int64) - z
     rows = layer.weight.detach().numpy()
-    steps = np.abs(rows).max(axis=1) / 127
+    steps = np.abs(rows).max(axis=1) / most
     w = np.rint(rows / steps[:, None]).astype(np.int64)
     by_hand = (q @ w.T) * s * steps + layer.bias.detach().numpy()
     np.testing.assert_allclose(ours(x).detach().numpy(), by_hand, atol=1e-5)
 
 
-def test_weights_are_a_byte_each_with_a_scale_an_output() -> None:
+@pytest.mark.parametrize(("bits", "most"), [(7, 64), (8, 127)])
+def test_weights_are_a_byte_each_with_a_scale_an_output(bits: int, most: int) -> None:
     layer = nn.Conv2d(2, 3, 3)
-    ours = Int8Conv2d(layer)
+    ours = quantise_network(nn.Sequential(layer), torch.rand(4, 2, 5, 5), weight_bits=bits)[0]
+    assert isinstance(ours, Int8Conv2d)
     assert ours.weight_int8 is not None and ours.weight_int8.dtype == torch.int8
-    assert ours.weight_int8.flatten(1).abs().amax(dim=1).tolist() == [127] * 3
-    most = layer.weight.detach().flatten(1).abs().amax(dim=1) / 127
+    assert ours.weight_int8.flatten(1).abs().amax(dim=1).tolist() == [most] * 3
+    step = layer.weight.detach().flatten(1).abs().amax(dim=1) / most
     apart = (ours.weight - layer.weight).detach().flatten(1).abs().amax(dim=1)
-    assert (apart <= most / 2 * 1.001).all()
+    assert (apart <= step / 2 * 1.001).all()
+    assert may_saturate(ours) == (bits == 8)
+
+
+def saturating_product(q: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(B, D) bytes by (O, D) signed bytes as x86 without VNNI multiplies them (vpmaddubsw): pairs
+    of products are added in 16 bits, which saturate; the sums of pairs in 32."""
+    pairs = q.reshape(len(q), 1, -1, 2).astype(np.int64) * w.reshape(1, len(w), -1, 2)
+    return np.clip(pairs.sum(axis=3), -(2**15), 2**15 - 1).sum(axis=2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weights_of_seven_bits_never_saturate(sign: int) -> None:
+    """Referee: the arithmetic of such a processor, on bytes and weights that are large together."""
+    rng = np.random.default_rng(0)
+    layer, apart = nn.Linear(24, 5), {}
+    with torch.no_grad():
+        layer.weight.abs_().mul_(sign)
+    q = np.where(rng.random((40, 24)) < 0.7, 255, rng.integers(0, 256, (40, 24)))
+    for bits in (7, 8):
+        ours = quantise_network(nn.Sequential(layer), torch.rand(64, 24), weight_bits=bits)[0]
+        w = ours.weight_int8.numpy().astype(np.int64)
+        apart[bits] = np.abs(saturating_product(q, w) - q @ w.T).max()
+    assert apart[7] == 0 < apart[8]
+
+
+def test_weights_trained_again_stay_within_their_bits() -> None:
+    for bits, most in ((7, 64), (8, 127)):
+        network = quantise_network(
+            nn.Sequential(nn.Linear(3, 2)), torch.rand(9, 3), weight_bits=bits
+        )
+        with learning(network), torch.no_grad():
+            network[0].latent *= 5
+        assert int(network[0].weight_int8.abs().max()) == most
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -96,8 +142,8 @@ def test_pixels_of_an_untouched_first_layer_lose_nothing_but_weight_rounding(cha
     conv = nn.Conv2d(channels, 2, 3, padding=1)
     with torch.no_grad():
         conv.weight.copy_(torch.randint(-3, 4, conv.weight.shape).float())
-        conv.weight[:, 0, 0, 0] = 127.0
-        conv.weight /= 127
+        conv.weight[:, 0, 0, 0] = 64.0
+        conv.weight /= 64
     network = nn.Sequential(standardise, conv).eval()
     x = torch.randint(0, 256, (5, channels, 6, 4), dtype=torch.uint8)
     ours = quantise_network(network, x)
@@ -164,6 +210,8 @@ def test_quantised_dnn_answers_as_before(settings: dict[str, Any]) -> None:
 def test_what_cannot_be_quantised_is_said(cnn: CNN, data: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(InputError, match="minmax, percentile, mse"):
         quantise(cnn, data[0], method="guess")
+    with pytest.raises(InputError, match="weight_bits must be 7 or 8; got 4"):
+        quantise(cnn, data[0], weight_bits=4)
     with pytest.raises(InputError, match="0 items"):
         quantise(cnn, data[0][:0])
     with pytest.raises(InputError, match="no convolution or linear"):
@@ -224,6 +272,21 @@ def test_saved_int8_model_answers_the_same_and_is_smaller(
     again.partial_fit(X, y)
 
 
+def test_int8_models_saved_before_weights_had_a_width_keep_all_their_bits(
+    cnn: CNN, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    ours = quantise(cnn, data[0], weight_bits=8)
+    path = ours.save(tmp_path) / "model.json"
+    stored = json.loads(path.read_text())
+    del stored["shrunk"][1]["weight_bits"]
+    path.write_text(json.dumps(stored))
+    again = load_model(tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(data[0]), ours.predict_proba(data[0]))
+    with learning(again.network_):
+        pass  # rounded anew, nothing is lost
+    np.testing.assert_array_equal(again.predict_proba(data[0]), ours.predict_proba(data[0]))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -252,6 +315,8 @@ def test_saved_int8_model_answers_the_same_and_is_smaller(
             }
         },
         {"pixels": "standardise"},
+        {"weight_bits": 9},
+        {"weight_bits": "7"},
     ],
 )
 def test_int8_edits_that_do_not_fit_are_refused(

@@ -16,6 +16,8 @@ from depthwise.errors import ModelFileError
 from depthwise.folding import fold, foldable
 from depthwise.reshaping import edits_of, reshape
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture(scope="module")
 def images() -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,8 @@ from depthwise.measuring.scorecard import measure
 from depthwise.quantising import quantise
 from depthwise.running import best_runtime
 
+pytestmark = pytest.mark.numerical
+
 Data = tuple[np.ndarray, np.ndarray]
 
 

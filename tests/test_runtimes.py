@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,14 @@ from torch import nn
 
 from depthwise.layers import Standardise
 from depthwise.quantising import quantise_network
-from depthwise.runtimes import RUNTIMES, compiled
+from depthwise.runtimes import RUNTIMES, Program, compiled, picking
+from depthwise.runtimes.eager import Eager
 from depthwise.runtimes.onnx_graph import sharing_graphs
-from depthwise.runtimes.picking import agrees, race, rank
+from depthwise.runtimes.onnx_runtime import run_onnx
+from depthwise.runtimes.picking import agrees, race, rank, too_many
+from depthwise.runtimes.saturation import probe, saturates
+
+pytestmark = pytest.mark.numerical
 
 NEEDED = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
 
@@ -65,13 +72,49 @@ def test_a_runtime_answers_as_eager_does_at_any_batch(
     with torch.inference_mode():
         expected = network(samples).numpy()
         rounded = whole(samples).numpy()
-    step = float(whole[5].outgoing.scale)  # what one tie rounded the other way may do
-    for precision, truth, within in (("fp32", expected, 1e-5), ("int8", rounded, 3 * step)):
+    for precision, truth, within in (("fp32", expected, 1e-5), ("int8", rounded, tie(whole))):
         wanted = whole if precision == "int8" else network
         program = RUNTIMES[name].prepare(wanted, samples, precision=precision)
         for batch in (1, 7, 20):
             given = program(samples[:batch].numpy())
             np.testing.assert_allclose(given, truth[:batch], atol=within)
+
+
+def tie(whole: nn.Sequential) -> float:
+    """What a value rounded the other way may do to an answer: a value of the convolution, a step
+    that the linear layers above enlarge by their weights, at most; or one of the linear layer."""
+    conv, first, last = whole[1], whole[5], whole[7]
+    later = float(last.weight.abs().max())
+    through = first.weight.abs().max(dim=0).values.max() * last.weight.abs().sum(dim=1).max()
+    return float(conv.outgoing.scale * through) + float(first.outgoing.scale) * later
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_weights_of_eight_bits_are_exact_too_whatever_the_processor(
+    name: str, network: nn.Sequential, samples: torch.Tensor
+) -> None:
+    for package in NEEDED[name]:
+        pytest.importorskip(package)
+    wide = quantise_network(network, samples, weight_bits=8)
+    with torch.inference_mode():
+        expected = wide(samples).numpy()
+    given = RUNTIMES[name].prepare(wide, samples, precision="int8")(samples.numpy())
+    np.testing.assert_allclose(given, expected, atol=tie(wide))
+
+
+def test_a_processor_that_saturates_is_found_by_its_answers() -> None:
+    """Referees: the probe's file multiplied exactly, and in pairs of 16 bits (numpy)."""
+    onnx = pytest.importorskip("onnx")
+    weights = onnx.numpy_helper.to_array(onnx.load_from_string(probe()).graph.initializer[0])
+    pairs = weights.astype(np.int64).reshape(16, 32, 2)
+
+    def run(most: int) -> Callable[[bytes], Any]:
+        products = np.minimum(255 * pairs.sum(axis=2), most).sum(axis=1) * 1e-4  # (16,)
+        return lambda graph: lambda pixels: np.broadcast_to(products[:, None, None], (1, 16, 4, 4))
+
+    assert saturates(run(2**15 - 1)) and not saturates(run(2**31 - 1))
+    if RUNTIMES["onnxruntime"].available() is None:
+        assert not saturates(lambda graph: run_onnx(graph, "int8", 1))  # it is told not to
 
 
 def test_int8_graph_is_computed_in_bytes_from_the_pixels_on(
@@ -143,9 +186,46 @@ def test_agreement_is_of_probabilities_and_of_classes() -> None:
     assert agrees("fp32", logits + 5, logits, True) == ""  # softmax is the same
     assert "differs" in agrees("fp32", logits * 1.1, logits, True)
     assert agrees("int8", logits * 1.1, logits, True) == ""
-    assert "50.0% same" in agrees("int8", logits[:, ::-1] * [[1], [-1]], logits, True)
+    assert "50.0% of 2 same" in agrees("int8", logits[:, ::-1] * [[1], [-1]], logits, True)
     assert "differs" in agrees("int8", logits * 1.3, logits, False)
     assert "finite" in agrees("int8", logits * np.nan, logits, True)
+
+
+@pytest.mark.parametrize("items", [1, 5, 6, 88, 512])
+def test_classes_that_changed_are_too_many_by_the_binomial_law(items: int) -> None:
+    """Referee: the sum of the law itself. One of few is chance, all are not."""
+    for changed in range(items + 1):
+        terms = (math.comb(items, d) * 0.01**d * 0.99 ** (items - d) for d in range(changed))
+        assert too_many(changed, items) == (1 - sum(terms) < 0.05)
+    assert too_many(items, items) and not too_many(0, items)
+    assert not too_many(3, 88) and too_many(4, 88)
+
+
+def test_a_runtime_whose_products_are_not_exact_is_out(
+    network: nn.Sequential, samples: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near enough to fp32, but not to torch's int8, which errs to the other side."""
+    with torch.inference_mode():
+        little = 0.07 * float(network(samples).std())
+
+    class Above(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answers: torch.Tensor = network(x) + little
+            return answers
+
+    class Below(Eager):
+        def prepare(self, *given: Any, **about: Any) -> Program:
+            program = super().prepare(network, samples)
+            return Program(lambda x: program(x) - little, "int8", 1)
+
+    monkeypatch.setitem(RUNTIMES, "eager", Below())
+    monkeypatch.setattr(picking, "in_precision", lambda *given: Above())
+    ways: dict[str, Any] = {"candidates": [("eager", "int8")], "threads": [1], "logits": False}
+    (out,) = rank(network, samples, seconds=0.01, **ways)
+    assert out.program is None and "8-bit products are not exact" in out.reason
+    monkeypatch.setattr(picking, "in_precision", lambda *given: network)
+    (fine,) = rank(network, samples, seconds=0.01, **ways)
+    assert fine.program is not None and not fine.reason
 
 
 def test_every_contender_is_timed_or_says_why_not(

@@ -1,12 +1,19 @@
 """Layers in 8-bit whole numbers, computed exactly though in floating point.
 
     activations   q = clamp(round(x / s) + z, 0, 255),   x^ = s (q - z)      one s, z a tensor
-    weights       q = clamp(round(W / s_o), -127, 127),  W^ = s_o q          one s_o an output o
+    weights       q = clamp(round(W / s_o), -m, m),      W^ = s_o q          one s_o an output o
 
 (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
 Only Inference", affine for activations and symmetric for weights.) s is `scale`, z `zero_point`,
 s_o `weight_scale`, q of the weights `weight_int8`. What comes out equals what a runtime computes in
 whole numbers, but for ties in rounding, since sums of products of such numbers are exact in both.
+
+m is 64, "7 bits", unless it is asked for 127. x86 processors without VNNI multiply bytes in pairs
+and add the two products in 16 bits, where they saturate:
+
+    q_1 w_1 + q_2 w_2 <= 2 * 255 * m < 2^15    holds for m = 64, not for 127
+
+so that a network within 64 answers the same on every processor.
 
 A layer that is followed by a rectifier needs no rounding after it: with z = 0 the clamp at 0 is
 the rectifier. Pixels are whole numbers already, q = x, s the standardisation's and z the mean's
@@ -33,6 +40,7 @@ from depthwise.folding import put
 from depthwise.layers import Standardise
 
 __all__ = [
+    "WEIGHT_MOST",
     "Int8Conv2d",
     "Int8Layer",
     "Int8Linear",
@@ -42,11 +50,12 @@ __all__ = [
     "int8",
     "is_int8",
     "learning",
+    "may_saturate",
     "rounded",
 ]
 
 LEAST, MOST = 0, 255
-WEIGHT_MOST = 127
+WEIGHT_MOST = {7: 64, 8: 127}  # by bits of a weight
 
 
 class Arithmetic(nn.Module):
@@ -139,16 +148,19 @@ class Quantised(nn.Module):
 
 
 class Int8Layer(Arithmetic):
-    """A convolution or a linear layer with weights of one byte; `incoming` and `outgoing` round
-    what it is given and what it answers."""
+    """A convolution or a linear layer with weights of one byte, within -most..most; `incoming` and
+    `outgoing` round what it is given and what it answers."""
 
     weight_int8: Tensor | None
     weight_scale: Tensor
     latent: nn.Parameter | None
 
-    def __init__(self, layer: Any, incoming: bool = False, outgoing: bool = False):
+    def __init__(
+        self, layer: Any, incoming: bool = False, outgoing: bool = False, most: int = WEIGHT_MOST[7]
+    ):
         super().__init__()
-        scale = layer.weight.detach().flatten(1).abs().amax(dim=1).clamp(min=1e-12) / WEIGHT_MOST
+        self.most = most
+        scale = layer.weight.detach().flatten(1).abs().amax(dim=1).clamp(min=1e-12) / most
         self.register_buffer("weight_scale", scale)
         self.register_buffer("weight_int8", None)
         self.register_parameter("latent", None)
@@ -165,13 +177,14 @@ class Int8Layer(Arithmetic):
             assert self.weight_int8 is not None
             return self.weights(self.weight_int8, self.weight_scale)
         scale = _by_output(self.weight_scale, self.latent)
-        most = WEIGHT_MOST * scale
-        weight = rounded(self.latent, self.weight_scale) * scale
+        most = self.most * scale
+        weight = rounded(self.latent, self.weight_scale, self.most) * scale
         return _straight_through(torch.clamp(self.latent, -most, most), weight)
 
     def set_scale(self, weight: Tensor, scale: Tensor) -> None:
         """Round weights (O, ...) by scales (O,)."""
-        self.weight_scale, self.weight_int8 = scale, rounded(weight, scale).to(torch.int8)
+        self.weight_scale = scale
+        self.weight_int8 = rounded(weight, scale, self.most).to(torch.int8)
 
     def product(self, x: Tensor) -> Tensor:
         """W^ x + b."""
@@ -202,8 +215,14 @@ class Int8Linear(Int8Layer):
 class Int8Conv2d(Int8Layer):
     """(B, C, H, W) -> (B, O, H', W')."""
 
-    def __init__(self, layer: nn.Conv2d, incoming: bool = False, outgoing: bool = False):
-        super().__init__(layer, incoming, outgoing)
+    def __init__(
+        self,
+        layer: nn.Conv2d,
+        incoming: bool = False,
+        outgoing: bool = False,
+        most: int = WEIGHT_MOST[7],
+    ):
+        super().__init__(layer, incoming, outgoing, most)
         assert not isinstance(layer.padding, str)
         self.stride, self.padding = layer.stride, layer.padding
         self.dilation, self.groups = layer.dilation, layer.groups
@@ -220,15 +239,19 @@ KINDS: dict[type[nn.Module], type[Int8Layer]] = {nn.Conv2d: Int8Conv2d, nn.Linea
 
 def int8(network: nn.Module, edit: dict[str, Any]) -> nn.Module:
     """The edit {"kind": "int8", "layers": {path: [incoming, outgoing]}, "sums": [path],
-    "pixels": None or {"path", "layer", "border", "pad"}} done; the ranges are left to be set."""
-    pixels = edit["pixels"]
+    "pixels": None or {"path", "layer", "border", "pad"}, "weight_bits": 7 or 8} done; the ranges
+    are left to be set. Older edits without "weight_bits" have 8."""
+    pixels, bits = edit["pixels"], edit.get("weight_bits", 8)
+    if type(bits) is not int or bits not in WEIGHT_MOST:
+        raise ValueError(f"weights of {bits!r} bits")
     if pixels is not None:
         _take_pixels(network, pixels)
     for path, (incoming, outgoing) in edit["layers"].items():
         layer = network.get_submodule(path)
         if type(layer) not in KINDS:
             raise ValueError(f"{path!r} is no convolution or linear layer")
-        put(network, path, KINDS[type(layer)](layer, bool(incoming), bool(outgoing)))
+        most = WEIGHT_MOST[bits]
+        put(network, path, KINDS[type(layer)](layer, bool(incoming), bool(outgoing), most))
     for path in edit["sums"]:
         put(network, path, Quantised(network.get_submodule(path)))
     return network
@@ -252,6 +275,13 @@ def is_int8(network: nn.Module) -> bool:
     return any(isinstance(module, Int8Layer) for module in network.modules())
 
 
+def may_saturate(network: nn.Module) -> bool:
+    """Whether pairs of its 8-bit products may exceed 16 bits: weights beyond 64 in size."""
+    layers = [module for module in network.modules() if isinstance(module, Int8Layer)]
+    weights = [layer.weight_int8 for layer in layers if layer.weight_int8 is not None]
+    return any(int(w.to(torch.int16).abs().max()) > WEIGHT_MOST[7] for w in weights if w.numel())
+
+
 @contextmanager
 def learning(network: nn.Module) -> Iterator[None]:
     """Inside, weights of one byte are numbers that a gradient step can change."""
@@ -270,9 +300,9 @@ def _by_output(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.reshape(-1, *[1] * (weight.dim() - 1))
 
 
-def rounded(weight: Tensor, scale: Tensor) -> Tensor:
-    """Whole numbers, as floating point ones: weights (O, ...) by scales (O,)."""
-    return torch.round(weight / _by_output(scale, weight)).clamp(-WEIGHT_MOST, WEIGHT_MOST)
+def rounded(weight: Tensor, scale: Tensor, most: int) -> Tensor:
+    """Whole numbers in -most..most, as floating point ones: weights (O, ...) by scales (O,)."""
+    return torch.round(weight / _by_output(scale, weight)).clamp(-most, most)
 
 
 def _straight_through(x: Tensor, rounded: Tensor) -> Tensor:

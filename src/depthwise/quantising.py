@@ -42,23 +42,31 @@ M = TypeVar("M")
 Range = tuple[float, float]
 
 
-def quantise(model: M, samples: Any, *, method: str = "minmax") -> M:
+def quantise(model: M, samples: Any, *, method: str = "minmax", weight_bits: int = 7) -> M:
     """A copy of a fitted model that computes in 8-bit whole numbers; `partial_fit` fine-tunes it
     so (quantisation-aware).
 
     samples: (N, ...) real inputs as the model takes them, 64 to 1,000. method: "minmax",
-    "percentile" or "mse". Raises InputError for a network without layers to quantise.
+    "percentile" or "mse". weight_bits: 7, weights within -64..64, is computed exactly by every
+    processor; 8, within -127..127, by ARM, microcontrollers and x86 with VNNI, while products
+    saturate on other x86. Raises InputError for a network without layers to quantise.
     """
     shrunk: Any = copy.copy(model)
-    shrunk.network_ = quantise_network(shrunk.network_, torch.as_tensor(samples), method=method)
+    shrunk.network_ = quantise_network(
+        shrunk.network_, torch.as_tensor(samples), method=method, weight_bits=weight_bits
+    )
     return shrunk
 
 
-def quantise_network(network: nn.Module, samples: Tensor, *, method: str = "minmax") -> Any:
+def quantise_network(
+    network: nn.Module, samples: Tensor, *, method: str = "minmax", weight_bits: int = 7
+) -> Any:
     """A copy of the network in 8-bit whole numbers, on the processor; samples (B, ...) as it
     takes them."""
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    if weight_bits not in WEIGHT_MOST:
+        raise InputError(f"weight_bits must be 7 or 8; got {weight_bits!r}.")
     if not len(samples):
         raise InputError("samples has 0 items: ranges need real ones, 64 or more.")
     network = copy.deepcopy(network).cpu().float().eval()
@@ -70,7 +78,7 @@ def quantise_network(network: nn.Module, samples: Tensor, *, method: str = "minm
     ranges = _ranges(plan, samples, method)
     _take_statistics(network, plan)
     weights: dict[str, Any] = {p: network.get_submodule(p).weight for p in plan.layers}
-    network = reshape(network, [plan.edit()]).eval()
+    network = reshape(network, [{**plan.edit(), "weight_bits": weight_bits}]).eval()
     _set_ranges(network, plan, ranges)
     if method == "mse":
         for path, weight in weights.items():
@@ -160,9 +168,9 @@ def _search_scales(layer: Any, weight: Tensor) -> None:
     """Of each output channel the scale whose rounding is nearest to its weights."""
     assert isinstance(layer, Int8Layer)
     rows = weight.flatten(1)  # (O, ...)
-    whole = rows.abs().amax(dim=1).clamp(min=1e-12) / WEIGHT_MOST
+    whole = rows.abs().amax(dim=1).clamp(min=1e-12) / layer.most
     scales = torch.stack([whole * float(share) for share in SHARES])  # (tried, O)
-    tried = [rounded(rows, scale) * scale[:, None] for scale in scales]
+    tried = [rounded(rows, scale, layer.most) * scale[:, None] for scale in scales]
     errors = torch.stack([(r - rows).square().sum(dim=1) for r in tried])
     best = errors.argmin(dim=0)
     layer.set_scale(weight, scales.gather(0, best[None])[0])

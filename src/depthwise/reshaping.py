@@ -9,7 +9,7 @@ since the file may be anyone's.
 
     folded   layers    [[convolution or linear, batch norm], ...]: paths of modules    folding.py
     int8     layers    {path: [incoming, outgoing]}: where numbers are rounded      quantised.py
-             sums      [path], pixels {"path", "layer", "border", "pad"} or null
+             sums      [path], pixels {"path", "layer", "border", "pad"} or null, weight_bits
     widths   layers    {path: [outputs, inputs]}: narrower layers            reshaping_widths.py
     low-rank layers    {path: rank}: layers in two                             reshaping_rank.py
     exits    places    [[path, width, cells]], classes: heads to leave by     reshaping_exits.py

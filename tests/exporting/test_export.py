@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,9 @@ from depthwise.errors import InputError, MissingExtraError
 from depthwise.exporting import FORMATS, export
 from depthwise.exporting.export import _tokens
 from depthwise.quantising import quantise
+from depthwise.runtimes import Program
+
+pytestmark = pytest.mark.numerical
 
 Data = tuple[np.ndarray, np.ndarray]
 # whose networks are least like a plain stack of layers; the others: benchmarks/costs/support_matrix
@@ -156,6 +160,49 @@ def test_file_that_answers_otherwise_is_not_left(
     with pytest.raises(InputError, match="does not answer as the model"):
         export(dnn, "torch-export", tmp_path / "out", data[0])
     assert not (tmp_path / "out").exists()
+
+
+def saturating(read: Callable[[Path], Program]) -> Callable[[Path], Program]:
+    """Reads files so that they run as on a processor whose products lose what is beyond 16 bits."""
+
+    def run(folder: Path) -> Program:
+        program = read(folder)
+        return Program(lambda x: -program(x), "int8", 1)
+
+    return run
+
+
+def test_flaw_of_this_processor_does_not_veto_an_int8_file(
+    dnn: DNN, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    model, honest = quantise(dnn, data[0]), FORMATS["torch-export"]
+    flawed = dataclasses.replace(
+        honest, read=saturating(honest.read), read_slowly=honest.read, runtime="torch.export"
+    )
+    monkeypatch.setitem(FORMATS, "torch-export", flawed)
+    done = export(model, "torch-export", tmp_path / "out", data[0])
+    assert done.same_class == 1.0 and done.files[0].exists()
+    assert "Not verified with torch.export's 8-bit products" in str(done)
+    with pytest.raises(InputError, match="does not answer as the model"):
+        export(dnn, "torch-export", tmp_path / "float", data[0])  # no bytes: no excuse
+    wrong = dataclasses.replace(flawed, read_slowly=saturating(honest.read))
+    monkeypatch.setitem(FORMATS, "torch-export", wrong)
+    with pytest.raises(InputError, match="does not answer as the model"):
+        export(model, "torch-export", tmp_path / "wrong", data[0])
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize("bits", [7, 8])
+def test_int8_files_are_verified_on_any_processor(
+    dnn: DNN, data: Data, tmp_path: Path, to: str, bits: int
+) -> None:
+    """`make test-plain-cpu` runs this where products saturate."""
+    require(to)
+    done = export(quantise(dnn, data[0], weight_bits=bits), to, tmp_path, data[0])
+    assert done.max_difference < 0.02 and "Not verified" not in done.note
+    assert ("other programs may answer otherwise" in done.note) == (bits == 8)
 
 
 def test_compiler_that_fails_is_one_line(

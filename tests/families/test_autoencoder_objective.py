@@ -24,6 +24,8 @@ from depthwise.families.autoencoder_objective import (
 from depthwise.training import train
 from depthwise.updates import GradientUpdate, Recipe
 
+pytestmark = pytest.mark.numerical
+
 
 def dense(
     widths: tuple[int, ...], activation: str, last: str = "linear", visible: str = "bernoulli"

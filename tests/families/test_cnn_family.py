@@ -12,6 +12,8 @@ from torch import nn
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN, CNNNetwork, CNNRegressor, Rung
 
+pytestmark = pytest.mark.numerical
+
 
 def network(rung: Rung, shape: tuple[int, int, int] = (2, 11, 7)) -> CNNNetwork:
     torch.manual_seed(0)

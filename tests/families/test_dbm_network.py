@@ -13,6 +13,8 @@ from torch import Tensor
 from depthwise.errors import InputError
 from depthwise.families.dbm_network import DBMNetwork, entropy
 
+pytestmark = pytest.mark.numerical
+
 TWO = ((5,), (4, 3))
 THREE = ((4,), (3, 4, 2))
 

@@ -14,6 +14,8 @@ from depthwise.families.dbn_network import DBNNetwork, entropy, latin_hypercube
 from depthwise.families.partition import exact_log_partition
 from depthwise.families.rbm_network import RBMNetwork
 
+pytestmark = pytest.mark.numerical
+
 
 def states(n: int) -> Tensor:
     return torch.tensor(list(itertools.product([0.0, 1.0], repeat=n)), dtype=torch.float64)

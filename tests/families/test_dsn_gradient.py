@@ -13,6 +13,8 @@ from depthwise.families.dsn_update import ClosedFormUpdate
 from depthwise.families.gram import Gram
 from depthwise.updates import Recipe
 
+pytestmark = pytest.mark.numerical
+
 N, D, K = 23, 5, 3
 MODULES = {"sigmoid": lambda: SigmoidModule(D, 4, K), "tensor": lambda: TensorModule(D, 2, 3, K)}
 

@@ -17,6 +17,8 @@ from depthwise.errors import InputError
 from depthwise.families.dsn_kernel import KernelModule
 from depthwise.families.gram import BLOCK_ROWS, Gram, fast_products
 
+pytestmark = pytest.mark.numerical
+
 
 def problem(n: int = 37, features: int = 7, targets: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     source = torch.Generator().manual_seed(5)

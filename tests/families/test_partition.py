@@ -24,6 +24,8 @@ from depthwise.families.partition import (
 from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_tempering import Base
 
+pytestmark = pytest.mark.numerical
+
 
 def random_rbm(d: int, h: int, scale: float, seed: int = 0, **kinds: object) -> RBMNetwork:
     torch.manual_seed(seed)

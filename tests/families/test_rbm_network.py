@@ -16,6 +16,8 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli, sample_categories
 from depthwise.families.rbm_tempering import Base, Path, exchange
 
+pytestmark = pytest.mark.numerical
+
 SURE = 1e-4  # how rarely a right sampler may fail a chi-square test; the seeds are fixed
 
 

@@ -15,6 +15,8 @@ from depthwise.families.transformer import Cache, Rung, Transformer, attend, rot
 from depthwise.families.transformer_update import NextTokenUpdate, windows
 from depthwise.updates import Recipe
 
+pytestmark = pytest.mark.numerical
+
 RUNG = Rung(width=24, layers=3, heads=6, groups=2)
 
 

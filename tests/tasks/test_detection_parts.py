@@ -32,6 +32,8 @@ from depthwise.tasks.detection_targets import (
     upside_down,
 )
 
+pytestmark = pytest.mark.numerical
+
 lawful = settings(deadline=None, max_examples=25)
 H, W, K = 24, 40, 3
 

@@ -29,6 +29,8 @@ from depthwise.tasks.segmentation_scores import (
 )
 from depthwise.tasks.segmentation_tiles import blended_bands, cuts
 
+pytestmark = pytest.mark.numerical
+
 SEEDS = st.integers(0, 10_000)
 
 

@@ -15,6 +15,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ About = dict[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """`write(network, example, about, folder)` makes the files; `read(folder)` runs them."""
+    """`write(network, example, about, folder)` makes the files; `read(folder)` runs them, and
+    `read_slowly` without this processor's 8-bit products, None where none are used."""
 
     files: tuple[str, ...]
     runtime: str
     write: Callable[[nn.Module, Tensor, About, Path], None]
     read: Callable[[Path], Program]
+    read_slowly: Callable[[Path], Program] | None = None
     largest_batch: int = 4096
 
     def requires(self) -> str | None:
@@ -54,8 +57,8 @@ def _write_onnx(network: nn.Module, example: Tensor, about: About, folder: Path)
     (folder / "model.onnx").write_bytes(graph)
 
 
-def _read_onnx(folder: Path) -> Program:
-    return run_onnx((folder / "model.onnx").read_bytes(), "fp32", 1)
+def _read_onnx(folder: Path, in_bytes: bool = True) -> Program:
+    return run_onnx((folder / "model.onnx").read_bytes(), "fp32", 1, in_bytes=in_bytes)
 
 
 def _write_torch(network: nn.Module, example: Tensor, about: About, folder: Path) -> None:
@@ -80,8 +83,8 @@ def _write_openvino(network: nn.Module, example: Tensor, about: About, folder: P
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
 
 
-def _read_openvino(folder: Path) -> Program:
-    return run_openvino(folder / "model.xml", "fp32", 1)
+def _read_openvino(folder: Path, in_bytes: bool = True) -> Program:
+    return run_openvino(folder / "model.xml", "fp32", 1, in_bytes=in_bytes)
 
 
 def _write_executorch(network: nn.Module, example: Tensor, about: About, folder: Path) -> None:
@@ -95,10 +98,22 @@ def _read_executorch(folder: Path) -> Program:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(("model.onnx",), "onnxruntime", _write_onnx, _read_onnx),
+    "onnx": Format(
+        ("model.onnx",), "onnxruntime", _write_onnx, _read_onnx, partial(_read_onnx, in_bytes=False)
+    ),
     "torch-export": Format(("model.pt2",), "torch.export", _write_torch, _read_torch),
-    "openvino": Format(("model.xml", "model.bin"), "openvino", _write_openvino, _read_openvino),
+    "openvino": Format(
+        ("model.xml", "model.bin"),
+        "openvino",
+        _write_openvino,
+        _read_openvino,
+        partial(_read_openvino, in_bytes=False),
+    ),
     "executorch": Format(
-        ("model.pte", "about.json"), "executorch", _write_executorch, _read_executorch, 1
+        ("model.pte", "about.json"),
+        "executorch",
+        _write_executorch,
+        _read_executorch,
+        largest_batch=1,
     ),
 }
