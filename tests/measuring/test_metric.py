@@ -1,10 +1,13 @@
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import depthwise
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.score import SCORES, in_words, per_cent
@@ -72,3 +75,12 @@ def test_other_units_are_told_with_their_name():
     assert (
         in_words(-86.298, "nats") == "-86.30 nats" and in_words(0.93124, "AUROC") == "0.9312 AUROC"
     )
+
+
+def test_no_message_writes_a_space_before_the_sign_of_per_cent():
+    sources = [
+        *Path(depthwise.__file__).parent.rglob("*.py"),
+        *Path(depthwise.__file__).parent.rglob("*.html"),
+    ]
+    found = [path.name for path in sources if re.search(r"\} %|\b95 %", path.read_text("utf-8"))]
+    assert len(sources) > 300 and not found

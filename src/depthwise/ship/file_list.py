@@ -77,7 +77,8 @@ def _of_folder(folder: str, model: Any, tell: Tell) -> Iterator[str | InputError
     taken = tuple(found)
     others = [n for n in tree.sizes if n not in set(taken) and not n.startswith(_below(taken))]
     if others:
-        tell(f"left out of {folder}: {len(others):,} other files ({listed(others, _SHOWN)})")
+        files = "1 other file" if len(others) == 1 else f"{len(others):,} other files"
+        tell(f"left out of {folder}: {files} ({listed(others, _SHOWN)})")
     for name in taken:
         yield folder if name == "." else str(Path(folder) / name)
 
