@@ -30,6 +30,7 @@ FAMILIES = {name: make for name, make in ALL_FAMILIES.items() if "classification
 SETTINGS: dict[str, dict[str, Any]] = {
     "logistic": {},
     "boosting": {"size": "s"},
+    "tabular": {"size": "s", "epochs": 8, "hidden": 48, "lr": 0.01},
     "dnn": {"size": "s", "epochs": 8},
     "cnn": {"size": "xxs", "epochs": 20, "lr": 0.01},
     "dsn": {"n_hidden": 200},
@@ -279,6 +280,7 @@ def test_grid_search_and_pipelines(digits: Any) -> None:
         FAMILIES["dnn"](hidden=(32,), epochs=15),
         FAMILIES["logistic"](),
         FAMILIES["boosting"](max_iter=4),
+        FAMILIES["tabular"](hidden=16, members=2, bins=8, epochs=15, lr=0.01),
     ],
     ids=lambda model: model.family,
 )

@@ -15,7 +15,8 @@ The map of the floors; a file imports only from floors below its own:
     5  measuring/, ship/, exporting/
                                Device and Scorecard: six metrics, measured or predicted; the report
     4  families/, backbones/, tasks/, catalog
-                               rbm, dbn, dbm, autoencoder, dnn, cnn, dsn, shallow, transformer;
+                               rbm, dbn, dbm, autoencoder, dnn, cnn, dsn, tabular, shallow,
+                               transformer;
                                what images start from; faces, language; all by name
     3  training, updates, stages, base, estimator, networks, generative, modelfile, checkpoint,
        inputs                  the one loop; the scikit-learn contract; models of the data; saving
@@ -84,6 +85,7 @@ _HOME = {
     "Segmenter": "depthwise.tasks.segmentation:Segmenter",
     "SentenceMatcher": "depthwise.tasks.sentence_matching:SentenceMatcher",
     "Shrunk": "depthwise.shrinking.shrink:Shrunk",
+    "TabularNet": "depthwise.families.tabular:TabularNet",
     "TextClassifier": "depthwise.tasks.text_classification:TextClassifier",
     "TextLogistic": "depthwise.tasks.text_classification_baseline:TextLogistic",
     "VideoClassifier": "depthwise.tasks.video:VideoClassifier",
@@ -152,6 +154,7 @@ if TYPE_CHECKING:
     from depthwise.families.shallow import LogisticRegression as LogisticRegression
     from depthwise.families.shallow_regression import LinearRegression as LinearRegression
     from depthwise.families.shallow_regression import MeanRegressor as MeanRegressor
+    from depthwise.families.tabular import TabularNet as TabularNet
     from depthwise.measuring.cost import Prices as Prices
     from depthwise.measuring.devices import Device as Device
     from depthwise.measuring.devices import find as _find_device

@@ -69,6 +69,7 @@ class Estimator(BaseEstimator, abc.ABC):
     image_only: ClassVar[bool] = False
     # kind of data -> how late `choose` tries it where minutes are short, 0 the first
     priority: ClassVar[dict[str, int]] = {}
+    table_only: ClassVar[bool] = False  # not tried on images, of which it could learn
     resource: ClassVar[str] = "epochs"
     sizes: ClassVar[dict[str, Any]] = {}
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data

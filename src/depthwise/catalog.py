@@ -47,6 +47,7 @@ FAMILIES = Makers(
     {
         "logistic": "families.shallow:LogisticRegression",
         "boosting": "families.shallow:GradientBoosting",
+        "tabular": "families.tabular:TabularNet",
         "dnn": "families.dnn:DNN",
         "cnn": "families.cnn:CNN",
         "dsn": "families.dsn:DSN",

@@ -99,12 +99,13 @@ def ladder(
     candidates = [
         Candidate(f"{name}-{size}" if size else name, make, size, seed)
         for name, make in families.items()
-        if image or not make.image_only
+        if not (make.table_only if image else make.image_only)
         for size in ((*make.sizes, *_pretrained(make)) or (None,))
     ]
     if not candidates:
+        what = "pictures" if image else f"a table of {input_shape[0]} columns"
         raise InputError(
-            f"families={', '.join(families)!r} learn from images only, and the data is a table "
-            f"of {input_shape[0]} columns. Add dnn, logistic or boosting."
+            f"families={', '.join(families)!r} learn from {'tables' if image else 'images'} only, "
+            f"and the data is {what}. Add dnn, logistic or boosting."
         )
     return candidates
