@@ -28,6 +28,7 @@ class Clock:
     seconds: float
     before: float = 0.0
     begun: float = field(default_factory=time.monotonic)
+    refitting: float = 0.0  # seconds kept for training the winner again
 
     @property
     def spent(self) -> float:

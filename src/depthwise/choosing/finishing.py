@@ -25,7 +25,8 @@ def final_cards(
     for entry in sorted(trials.trained.values(), key=lambda t: -t.score):
         name, begun = entry.candidate.name, trials.clock.spent
         optional = longest > 0 and name in screened and _step(entry) not in trials.journal.steps
-        if optional and trials.clock.left < longest + LAST * trials.clock.finishing:
+        kept = LAST * trials.clock.finishing + trials.clock.refitting
+        if optional and trials.clock.left < longest + kept:
             late += 1
             continue
         cards[name] = final_card(trials, entry, device)

@@ -29,6 +29,7 @@ from sklearn.base import clone
 from depthwise.choosing.beginning import begin, least_passes
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.once import train_once
+from depthwise.choosing.refit import refit_seconds
 from depthwise.choosing.trials import Trials, named
 from depthwise.data.dataset import Dataset
 from depthwise.estimator import Classifier
@@ -53,6 +54,8 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
     deep = [c for c in begun if _goes_on(c)]
     once = [c for c in begun if c not in deep]
     train_once(trials, once, seconds, others=len(deep) + 1 if deep else 0)
+    trials.clock.refitting = refit_seconds(trials, seconds)
+    ends -= trials.clock.refitting
     for candidate in deep:
         trials.heart.doing(f"{candidate.name}: taking its pace")
         _pace(trials, candidate, seconds)

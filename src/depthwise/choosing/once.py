@@ -1,7 +1,8 @@
 """Families that are trained once, in one piece, and not rung by rung: trees, stacks of Boltzmann
 machines, autoencoders, closed forms. They shorten their own schedule to the time they are given.
 
-    the families take turns, the cheapest first, each with its candidates' share of what is left
+    the families take turns, the cheapest first, each with its candidates' share of what is left;
+    those that have proved best on such data (priority 0, as trees on tables) with half at least
     within a family the smallest size goes first and may use all of the family's time
     a larger one has what is left, if that is a tenth of what it needs by the smaller one's pace
 
@@ -30,6 +31,7 @@ LEAST_PASS = 0.1  # of a pass over the data: below, nothing is learnt
 LEAST_SHARE = 0.1  # of the time that a larger size would need
 WHOLE = 0.8  # a fit that took less of its limit was not shortened (stages plan 0.85 of it)
 FEWEST_ROUNDS = 3
+BEST_SHARE = 0.5  # of the time that is left, for what has proved best on such data
 
 
 def train_once(trials: Trials, candidates: list[Candidate], seconds: float, others: int) -> float:
@@ -41,7 +43,10 @@ def train_once(trials: Trials, candidates: list[Candidate], seconds: float, othe
         families.setdefault(candidate.make.family, []).append(candidate)
     left, waiting = seconds, len(candidates) + others
     for sizes in families.values():
-        left -= _train_family(trials, sizes, left * len(sizes) / waiting)
+        share = len(sizes) / waiting
+        if sizes[0].make.priority.get(trials.data.kind) == 0:
+            share = max(share, BEST_SHARE)
+        left -= _train_family(trials, sizes, share * left)
         waiting -= len(sizes)
     if not others:  # nobody else to leave it to
         left = _second_round(trials, families, left)

@@ -24,11 +24,12 @@ from depthwise.data.dataset import Dataset
 from depthwise.measuring.scorecard import quality
 from depthwise.stages import stage_files
 
-__all__ = ["refit"]
+__all__ = ["refit", "refit_seconds"]
 
 KEPT = 0.1  # of the budget, for measuring, testing and the report
 INTERRUPTED = "interrupted"
 MARGIN = 1.3  # the time that it may take, over what is expected
+MOST = 0.3  # of the time for training that is kept for it
 
 
 def refit(trials: Trials, best: Trained) -> tuple[Trained, dict[str, Any] | None]:
@@ -50,6 +51,19 @@ def refit(trials: Trials, best: Trained) -> tuple[Trained, dict[str, Any] | None
     return replace(best, folder=folder, rungs=best.rungs + 1), done
 
 
+def refit_seconds(trials: Trials, seconds: float) -> float:
+    """What is to be kept of the `seconds` for training to train the best so far again; 0 where that
+    is much of them."""
+    if not trials.trained or not len(trials.data.indices["validation"]):
+        return 0.0
+    best = max(trials.trained.values(), key=lambda entry: entry.score)
+    length = best_length(best)
+    if length is None or best.model().refit_settings(length) is None:
+        return 0.0
+    needed = MARGIN * _expected_seconds(best, length, _growth(trials.data))
+    return needed if needed <= MOST * seconds else 0.0
+
+
 def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
     """What was done, or {"reason": why it was not}, "" where there is nothing to tell."""
     validated, both, length = best.model(), together(trials.data), best_length(best)
@@ -58,7 +72,7 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
         return {"reason": ""}
     items = len(both.indices["train"])
     left = trials.clock.left - KEPT * trials.clock.seconds
-    needed = _expected_seconds(best, length, items / len(trials.data.indices["train"]))
+    needed = _expected_seconds(best, length, _growth(trials.data))
     if left < MARGIN * needed:
         return {"reason": f"it takes about {needed:.1f} s, and {max(0.0, left):.1f} s are left"}
     trials.tell(f"{best.candidate.name}: training again, on {items:,} items with validation")
@@ -88,6 +102,12 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
 
 def _expected_seconds(best: Trained, length: float, growth: float) -> float:
     return best.seconds * min(1.0, length / best.epochs) * growth
+
+
+def _growth(data: Dataset) -> float:
+    """How many times as many items both parts have as the training part."""
+    train, validation = (len(data.indices[part]) for part in ("train", "validation"))
+    return (train + validation) / train
 
 
 def best_length(entry: Trained) -> float | None:

@@ -38,6 +38,7 @@ TREES = {  # by size
 class Boosting(Supervised):
     """See GradientBoosting for the meaning of the settings."""
 
+    priority: ClassVar[dict[str, int]] = {"images": 8, "table": 0}
     resource: ClassVar[str] = "max_iter"
     sizes: ClassVar[dict[str, int]] = {size: plan.rounds for size, plan in TREES.items()}
 

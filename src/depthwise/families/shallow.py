@@ -169,7 +169,6 @@ class GradientBoosting(Boosting, Classifier):
     """
 
     family: ClassVar[str] = "boosting"
-    priority: ClassVar[dict[str, int]] = {"images": 8, "table": 0}
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """As many and as large trees as this size can have, with random columns and thresholds."""

@@ -49,6 +49,7 @@ class TabularNet(NetworkClassifier):
 
     family: ClassVar[str] = "tabular"
     table_only: ClassVar[bool] = True
+    priority: ClassVar[dict[str, int]] = {"table": 1}
     sizes: ClassVar[dict[str, tuple[int, int]]] = {"s": (4, 64), "m": (8, 128), "l": (16, 256)}
 
     size: str = "m"
@@ -65,7 +66,7 @@ class TabularNet(NetworkClassifier):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         members, width = self._rung()
-        hidden = (width, width)
+        hidden: tuple[int, ...] = (width, width)
         if self.hidden is not None:
             hidden = whole_numbers("hidden", self.hidden, "positive layer widths")
             if not hidden:
@@ -88,4 +89,4 @@ class TabularNet(NetworkClassifier):
 
 
 def _counts(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and value >= 1
+    return isinstance(value, int | np.integer) and bool(value >= 1)
