@@ -84,3 +84,40 @@ def test_classes_of_texts_and_of_tables_are_called_too(tmp_path: Path) -> None:
         (tmp_path / folder / "classes.txt").write_text("\n".join(PETS))
         data = load(tmp_path / folder, cache=False)
         assert data.classes == [*PETS] and data.task in ("text", "classification")
+
+
+BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross")
+
+
+def cub(root: Path, n: int = 8, to_train: int = 5) -> None:
+    """CUB's own lists beside the pictures."""
+    pictures(root / "images", BIRDS, n)
+    names = [f"{bird}/{i}.png" for bird in BIRDS for i in range(n)]
+    numbers = range(1, len(names) + 1)
+    lists = {
+        "images.txt": [f"{k} {name}" for k, name in zip(numbers, names, strict=True)],
+        "train_test_split.txt": [f"{k} {int((k - 1) % n < to_train)}" for k in numbers],
+        "image_class_labels.txt": [f"{k} {1 + (k - 1) // n}" for k in numbers],
+        "bounding_boxes.txt": [f"{k} 1.0 2.0 5.0 6.0" for k in numbers],
+        "classes.txt": [f"{k} {bird}" for k, bird in enumerate(BIRDS, 1)],
+    }
+    for name, lines in lists.items():
+        (root / name).write_text("\n".join(lines) + "\n")
+
+
+def test_the_split_of_cub_is_its_own(tmp_path: Path) -> None:
+    cub(tmp_path / "CUB_200_2011")
+    data = load(tmp_path, cache=False)
+    assert data.classes == [*BIRDS] and {p.kind for p in data.problems} == {"few items"}
+    tested = {data.item_name(int(i)).rpartition("/")[2] for i in data.indices["test"]}
+    assert tested == {"5.png", "6.png", "7.png"} and len(data.indices["test"]) == 6
+    assert data.split_origin.startswith("test from the data")
+
+
+@pytest.mark.parametrize("wrong", ["1 2\n", "no number\n", "", "1 1\n"])
+def test_lists_that_do_not_say_every_part_are_no_split(tmp_path: Path, wrong: str) -> None:
+    cub(tmp_path)
+    (tmp_path / "train_test_split.txt").write_text(wrong)
+    data = load(tmp_path, cache=False)
+    assert data.split_origin.startswith("seeded split")
+    assert any(problem.kind == "not a picture" for problem in data.problems)

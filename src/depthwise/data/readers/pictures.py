@@ -3,7 +3,8 @@
     cats/1.jpg  dogs/2.jpg                     two classes, to be split
     train/cats/1.jpg  test/dogs/2.jpg          the split is the data's own
 
-Pictures side by side, or in train/ and test/ alone, are items without labels.
+Pictures side by side, or in train/ and test/ alone, are items without labels. Lists that number
+the pictures may say the split (numbered_split.py).
 
 A single folder round everything is looked through. Deeper folders belong to their class. Pictures
 outside a class folder and files that are no pictures are left out and reported.
@@ -12,7 +13,7 @@ outside a class folder and files that are no pictures are left out and reported.
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -21,6 +22,7 @@ from depthwise.data.dataset import Problem
 from depthwise.data.decode import Allocate, Decoded, decode
 from depthwise.data.images import Unreadable, looks_like_picture
 from depthwise.data.raw import Raw, part_of, sort_classes
+from depthwise.data.readers.numbered_split import LISTS, numbered_split
 from depthwise.data.readers.tree import Tree, left_out, listed
 from depthwise.errors import DataError
 
@@ -58,6 +60,9 @@ def read(
     """
     names = picture_names(tree)
     pictures, problems = placed(names)
+    if listed_parts := _by_lists(tree, pictures):
+        pictures = listed_parts
+        known = [*known, *(n for n in tree.sizes if n.rpartition("/")[2].lower() in LISTS)]
     problems = [*tree.problems, *_others(tree, [*names, *known]), *problems]
     if not pictures:
         raise DataError(_nothing_found(tree))
@@ -100,6 +105,16 @@ def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[
             outside.append(name)
     detail = "outside a class folder, left out"
     return pictures, left_out(f"stray {what}", outside, detail)
+
+
+def _by_lists(tree: Tree, pictures: Sequence[Placed]) -> list[Placed] | None:
+    """The pictures with the parts that lists beside them say, where their folders say none."""
+    if not pictures or any(picture.part is not None for picture in pictures):
+        return None
+    parts = numbered_split(tree, [picture.name for picture in pictures])
+    if parts is None:
+        return None
+    return [replace(picture, part=part) for picture, part in zip(pictures, parts, strict=True)]
 
 
 def without_wrapper(paths: list[list[str]]) -> list[list[str]]:
