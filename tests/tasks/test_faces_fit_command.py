@@ -15,6 +15,7 @@ from PIL import Image
 from depthwise.catalog import load_model
 from depthwise.cli import main
 from depthwise.data.load import load
+from depthwise.errors import NothingFitsError
 from depthwise.measuring.quality import quality
 from depthwise.measuring.scorecard import Scorecard
 
@@ -84,6 +85,22 @@ def test_pictures_in_folders_are_faces_to_a_model_of_faces(orl: Path, fitted: Pa
         load_model(fitted), load(orl, test_fraction=0.4), "test"
     )  # read as classes, as Python does
     assert metric.known and metric.details["pairs_of_one"] > 0
+
+
+def test_choose_reads_for_what_the_families_named_learn(
+    orl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def stop(data: Any, **options: Any) -> None:
+        seen.append((data.task, options["task"]))
+        raise NothingFitsError("far enough")
+
+    monkeypatch.setattr("depthwise.choosing.choose.choose", stop)
+    for families, wanted in (("faces", ("faces", "faces")), ("cnn", ("classification", None))):
+        assert run("choose", orl, "--families", families, "--out", tmp_path / "out") == 3
+        assert seen[-1] == wanted
+    assert "task faces, which is what faces learn" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

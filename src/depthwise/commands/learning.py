@@ -65,16 +65,17 @@ def choose(
     from depthwise.choosing.budget import Budget
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.measuring.devices import find
-    from depthwise.measuring.quality import TASKS, reading, require_known_metric
+    from depthwise.measuring.quality import TASKS, own_task, reading, require_known_metric
     from depthwise.shrinking.rescue import rescue
     from depthwise.tables import show_choice, stored_choice
 
     edge.require_one_of("--task", task, TASKS)
     require_known_metric(metric)
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
-    for name in names or []:
-        find_family(name)
     tell = teller(quiet)
+    meant = {own_task(find_family(name)) for name in names or []}
+    if task is None and len(meant) == 1 and (task := meant.pop()):
+        tell(f"task {task}, which is what {families} learn")
     target = find(device)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
     options["text_columns"] = text_columns
