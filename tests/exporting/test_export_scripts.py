@@ -97,6 +97,26 @@ def test_rows_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
         read("old,red,x,1")
 
 
+def test_dates_and_truths_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
+    from depthwise.data.columns import to_plain
+
+    rows = ["sold,paid,label"]
+    for i in range(60):
+        day = f"2024-{1 + i % 12:02}-{1 + i % 28:02} {i % 24:02}:{i % 60:02}:07"
+        rows.append(f"{day if i % 9 else ''},{('true', 'False', '')[i % 3]},{'ab'[i % 2]}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    data = load(tmp_path / "t.csv", cache=False)
+    assert [column.kind for column in data.columns] == ["date", "boolean", "label"]
+    new = "paid,sold\nTRUE,2031-05-06 07:08:09.25\n,\nfalse,2020/2/29\n"
+    (tmp_path / "new.csv").write_text(new.replace("/2/", "/02/"))
+    about = {"input_shape": list(data.input_shape), "columns": to_plain(data.columns)}
+    read = reader(ROWS, about)
+    known = read_inputs(tmp_path / "new.csv", data.input_shape, "float32", data.columns)
+    np.testing.assert_array_equal(read(str(tmp_path / "new.csv")), known)
+    with pytest.raises(SystemExit, match="'soon' in column 'sold' is no date"):
+        read("soon,true")
+
+
 @pytest.mark.parametrize(
     "about, takes",
     [
@@ -104,7 +124,7 @@ def test_rows_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
         ({"input_shape": [4, 3, 9, 9], "input_dtype": "uint8"}, "raw items"),
         ({"input_shape": [3, 9, 9], "input_dtype": "float32"}, "raw items"),
         ({"input_shape": [2], "input_dtype": "float32",
-          "columns": [{"name": "sold", "kind": "date"}]}, "column 'sold' is a date"),
+          "columns": [{"name": "sold", "kind": "span"}]}, "column 'sold' is a span"),
     ],
 )  # fmt: skip
 def test_what_only_depthwise_can_read_is_said_in_the_script(about, takes) -> None:
@@ -187,7 +207,7 @@ def test_a_folder_whose_name_has_a_dot_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("stem", ["model", "small", 'o"""dd\\N{', "it's"])
 def test_a_script_is_sound_whatever_its_names(tmp_path: Path, to: str, stem: str) -> None:
-    columns = [{"name": '"""; import os\\N{', "kind": "date"}]
+    columns = [{"name": '"""; import os\\N{', "kind": "span"}]
     about = {"input_shape": [2], "input_dtype": "float32", "columns": columns}
     for more in (
         about,

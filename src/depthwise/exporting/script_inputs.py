@@ -1,8 +1,8 @@
 """How an exported file's script reads its arguments: photos, rows of a table, or arrays.
 
 The code here is text that goes into the script, so that it runs without depthwise; tests hold it to
-what data/images.py and data/encoding.py do. Where it cannot (texts, clips, dates in a table), the
-script takes arrays alone and says so.
+what data/images.py and data/encoding.py do. Where it cannot (texts, clips), the script takes arrays
+alone and says so; of dates it reads those with the year first.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read(argument):
     separator = max("\\t,;|", key=text.split("\\n", 1)[0].count)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
     columns = about["columns"]
-    features = [c for c in columns if c["kind"] in ("number", "boolean", "text")]
+    features = [c for c in columns if c["kind"] in ("number", "boolean", "date", "text")]
     first = [cell.strip() for cell in rows[0]]
     if all(c["name"] in first for c in features):
         places = [first.index(c["name"]) for c in features]
@@ -95,7 +95,9 @@ def encoded(row, features, places):
         if column["kind"] == "text":
             values += [float(cell == value) for value in column["values"]]
         elif cell.lower() in ("", "na", "n/a", "nan", "null", "none", "?"):
-            values.append(column["median"])
+            values += column["medians"] if column["kind"] == "date" else [column["median"]]
+        elif column["kind"] == "date":
+            values += parts_of(cell, column)
         else:
             try:
                 truths = {"true": 1.0, "false": 0.0} if column["kind"] == "boolean" else {}
@@ -103,6 +105,20 @@ def encoded(row, features, places):
             except ValueError:
                 sys.exit(f"{cell!r} in column {column['name']!r} is no number.")
     return values
+
+
+def parts_of(cell, column):
+    """The parts of a date, 2024-02-29 or 2024-02-29 14:30:05; the time as it is written."""
+    from datetime import date, datetime, timedelta
+    try:
+        when = datetime.fromisoformat(cell.replace("/", "-")).replace(tzinfo=None)
+    except ValueError:
+        sys.exit(f"{cell!r} in column {column['name']!r} is no date such as 2024-02-29.")
+    days = (when.date() - date.fromisoformat(column["earliest"])).days
+    midnight = datetime(when.year, when.month, when.day)
+    time = float(np.float32((when - midnight) / timedelta(days=1)))
+    parts = {"year": when.year, "month": when.month, "weekday": when.weekday(), "hour": when.hour}
+    return [{**parts, "elapsed": days + time}[part] for part in column["parts"]]
 
 
 '''
@@ -126,7 +142,7 @@ def read(argument):
 
 '''
 
-KNOWN = ("number", "boolean", "text", "label", "left out")
+KNOWN = ("number", "boolean", "date", "text", "label", "left out")
 
 
 def reading_of(about: Mapping[str, Any]) -> Reading:
