@@ -187,6 +187,18 @@ class Stream:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+def test_a_frame_of_texts_is_read_as_its_csv(tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    words = ["good", "bad", "film", "long", "was", "it", "never", "so"]
+    texts = [" ".join(source.choice(words, 9)) + f", {k}" for k in range(60)]
+    whole = pd.DataFrame({"review": texts, "label": ["+" if "good" in t else "-" for t in texts]})
+    whole.to_csv(tmp_path / "t.csv", index=False)
+    from_csv = load_data(tmp_path / "t.csv", cache=False)
+    assert from_csv.task == "text"
+    assert load_data(whole).fingerprint == from_csv.fingerprint
+    assert load_data(whole[["review"]], whole["label"]).fingerprint == from_csv.fingerprint
+
+
 # -- estimators ---------------------------------------------------------------------------------
 
 
@@ -412,6 +424,25 @@ def test_dates_that_can_be_read_in_two_ways_are_texts_and_told() -> None:
     data = load_data(pd.DataFrame(source))
     assert (data.columns or [])[0].kind == "text"
     assert "may begin with the day or with the month" in str(data)
+
+
+def test_samples_of_dates_and_truths_are_written_as_a_table_that_is_read_again(
+    frame: Any, tmp_path: Path
+) -> None:
+    from depthwise.ship.placing import as_file
+
+    whole = frame.dropna()  # medians of a date's parts may be of no date
+    data = load_data(whole, bought(whole))
+    model = LogisticRegression().fit(data)
+    (tmp_path / "made.csv").write_bytes(as_file(".csv", data.test.X, model, None))
+    again = load_data(tmp_path / "made.csv", columns=model.columns_, labelled=False, cache=False)
+    np.testing.assert_allclose(again.inputs, data.test.X, rtol=1e-4, atol=1e-3)
+
+
+def test_choose_takes_a_frame_and_its_labels(frame: Any) -> None:
+    budget = depthwise.Budget(train_minutes=0.02)
+    choice = depthwise.choose((frame, bought(frame)), families=["logistic"], budget=budget)
+    assert choice.winner is not None and set(choice.winner.predict(frame)) == {"yes", "no"}
 
 
 # -- what is told -------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ class Frame:
         """The texts of a column's cells, as a CSV has them; "" for a missing one."""
         return _texts(self.values[place])
 
+    def head(self, place: int, most: int) -> list[str]:
+        """The first cells of `column`."""
+        values = self.values[place]
+        return _texts(values[:most] if isinstance(values, list) else values[0:most])
+
 
 def is_frame(given: Any) -> bool:
     """Whether this has named columns, or is a list of dicts."""

@@ -17,6 +17,7 @@ says that it has none.
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from depthwise.data import checks, named
 from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
-from depthwise.data.frames import as_frame, is_frame, is_series, name_of
+from depthwise.data.frame_tree import FrameTree, may_hold_texts
+from depthwise.data.frames import Frame, as_frame, is_frame, is_series, name_of
 from depthwise.data.item_names import compact
 from depthwise.data.options import Options
 from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
-from depthwise.data.readers import arrays, idx, npz, table
+from depthwise.data.readers import arrays, idx, npz, table, text_tables
 from depthwise.data.readers.tree import Tree
 from depthwise.data.refit import fit
 from depthwise.data.splits import split
@@ -270,29 +272,37 @@ def _take_as_numbers(raw: Raw, where: str) -> None:
 def _read_frame(source: Any, labels: Any, options: Options) -> Raw:
     """A data frame with its label in a column, or beside it: (N,) or a series."""
     frame = as_frame(source)
-    guess, task, label = options.labelled is not False, options.task, options.label
-    if task in ("classification", "regression", None):
-        asked = task
-    else:
-        asked = None
-    if labels is None:
-        return table.of_frame(frame, label, options.columns, guess=guess, task=asked)
-    if label is not None:
-        raise InputError(
-            f"label={label!r} names a column, and labels were given beside the frame; give one."
-        )
+    if labels is not None:
+        if options.label is not None:
+            raise InputError(
+                f"label={options.label!r} names a column, and labels were given beside the frame; "
+                "give one."
+            )
+        options = replace(options, label=_with_labels(frame, labels))
+    asked = options.format or options.text_columns or options.task in ("text", "pairs")
+    if asked or (options.columns is None and may_hold_texts(frame)):
+        tree = FrameTree(frame)
+        if asked or text_tables.has_texts(tree) or text_tables.has_pairs(tree):
+            return read_tree(tree, options)
+    task = options.task if options.task in ("classification", "regression") else None
+    guess = options.labelled is not False
+    return table.of_frame(frame, options.label, options.columns, guess=guess, task=task)
+
+
+def _with_labels(frame: Frame, labels: Any) -> str:
+    """The name of a column of these labels, which the frame has from now on."""
     name = name_of(labels) or "label"
     while name in frame.columns:
         name = f"{name} (given)"
-    values = list(labels) if isinstance(labels, list | tuple) else labels
-    frame.values.append(values if is_series(values) or isinstance(values, list) else [*values])
-    frame.columns.append(name)
-    if len(frame.values[-1]) != frame.n_rows:
+    values = labels if is_series(labels) or isinstance(labels, list) else [*labels]
+    if len(values) != frame.n_rows:
         raise DataError(
-            f"the data frame has {frame.n_rows:,} rows but {len(frame.values[-1]):,} labels; give "
-            "one for each."
+            f"the data frame has {frame.n_rows:,} rows but {len(values):,} labels; give one for "
+            "each."
         )
-    return table.of_frame(frame, name, options.columns, guess=guess, task=asked)
+    frame.columns.append(name)
+    frame.values.append(values)
+    return name
 
 
 def _read_arrays(source: Any, labels: Any, task: str | None) -> Raw:
