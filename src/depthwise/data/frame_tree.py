@@ -1,4 +1,4 @@
-"""A data frame of texts as the CSV that it would be written to, which tables of texts are read of."""
+"""A data frame of texts as the CSV that it would be written to."""
 
 from __future__ import annotations
 
