@@ -32,7 +32,7 @@ def main() -> None:
         settings["epochs"] = options.epochs
     name = "cnn_cifar10_best" if options.best else "cnn_cifar10"
     parts = both_parts(SHARED / "cifar10" / "cifar10-jpeg.zip")
-    fit_and_score(name, CNN(**settings, threads=threads), parts, mirror=True)
+    fit_and_score(name, CNN(quality="paper", **settings, threads=threads), parts, mirror=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def main() -> None:
     if options.epochs:
         settings["epochs"] = options.epochs
     name = "cnn_mnist_best" if options.best else "cnn_mnist"
-    fit_and_score(name, CNN(**settings, threads=threads), both_parts(SHARED / "mnist"))
+    fit_and_score(
+        name, CNN(quality="paper", **settings, threads=threads), both_parts(SHARED / "mnist")
+    )
 
 
 if __name__ == "__main__":

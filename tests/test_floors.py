@@ -19,6 +19,7 @@ FLOORS: list[tuple[str, float]] = [
     ("compute", 1),
     ("layers", 1),
     ("progress", 1),
+    ("schedules", 1),
     ("settings", 1),
     ("text", 1),
     ("text_files", 1),

@@ -90,7 +90,8 @@ def one_run(
     train = np.arange(len(X)) < 54_000
     usual, usual_held = X[normal & train], X[normal & ~train]
     started, cpu = time.monotonic(), time.process_time()
-    model = DeepAutoencoder(**settings, false_alarms=0.01).fit(usual, validation=(usual_held, None))
+    model = DeepAutoencoder(quality="paper", **settings, false_alarms=0.01)
+    model.fit(usual, validation=(usual_held, None))
     wall, cpu = time.monotonic() - started, time.process_time() - cpu
     alarms, code = model.is_anomaly(X_test), model.transform(X_test[:1]).shape[1]
     scores = {

@@ -55,6 +55,7 @@ def main() -> None:
     X = X[:50_000] if options.choose else X
     settings = {**SETTINGS[options.pretrain], **dict(map(setting, options.set))}
     model = DeepAutoencoder(
+        quality="paper",
         size="l",
         validation_fraction=0.0,
         random_state=options.seed,

@@ -49,7 +49,11 @@ def main() -> None:
     settings |= {"dropout": options.dropout} if options.dropout is not None else {}
     X, y, X_test, y_test = mnist(options.hold_out)
     model = CNN(
-        **settings, random_state=options.seed, threads=options.threads, precision="bfloat16"
+        quality="paper",
+        **settings,
+        random_state=options.seed,
+        threads=options.threads,
+        precision="bfloat16",
     )
     name = f"cnn_{options.augment}_{options.seed}_{options.size}_{options.hold_out}"
     spent = fit(name, model, X, y)

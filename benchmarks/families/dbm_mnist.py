@@ -57,6 +57,7 @@ def main() -> None:
         model, spent = read_model(OUT / name, {"dbm": DBM}), {}
     else:
         model = DBM(
+            quality="paper",
             **settings,
             hidden=tuple(options.hidden),
             random_state=options.seed,

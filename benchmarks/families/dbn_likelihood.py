@@ -38,6 +38,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     model = DBN(
+        quality="paper",
         hidden=(500, 2000),
         epochs=tuple(options.epochs),
         finetune_epochs=0,

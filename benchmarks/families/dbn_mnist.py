@@ -46,6 +46,7 @@ def main() -> None:
     if options.hold:
         X, X_test, y, y_test = *np.split(X, [-options.hold]), *np.split(y, [-options.hold])
     model = DBN(
+        quality="paper",
         size="l",
         epochs=tuple(options.epochs),
         finetune_epochs=options.finetune_epochs,

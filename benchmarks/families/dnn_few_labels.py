@@ -53,6 +53,7 @@ def main() -> None:
     errors = {}
     for name in options.networks:
         model = DNN(
+            quality="paper",
             **NETWORKS[name],
             random_state=options.seed,
             threads=options.threads,

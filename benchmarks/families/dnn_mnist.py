@@ -46,7 +46,11 @@ def main() -> None:
     settings |= {name: json.loads(value) for name, value in (p.split("=") for p in options.set)}
     X, y, X_test, y_test = mnist(options.hold_out)
     model = DNN(
-        **settings, random_state=options.seed, threads=options.threads, precision="bfloat16"
+        quality="paper",
+        **settings,
+        random_state=options.seed,
+        threads=options.threads,
+        precision="bfloat16",
     )
     name = f"dnn_{kind}_{options.seed}_{options.hold_out}"
     spent = fit(name, model, X, y)

@@ -67,6 +67,7 @@ def main() -> None:
         order = np.random.default_rng(0).permutation(len(X))
         X, X_test = X[order[10_000:]], X[order[:10_000]]
     model = RBM(
+        quality="paper",
         n_hidden=500,
         k=o.k,
         chains=o.chains,

@@ -82,6 +82,7 @@ def main() -> None:
             "epochs": EPOCHS[size] if given.epochs is None else given.epochs,
             "batch_size": 8,
             "augment": CELLS,
+            "quality": "paper",
             "patience": None,
             "random_state": given.seed,
             **json.loads(given.set),

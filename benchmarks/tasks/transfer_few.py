@@ -46,7 +46,7 @@ CONTENDERS = {
     "EfficientNet-lite0, upper half adapted": lambda: ImageClassifier(
         freeze=2, epochs=4, batch_size=20
     ),
-    "CNN-s from scratch": lambda: CNN(size="s"),
+    "CNN-s from scratch": lambda: CNN(size="s", quality="paper"),
     "logistic regression on pixels": lambda: LogisticRegression(),
 }
 

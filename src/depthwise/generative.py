@@ -35,6 +35,7 @@ from depthwise.base import Layered, Watch, is_dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.inputs import statistics
+from depthwise.schedules import require_quality
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.training import time_left, watching
@@ -92,6 +93,7 @@ class Generative(Learning, Layered, Classifier):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        require_quality(self.quality)
         self._require(
             "visible", self.visible in VISIBLE_KINDS, "one of " + ", ".join(VISIBLE_KINDS)
         )

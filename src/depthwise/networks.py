@@ -39,17 +39,14 @@ from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import Weighted, over_answers, smoothed_cross_entropy, squared_error
 from depthwise.progress import ConsoleProgress
 from depthwise.quantised import learning
+from depthwise.schedules import Passes, of_quality, require_quality
 from depthwise.settings import Descending
 from depthwise.training import recorded_compute, time_left, train, watching
 from depthwise.updates import GradientUpdate, Recipe
 
-__all__ = [
-    "NetworkClassifier",
-    "NetworkEstimator",
-    "NetworkRegressor",
-    "auto_batch_size",
-    "auto_epochs",
-]
+__all__ = ["LONG", "NetworkClassifier", "NetworkEstimator", "NetworkRegressor", "auto_batch_size"]
+
+LONG = Passes(steps=3000, fewest=12, most=100)
 
 
 class NetworkEstimator(Descending, Layered, Supervised):
@@ -62,6 +59,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
     _optimizer_state: dict[str, Any] | None = None
     scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
     _weights: np.ndarray | None = None  # of the items, while `fit` learns from them
+    passes: ClassVar[dict[str, Passes]] = {"fast": LONG, "paper": LONG}  # by `quality`
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
     # -- learning -------------------------------------------------------------------------------
@@ -206,14 +204,18 @@ class NetworkEstimator(Descending, Layered, Supervised):
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """How `items` would be trained: the settings, "auto" filled in, with `changes`."""
-        batch_size = auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
-        epochs = auto_epochs(items, batch_size) if self.epochs == "auto" else float(self.epochs)
+        passes = of_quality(self.quality, self.passes)
+        batch_size = auto_batch_size(items, passes.least_batch)
+        batch_size = batch_size if self.batch_size == "auto" else int(self.batch_size)
+        auto_passes = passes.epochs(items, batch_size)
+        epochs = auto_passes if self.epochs == "auto" else float(self.epochs)
         patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience
         auto = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
         return Recipe.of(self, **{**auto, "seed": self._seed(), **changes})
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        require_quality(self.quality)
         self._check_axes(inputs)
         self._require(
             "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
@@ -382,14 +384,9 @@ TIMING_SHARE, LEAST_TIMING, MOST_TIMING = 0.02, 0.2, 5.0  # of the run; seconds
 _NOT_SETTINGS = ("verbose", "device", "precision", "threads")
 
 
-def auto_batch_size(items: int) -> int:
-    """128, and for small data the power of two that leaves about 20 steps an epoch, at least 8."""
-    return int(min(128, max(8, 2 ** round(math.log2(max(items / 20, 1))))))
-
-
-def auto_epochs(items: int, batch_size: int) -> int:
-    """About 3,000 steps, within 12 .. 100 passes over the data."""
-    return int(min(100, max(12, round(3000 / math.ceil(items / batch_size)))))
+def auto_batch_size(items: int, least: int = 8) -> int:
+    """128, and for small data the power of two that leaves about 20 steps an epoch, but `least`."""
+    return int(min(128, max(least, 2 ** round(math.log2(max(items / 20, 1))))))
 
 
 def _timing_seconds(training: float, limit: float | None) -> float:

@@ -56,8 +56,9 @@ def _whole(value: Any) -> bool:
 
 @settings
 class Learning:
-    """Of what learns pass by pass. See a family for the meaning."""
+    """Of what learns pass by pass. See a family for the meaning; `quality`: schedules.py."""
 
+    quality: str = "fast"
     epochs: float | str = "auto"
     batch_size: int | str = "auto"
     weight_decay: float = 0.05

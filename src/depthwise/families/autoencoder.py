@@ -45,13 +45,14 @@ from depthwise.families.conv_autoencoder import conv_decoder, conv_encoder
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.schedules import Passes, of_quality
 from depthwise.settings import Descending, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["DeepAutoencoder"]
 
-STEPS = 5000  # of training that "auto" epochs come to, within 20 .. 200 passes
+PASSES = {"fast": Passes(1500, 15, 50), "paper": Passes(5000, 20, 200)}
 PRETRAIN_STEPS = 3000  # likewise of a machine, within 10 .. 200 passes
 POSTERIOR_STEPS = 120  # in which the bound's variances are chosen
 ROWS = 1000  # items at a time where nothing is learnt
@@ -78,7 +79,9 @@ class DeepAutoencoder(Descending, Generative):
     noise, noise_level, sparsity, sparsity_weight, contractive : see `Penalties`; sparsity needs
         logistic units.
     head_units : hidden units of the classifier on the code, 32 .. 512.
-    epochs : passes over the data; "auto" is about 5,000 steps, within 20 .. 200 passes.
+    quality : "fast", or "paper" for schedules as long as published figures took.
+    epochs : passes over the data; "auto" is about 1,500 steps, within 15 .. 50 passes; at quality
+        "paper" 5,000, within 20 .. 200.
     batch_size : items a step; "auto" is 256, less for small data.
     lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.Recipe`.
     validation_fraction : share of the training data held out, where no validation part is given, to
@@ -225,7 +228,7 @@ class DeepAutoencoder(Descending, Generative):
     def _learn_head(self, stages: Stages, network: AutoencoderNetwork, codes: Tensor) -> None:
         head = network.head
         assert head is not None
-        recipe = head_recipe(len(codes), seed=stages.seed, more=stages.more)
+        recipe = head_recipe(len(codes), quality=self.quality, seed=stages.seed, more=stages.more)
         update = GradientUpdate(head, smoothed_cross_entropy, recipe, stages.compute)
         validate = head_validation(stages, network)
         self._run(stages, "head", update, recipe, network=head, inputs=codes, validate=validate)
@@ -245,8 +248,8 @@ class DeepAutoencoder(Descending, Generative):
     def recipe(self, items: int, *, more: bool = False) -> Recipe:
         """How `items` would be trained: the settings, "auto" filled in."""
         batch_size = _auto_batch_size(items) if self.batch_size == "auto" else int(self.batch_size)
-        steps = math.ceil(items / batch_size)
-        epochs = min(200, max(20, round(STEPS / steps))) if self.epochs == "auto" else self.epochs
+        auto = of_quality(self.quality, PASSES).epochs(items, batch_size)
+        epochs = auto if self.epochs == "auto" else self.epochs
         made = Recipe.of(self, epochs=float(epochs), batch_size=batch_size, seed=self._seed())
         return replace(made, epochs=1, schedule="constant", average=0.0) if more else made
 

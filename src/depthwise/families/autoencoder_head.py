@@ -20,12 +20,14 @@ from depthwise.compute import Compute
 from depthwise.families.autoencoder_network import AutoencoderNetwork
 from depthwise.inputs import as_tensor
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.networks import auto_batch_size, auto_epochs
+from depthwise.networks import LONG, auto_batch_size
+from depthwise.schedules import Passes, of_quality
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
 __all__ = ["codes_of", "head_recipe", "head_validation"]
 
+PASSES = {"fast": Passes(600, 12, 40), "paper": LONG}
 ROWS = 1000  # items encoded at a time
 
 
@@ -38,10 +40,10 @@ def codes_of(network: AutoencoderNetwork, inputs: Tensor, compute: Compute) -> T
         return torch.cat([network.encode(network.visible(x)) for x in parts])
 
 
-def head_recipe(items: int, *, seed: int, more: bool) -> Recipe:
+def head_recipe(items: int, *, quality: str, seed: int, more: bool) -> Recipe:
     batch_size = auto_batch_size(items)
     return Recipe(
-        epochs=1 if more else auto_epochs(items, batch_size),
+        epochs=1 if more else of_quality(quality, PASSES).epochs(items, batch_size),
         batch_size=batch_size,
         schedule="constant" if more else "onecycle",
         average=0.0 if more else 0.02,

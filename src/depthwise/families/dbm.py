@@ -50,14 +50,15 @@ from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.generative import Generative
 from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.schedules import Passes, of_quality
 from depthwise.settings import no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["DBM"]
 
-STEPS = 6000  # joint updates that "auto" epochs aim at
-LABEL_STEPS = 1000  # updates of the classifier that "auto" epochs make, at least
+PASSES = {"fast": Passes(800, 10, 40), "paper": Passes(6000, 10, 300)}  # of the joint stage
+LABEL_STEPS = {"fast": 3000, "paper": 1000}  # of the classifier, at least
 GAUSSIAN_SHARE = 0.05  # of the rates, with Gaussian visible units
 TOLERANCE = 1e-5  # where mean-field inference stops
 LOOKED_AT = 5000  # items that mean activities are taken from, at most
@@ -72,10 +73,12 @@ class DBM(Generative, Classifier):
     ----------
     size : a rung of the ladder, "s" (128, 128) .. "l" (500, 1000), the paper's.
     hidden : units of each layer, bottom up, in place of `size`; two layers or more.
-    epochs : joint passes over the data; "auto" is about 6,000 steps, within 10 .. 300.
+    quality : "fast", or "paper" for schedules as long as published figures took.
+    epochs : joint passes over the data; "auto" is about 800 steps, within 10 .. 40; at quality
+        "paper" 6,000, within 10 .. 300.
     pretrain_epochs : passes for each layer by itself; "auto" is a third of `epochs`, 0 leaves them.
     finetune_epochs : passes of the classifier, where there are labels; "auto" is as `epochs`, or
-        1,000 steps where these are more.
+        2,000 steps (at quality "paper" 1,000) where these are more.
     batch_size : items a step; "auto" is 100, less for small data.
     lr : peak learning rate of the joint stage, 0.01 .. 0.2; a twentieth of it for Gaussian units.
     pretrain_lr : of the layers by themselves, 0.02 .. 0.1.
@@ -336,7 +339,7 @@ class DBM(Generative, Classifier):
         """How the joint stage would learn `items`: the settings, "auto" filled in."""
         batch = self.batch_size
         batch_size = min(100, max(10, items // 20)) if batch == "auto" else int(batch)
-        passes = min(300, max(10, round(STEPS / math.ceil(items / batch_size))))
+        passes = of_quality(self.quality, PASSES).epochs(items, batch_size)
         return Recipe(
             epochs=passes if self.epochs == "auto" else float(self.epochs),
             batch_size=batch_size,
@@ -350,7 +353,8 @@ class DBM(Generative, Classifier):
         """Epochs of the stages around the joint one."""
         third = max(1.0, recipe.epochs / 3)
         layers = third if self.pretrain_epochs == "auto" else float(self.pretrain_epochs)
-        tuned = max(LABEL_STEPS * recipe.batch_size / items, recipe.epochs)
+        steps = of_quality(self.quality, LABEL_STEPS)
+        tuned = max(steps * recipe.batch_size / items, recipe.epochs)
         tuned = tuned if self.finetune_epochs == "auto" else float(self.finetune_epochs)
         return {"layers": layers, "fine-tune": tuned if self.n_outputs else 0.0}
 

@@ -35,12 +35,14 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.generative import Generative
+from depthwise.schedules import of_quality
 from depthwise.settings import no_setting, settings, whole_numbers
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
 __all__ = ["DBN"]
 
+FINETUNING = {"fast": 0.5, "paper": 2}  # passes of up-down learning for one of a layer's
 DREAM_SWEEPS = 100  # of Gibbs sampling before a fantasy is kept
 LOOKED_AT = 10_000  # items that mean activations are taken from, at most
 SMALL = 16  # units that are summed over where `log_partition` was not called
@@ -55,9 +57,11 @@ class DBN(Generative, Classifier):
     ----------
     size : a rung of the ladder, "s" (128, 128) .. "l" (500, 500, 2000), the paper's.
     hidden : units of each layer, bottom up, in place of `size`; 64 for a single one.
+    quality : "fast", or "paper" for schedules as long as published figures took.
     epochs : passes over the data for each layer, or a tuple with a number for every layer; "auto"
-        is about 4,000 steps, within 10 .. 200.
-    finetune_epochs : passes of up-down learning; "auto" is twice `epochs`, 0 leaves it out.
+        is about 2,100 steps, within 10 .. 100; at quality "paper" 4,000, within 10 .. 200.
+    finetune_epochs : passes of up-down learning; "auto" is half of `epochs`, at quality "paper"
+        twice; 0 leaves it out.
     batch_size : items a step; "auto" is 100, less for small data.
     lr : peak learning rate of the machines, 0.005 .. 0.1, tenfold without momentum, or a tuple with
         one for each; a twentieth of it for Gaussian units. A wide machine that begins tied and
@@ -119,9 +123,10 @@ class DBN(Generative, Classifier):
             self._learn_more(stages, once)
         else:
             auto, passes = self.finetune_epochs == "auto", self.finetune_epochs
-            finetune = 2 * recipes[-1].epochs if auto else float(passes)
+            share = of_quality(self.quality, FINETUNING)
+            finetune = share * recipes[-1].epochs if auto else float(passes)
             costs = {f"rbm-{depth + 1}": 1.0 for depth in depths}
-            stages.plan(costs | ({"up-down": 4.0} if finetune else {}))
+            stages.plan(costs | ({"up-down": 2.0 * share} if finetune else {}))
             below: RBMNetwork | None = None
             for depth in depths:
                 below = self._grow(stages, depth, below, recipes[depth])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.errors import InputError
+from depthwise.schedules import Passes, of_quality
 from depthwise.settings import whole_numbers
 from depthwise.updates import Recipe
 
@@ -20,7 +21,8 @@ SIZES: dict[str, tuple[int, ...]] = {
     "m": (256, 512),
     "l": (500, 500, 2000),
 }
-STEPS = 4_000  # of learning, that each layer takes where `epochs` is auto
+# of each layer's learning, where `epochs` is auto
+PASSES = {"fast": Passes(2_100, 10, 100), "paper": Passes(4_000, 10, 200)}
 
 
 def widths(model: Any) -> tuple[int, ...]:
@@ -43,7 +45,7 @@ def recipe(model: Any, items: int, depth: int) -> Recipe:
     """How the machine at `depth` learns from `items`, "auto" filled in."""
     small = min(100, max(10, items // 20))
     batch_size = small if model.batch_size == "auto" else int(model.batch_size)
-    passes = min(200, max(10, round(STEPS / math.ceil(items / batch_size))))
+    passes = of_quality(model.quality, PASSES).epochs(items, batch_size)
     epochs = of_layer(model.epochs, depth)
     return Recipe(
         epochs=passes if epochs == "auto" else float(epochs),

@@ -227,7 +227,9 @@ class DNN(Layers, NetworkClassifier):
     layer_rate : the learning rate of the hidden layers as a share of the head's, 0 .. 1.
     head_first : share of the run in which only the head learns, 0 .. 0.3.
     agreement : weight of what unlabelled items say in the last stage of `fit`, 0 .. 2.
-    epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
+    quality : "fast", or "paper" for schedules as long as published figures took.
+    epochs : passes over the data; "auto" is about 600 steps, within 12 .. 25 passes; at quality
+        "paper" 3,000, within 12 .. 100.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".
     optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.Recipe`.

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from depthwise.errors import InputError
 from depthwise.families.dnn_network import ACTIVATIONS, DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining
-from depthwise.networks import NetworkEstimator
+from depthwise.networks import LONG, NetworkEstimator
+from depthwise.schedules import Passes
 from depthwise.settings import settings, whole_numbers
 
 __all__ = ["DNNSettings"]
@@ -38,6 +39,10 @@ class DNNSettings(NetworkEstimator):
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     priority: ClassVar[dict[str, int]] = {"images": 2, "table": 1}
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    passes: ClassVar[dict[str, Passes]] = {
+        "fast": Passes(600, 12, 25, least_steps=150, least_batch=16),
+        "paper": LONG,
+    }
 
     size: str = "s"
     hidden: int | tuple[int, ...] | None = None

@@ -29,6 +29,7 @@ from depthwise.families.dsn_tensor import TensorModule
 from depthwise.families.gram import Gram
 from depthwise.layers import Rescaled
 from depthwise.losses import Weighted
+from depthwise.schedules import require_quality
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.stages import Stages
 from depthwise.training import time_left, watching
@@ -290,6 +291,7 @@ class DeepStacking(Learning, Layered, Supervised):
 
     def _check_settings(self) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        require_quality(self.quality)
         self._check_shape()
         inits = ("auto", "random", "rbm")
         self._require("init", self.init in inits, " or ".join(map(repr, inits)))

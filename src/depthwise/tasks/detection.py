@@ -30,6 +30,8 @@ from depthwise.backbones.seeing import Seeing
 from depthwise.base import Watch
 from depthwise.boxes import area, clip, nms
 from depthwise.errors import DivergedError, InputError
+from depthwise.networks import LONG
+from depthwise.schedules import Passes
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.detection_counts import best_thresholds, counted, counting_report, true_counts
 from depthwise.tasks.detection_loss import DetectionLoss
@@ -84,7 +86,9 @@ class Detector(Seeing):
     overlap : IoU above which two boxes of a class are one object, 0.4 .. 0.7.
     augment : "auto" for window, mirror and colours; a tuple of these and "upside"; None.
     validation_fraction : share of the images held out, where no validation data was given.
-    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    epochs : passes over the data; "auto" is about 450 steps, within 12 .. 25 passes; at quality
+        "paper" 3,000, within 12 .. 100.
+    quality, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
     warm_start, random_state, device, precision, threads, verbose : as in `DNN`.
 
     Attributes: classes_ (K,), thresholds_ (K,) scores, counting_ (the mean absolute error of counts
@@ -96,6 +100,7 @@ class Detector(Seeing):
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
     seen_task: ClassVar[str] = "detection"
     sizes: ClassVar[dict[str, Rung]] = SIZES
+    passes: ClassVar[dict[str, Passes]] = {"fast": Passes(450, 12, 25), "paper": LONG}
     label_smoothing = 0.0
     thresholds_: np.ndarray = no_setting()
     counting_: dict[str, Any] = no_setting()

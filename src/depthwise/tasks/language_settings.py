@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.base import Estimator
+from depthwise.schedules import require_quality
 from depthwise.settings import Descending, no_setting, settings
 from depthwise.text import KINDS
 from depthwise.updates import WARM_UP, Recipe
@@ -46,6 +47,7 @@ class LanguageSettings(Descending, Estimator):
         return Recipe.of(self, **{"epochs": epochs, "seed": self._seed(), **changes})
 
     def _check_settings(self) -> None:
+        require_quality(self.quality)
         self._rung()
         self._require("tokens", self.tokens in KINDS, "one of " + ", ".join(KINDS))
         whole = isinstance(self.context, int | np.integer) and 2 <= self.context <= LONGEST_CONTEXT
