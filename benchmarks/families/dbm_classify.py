@@ -25,6 +25,7 @@ from depthwise.modelfile import read_model
 SETTINGS = {
     "finetune_epochs": 60.0,
     "finetune_lr": 3e-3,
+    "quality": "paper",
     "dropout": 0.2,
     "input_dropout": 0.2,
     "batch_size": 100,

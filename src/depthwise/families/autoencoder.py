@@ -52,7 +52,7 @@ from depthwise.updates import GradientUpdate, Recipe
 
 __all__ = ["DeepAutoencoder"]
 
-PASSES = {"fast": Passes(1500, 15, 50), "paper": Passes(5000, 20, 200)}
+PASSES = {"fast": Passes(2000, 15, 60), "paper": Passes(5000, 20, 200)}
 PRETRAIN_STEPS = 3000  # likewise of a machine, within 10 .. 200 passes
 POSTERIOR_STEPS = 120  # in which the bound's variances are chosen
 ROWS = 1000  # items at a time where nothing is learnt
@@ -80,7 +80,7 @@ class DeepAutoencoder(Descending, Generative):
         logistic units.
     head_units : hidden units of the classifier on the code, 32 .. 512.
     quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : passes over the data; "auto" is about 1,500 steps, within 15 .. 50 passes; at quality
+    epochs : passes over the data; "auto" is about 2,000 steps, within 15 .. 60 passes; at quality
         "paper" 5,000, within 20 .. 200.
     batch_size : items a step; "auto" is 256, less for small data.
     lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.Recipe`.

@@ -58,7 +58,8 @@ from depthwise.updates import GradientUpdate, Recipe
 __all__ = ["DBM"]
 
 PASSES = {"fast": Passes(800, 10, 40), "paper": Passes(6000, 10, 300)}  # of the joint stage
-LABEL_STEPS = {"fast": 3000, "paper": 1000}  # of the classifier, at least
+LABEL_STEPS = {"fast": 2000, "paper": 1000}  # of the classifier, at least
+LABEL_LR = {"fast": 1e-2, "paper": 3e-3}
 GAUSSIAN_SHARE = 0.05  # of the rates, with Gaussian visible units
 TOLERANCE = 1e-5  # where mean-field inference stops
 LOOKED_AT = 5000  # items that mean activities are taken from, at most
@@ -82,7 +83,7 @@ class DBM(Generative, Classifier):
     batch_size : items a step; "auto" is 100, less for small data.
     lr : peak learning rate of the joint stage, 0.01 .. 0.2; a twentieth of it for Gaussian units.
     pretrain_lr : of the layers by themselves, 0.02 .. 0.1.
-    finetune_lr : of the classifier (AdamW), 3e-4 .. 3e-3.
+    finetune_lr : of the classifier (AdamW), 3e-4 .. 1e-2; "auto" is 1e-2, at quality "paper" 3e-3.
     chains : persistent Gibbs chains, about as many as items a step or more.
     sweeps : Gibbs sweeps a step, 1 .. 25.
     mean_field_steps : of inference while learning; 5 .. 30. Afterwards twice as many.
@@ -109,7 +110,7 @@ class DBM(Generative, Classifier):
     finetune_epochs: float | str = "auto"
     lr: float = 0.1
     pretrain_lr: float = 0.05
-    finetune_lr: float = 3e-3
+    finetune_lr: float | str = "auto"
     chains: int = 100
     sweeps: int = 4
     mean_field_steps: int = 5
@@ -147,7 +148,7 @@ class DBM(Generative, Classifier):
         if stages.more:
             recipe = replace(recipe, epochs=1, schedule="constant")
             self._learn_jointly(stages, recipe)
-            self._learn_labels(stages, replace(recipe, lr=self.finetune_lr))
+            self._learn_labels(stages, replace(recipe, lr=self._label_rate("paper")))
             return
         layers = range(1, self.network_.depth + 1)
         passes = self._passes(recipe, len(stages.inputs))
@@ -205,7 +206,7 @@ class DBM(Generative, Classifier):
             with torch.random.fork_rng():
                 torch.manual_seed(stages.seed)
                 network.classifier.take(network.weights, network.biases)
-        finetune = replace(recipe, epochs=epochs, lr=self.finetune_lr, average=0.02)
+        finetune = replace(recipe, epochs=epochs, lr=self._label_rate(self.quality), average=0.02)
         self._learn_labels(stages, finetune)
 
     def _learn_labels(self, stages: Stages, recipe: Recipe) -> None:
@@ -357,6 +358,11 @@ class DBM(Generative, Classifier):
         tuned = max(steps * recipe.batch_size / items, recipe.epochs)
         tuned = tuned if self.finetune_epochs == "auto" else float(self.finetune_epochs)
         return {"layers": layers, "fine-tune": tuned if self.n_outputs else 0.0}
+
+    def _label_rate(self, quality: str) -> float:
+        """The classifier's peak rate: a short schedule takes larger steps."""
+        auto = of_quality(quality, LABEL_LR)
+        return auto if self.finetune_lr == "auto" else float(self.finetune_lr)
 
     def _share(self, only_if: bool = True) -> float:
         """Of the learning rates: densities are steeper than probabilities."""

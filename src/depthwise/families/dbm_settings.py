@@ -47,8 +47,10 @@ def check_settings(model: Any) -> None:
         _require(model, name, _auto_or(model, name, 0), 'a number, 0 or more, or "auto"')
     whole = model.batch_size == "auto" or _whole(model.batch_size)
     _require(model, "batch_size", whole, 'a whole number or "auto"')
-    for name in ("lr", "pretrain_lr", "finetune_lr"):
+    for name in ("lr", "pretrain_lr"):
         _require(model, name, _within(getattr(model, name), 1e-12, math.inf), "above 0, say 0.01")
+    rate = _auto_or(model, "finetune_lr", 1e-12)
+    _require(model, "finetune_lr", rate, 'above 0, say 0.003, or "auto"')
     for name in ("chains", "sweeps", "mean_field_steps", "sample_sweeps"):
         _require(model, name, _whole(getattr(model, name)), "a whole number, at least 1")
     for name in ("weight_decay", "dropout", "input_dropout"):
