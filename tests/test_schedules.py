@@ -86,6 +86,27 @@ def test_few_items_are_passed_over_until_there_are_steps_enough() -> None:
     assert passes.epochs(60_000, 128) == 12
 
 
+def test_a_tenth_is_left_between_the_entropies_of_smoothed_labels_and_of_the_classes() -> None:
+    model = CNN(label_smoothing=0.2)
+    model.classes_ = np.arange(2)
+    shares, smoothed = np.array([0.75, 0.25]), np.array([0.9, 0.1])
+    most, least = (-(p * np.log(p)).sum() for p in (shares, smoothed))
+    assert model._little_left(np.array([0, 0, 0, 1])) == pytest.approx(least + (most - least) / 10)
+    assert model._little_left(np.zeros(9, int)) == pytest.approx(least)  # nothing to learn
+
+
+@pytest.mark.parametrize(("hard", "passes"), [(False, 20), (True, 60)])
+def test_a_default_cnn_goes_over_hard_images_more_often(hard: bool, passes: int) -> None:
+    X = np.random.default_rng(0).integers(0, 128, (32, 1, 8, 8), np.uint8)
+    y = np.arange(32) % 2
+    if hard:
+        X[1::2] = X[::2]  # the same image with either label: nothing can be learnt
+    else:
+        X[1::2] += 128
+    history = CNN(size="xxs", augment=None).fit(X, y).history_
+    assert (history["stopped"], len(history["epochs"])) == ("finished", passes)
+
+
 def test_a_default_network_knows_the_digits_after_a_second_or_two(digits: Any) -> None:
     X, y, X_test, y_test = digits
     model = DNN().fit(X, y)

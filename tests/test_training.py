@@ -89,10 +89,17 @@ def small_network_without_reseeding() -> nn.Module:
 
 @pytest.mark.parametrize("step", [1, 6, 7, 8, 20, 21])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("enough", [None, (2, 1.05)])  # the second shortens it after its first pass
 def test_a_run_broken_off_anywhere_resumes_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, optimizer: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    optimizer: str,
+    enough: tuple[float, float] | None,
 ) -> None:
-    recipe = Recipe(epochs=3.5, batch_size=16, optimizer=optimizer, lr=0.01)  # 7 steps an epoch
+    recipe = Recipe(  # 7 steps an epoch
+        epochs=3.5, batch_size=16, optimizer=optimizer, lr=0.01, enough=enough
+    )
     x, y = blobs()
 
     def validate(network: nn.Module) -> tuple[float]:
@@ -112,6 +119,28 @@ def test_a_run_broken_off_anywhere_resumes_bit_for_bit(
     assert same_weights(resumed, whole)
     strip = [{k: v for k, v in e.items() if k != "seconds"} for e in history.epochs]
     assert strip == [{k: v for k, v in e.items() if k != "seconds"} for e in expected.epochs]
+
+
+@pytest.mark.parametrize(
+    ("enough", "passes"),
+    [(None, 8), ((3, 99.0), 3), ((1, 99.0), 2), ((3, 0.0), 8), ((30, 99.0), 8)],
+)
+def test_easy_data_ends_the_run_early_with_the_learning_rate_come_down(
+    enough: tuple[float, float] | None, passes: int
+) -> None:
+    rates: list[float] = []
+
+    class Told(GradientUpdate):
+        def rate(self, group: dict[str, object], progress: float) -> float:
+            rates.append(progress)
+            return super().rate(group, progress)
+
+    network, (x, y) = small_network(), blobs()
+    recipe = Recipe(epochs=8, batch_size=16, enough=enough)
+    update = Told(network, smoothed_cross_entropy, recipe, CPU)
+    history = train(network, update, x, y, recipe, compute=CPU)
+    assert (history.stopped, len(history.epochs), history.steps) == ("finished", passes, 7 * passes)
+    assert rates == sorted(rates) and rates[-1] == pytest.approx(1 - 1 / history.steps)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

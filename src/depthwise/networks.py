@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -108,6 +108,10 @@ class NetworkEstimator(Descending, Layered, Supervised):
         """(outputs, targets) -> scalar, of the network as it stands."""
         raise AssertionError("a classifier or a regressor says what it minimises")
 
+    def _little_left(self, targets: np.ndarray) -> float:
+        """The training loss at which a tenth is left of what there is to learn from the targets."""
+        raise AssertionError("a classifier or a regressor says where its loss begins and ends")
+
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now."""
         first = not hasattr(self, "network_")
@@ -131,6 +135,9 @@ class NetworkEstimator(Descending, Layered, Supervised):
         watch: Watch | None,
     ) -> None:
         recipe = self.recipe(len(inputs))
+        easy = of_quality(self.quality, self.passes).easy
+        if easy and self.epochs == "auto":
+            recipe = replace(recipe, enough=(easy, self._little_left(labels)))
         path = Path(checkpoint) if checkpoint is not None else None
         options: dict[str, Any] = {
             "validate": partial(self._validation_scores, *held_out) if held_out else None,
@@ -353,6 +360,15 @@ class NetworkClassifier(NetworkEstimator, Classifier):
         """
         return self._learn_more(X, y, classes)
 
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Between the entropy of smoothed labels, the least there is, and that of the classes."""
+        shares = np.bincount(targets) / len(targets)
+        share = self.label_smoothing / self.n_outputs
+        smoothed = np.full(self.n_outputs, share)
+        smoothed[0] += 1 - self.label_smoothing
+        least, first = _entropy(smoothed), _entropy(shares)
+        return least + 0.1 * max(0.0, first - least)
+
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         return over_answers(partial(smoothed_cross_entropy, smoothing=self.label_smoothing))
 
@@ -371,6 +387,10 @@ class NetworkRegressor(NetworkEstimator, Regressor):
         network = super()._new_network(inputs, targets)
         self._set_scale(network, targets)
         return network
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Standardised targets begin at a squared error of 1."""
+        return 0.1
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         network = self.network_
@@ -392,6 +412,12 @@ def auto_batch_size(items: int, least: int = 8) -> int:
 def _timing_seconds(training: float, limit: float | None) -> float:
     """How long to time ways to compute a run that takes `training` seconds, or `limit` at most."""
     return min(MOST_TIMING, max(LEAST_TIMING, TIMING_SHARE * min(training, limit or math.inf)))
+
+
+def _entropy(shares: np.ndarray) -> float:
+    """Nats, of shares that add up to 1."""
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
 
 
 def _is_tiny(network: nn.Module, x: Tensor) -> bool:

@@ -31,6 +31,8 @@ class Passes:
     """About `steps` updates, within `fewest` .. `most` passes over the data.
 
     least_steps: of few items more passes than `most`, up to 100, until there are so many updates.
+    easy: passes that are enough where the training loss soon shows that there is little to learn; 0
+    for no such shortening.
     least_batch: items a step at least, where the batch size is "auto" too; small batches are many
     steps, and a step of a small network takes the same time whatever its batch.
     """
@@ -40,6 +42,7 @@ class Passes:
     most: int
     least_steps: int = 0
     least_batch: int = 8
+    easy: int = 0
 
     def epochs(self, items: int, batch_size: int) -> int:
         """Passes over `items` in batches of `batch_size`."""

@@ -37,6 +37,8 @@ class Recipe:
     | `average`      | share of the run the weight average looks back over, 0 .. 0.1      |
     | `patience`     | epochs without a better validation score before stopping; or None  |
     | `seed`         | any integer                                                        |
+    | `enough`       | (passes, loss): once the loss of pass p is below `loss`, the run   |
+    |                | ends after `passes`, or 2p where these are more; or None           |
     """
 
     epochs: float = 12
@@ -49,6 +51,7 @@ class Recipe:
     average: float = 0.02
     patience: int | None = None
     seed: int = 0
+    enough: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, model: Descending, **others: Any) -> Recipe:

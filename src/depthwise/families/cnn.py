@@ -147,7 +147,7 @@ class Convolutions(NetworkEstimator):
     image_only: ClassVar[bool] = True
     sizes: ClassVar[dict[str, Rung]] = SIZES
     passes: ClassVar[dict[str, Passes]] = {
-        "fast": Passes(1000, 12, 20, least_steps=150),
+        "fast": Passes(2000, 12, 60, least_steps=150, easy=20),
         "paper": LONG,
     }
 
@@ -191,8 +191,8 @@ class CNN(Convolutions, NetworkClassifier):
         convolutions are separable, each in place of what `size` says.
     dropout : share of pooled features silenced in training, 0 .. 0.5.
     augment : "auto" shifts, and flips colour images; None; or names of `data.augment.augmenter`.
-    epochs : passes over the data; "auto" is 20, and 12 of much data; at quality "paper" about 3,000
-        steps, within 12 .. 100 passes.
+    epochs : passes over the data; "auto" is about 2,000 steps, within 12 .. 60 passes, and 20 where
+        the training loss falls at once; at quality "paper" 3,000, within 12 .. 100.
     quality, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
     label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
     verbose : as in `DNN`.

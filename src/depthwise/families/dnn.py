@@ -228,7 +228,7 @@ class DNN(Layers, NetworkClassifier):
     head_first : share of the run in which only the head learns, 0 .. 0.3.
     agreement : weight of what unlabelled items say in the last stage of `fit`, 0 .. 2.
     quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : passes over the data; "auto" is about 600 steps, within 12 .. 25 passes; at quality
+    epochs : passes over the data; "auto" is about 1,500 steps, within 12 .. 25 passes; at quality
         "paper" 3,000, within 12 .. 100.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".

@@ -40,7 +40,7 @@ class DNNSettings(NetworkEstimator):
     priority: ClassVar[dict[str, int]] = {"images": 2, "table": 1}
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     passes: ClassVar[dict[str, Passes]] = {
-        "fast": Passes(600, 12, 25, least_steps=150, least_batch=16),
+        "fast": Passes(1500, 12, 25, least_steps=150, least_batch=16),
         "paper": LONG,
     }
 
