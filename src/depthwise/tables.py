@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthwise.errors import InputError
+from depthwise.measuring.classes import told_scores
 from depthwise.measuring.metric import readable
 from depthwise.ship.edge import exit_of, print_json, say
 from depthwise.ship.figures import (
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
     from depthwise.measuring.devices import Device
     from depthwise.measuring.metric import Metric
     from depthwise.ship.generating import Seen, Verdict
-    from depthwise.ship.reading import Prediction
+    from depthwise.ship.reading import Numbers, Prediction
 
 __all__ = [
     "console",
     "print_choice",
     "print_devices",
     "print_fitted",
+    "print_numbers",
     "print_people",
     "print_predictions",
     "print_seen",
@@ -230,6 +232,15 @@ def print_predictions(found: Sequence[Prediction], out: Console) -> None:
     _print_columns(heads, body, out, left=(0, *range(1, 2 * most, 2)))
 
 
+def print_numbers(found: Sequence[Numbers], out: Console) -> None:
+    """A line an item: its name, then the number predicted of it, or several."""
+    several = max((len(entry.values) for entry in found), default=1)
+    called = found[0].called if found else "value"
+    heads = [called] if several == 1 else [f"{called} {t + 1}" for t in range(several)]
+    body = [[plain(entry.name), *(f"{value:.6g}" for value in entry.values)] for entry in found]
+    _print_columns(["file", *map(plain, heads)], body, out, left=(0,))
+
+
 def print_matches(found: Sequence[Any], out: Console) -> None:
     """A line a picture and a text that fit, with their cosine, the best first."""
     body = [
@@ -331,9 +342,12 @@ def print_fitted(quality: Metric, model: str, already: bool, out: Console) -> No
     """How good a model is on the test part, and where it lies."""
     name = f"test {score_of(quality.unit).name}"
     known = told_of_items(quality.to_dict()) if quality.known else f"unknown: {quality.source}"
-    wide = max(len(name), len("model")) + 2
+    others = told_scores(quality.details) if quality.known else []
+    wide = max(map(len, (name, "model", *(other for other, _ in others)))) + 2
     again = " (finished before; nothing was trained)" if already else ""
     write(out, f"{name:<{wide}}{known}{again}")
+    for other, text in others:
+        write(out, f"{other:<{wide}}{text}")
     write(out, f"{'model':<{wide}}{model}")
 
 

@@ -211,6 +211,8 @@ def test_a_model_without_a_likelihood_is_scored_by_what_it_finds_strange(tmp_pat
     assert set(done.told()) == {"auroc"}
 
 
-def test_a_family_of_numbers_is_refused_with_the_reason():
-    with pytest.raises(InputError, match="dsn_regressor learns and predicts numbers"):
-        make_model("dsn_regressor", {})
+def test_a_family_of_labels_gives_way_to_its_counterpart_where_numbers_are_learnt():
+    assert make_model("dsn", {"size": "s"}, (), "regression").family == "dsn_regressor"
+    assert make_model("dsn", {}, (), "classification").family == "dsn"
+    assert make_model("dsn_regressor", {}).family == "dsn_regressor"
+    assert make_model("logistic", {}, (), "regression").family == "logistic"

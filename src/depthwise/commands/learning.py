@@ -138,12 +138,14 @@ def fit(
 
     settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     edge.require_one_of("--task", task, TASKS)
-    model = make_model(family, {**settings, "random_state": seed}, set or ())
+    about: Any = (family, {**settings, "random_state": seed}, set or ())
+    model = make_model(*about, task)
     require_task(model, task)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
     options["text_columns"] = text_columns
     options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
+    model = make_model(*about, dataset.task)
     if quiet:
         done = fit_in(Path(out), dataset, model, task=task)
     else:

@@ -41,7 +41,7 @@ def predict(
     text_columns: give.TextColumns = None,
     json: give.JsonLines = False,
 ) -> None:
-    """Tell the class of each file, or of its rows.
+    """Tell the class of each file, or of its rows; or the number, where numbers were learnt.
 
     A model of boxes tells where which objects are, one of areas how much of the picture each class
     covers, one of captions what is on it. One of pictures and texts tells which of the texts given
@@ -54,12 +54,10 @@ def predict(
     from depthwise.catalog import load_model
     from depthwise.data.options import text_columns_of
     from depthwise.ship.file_list import expanded
-    from depthwise.ship.fitting import require_no_numbers
     from depthwise.ship.seeing import PLACES
     from depthwise.tables import show_answers
 
     loaded = load_model(model)
-    require_no_numbers(loaded.family, type(loaded))
     asked = expanded(files, loaded, say)
     places = {*PLACES, "captions"}.intersection(loaded.tasks)
     if not places:
@@ -97,13 +95,21 @@ def _answers(
     """What the model says of the files, one by one, and how it is printed."""
     from depthwise.ship.generating import verdicts
     from depthwise.ship.matching import matches
-    from depthwise.ship.reading import predictions, similarities
-    from depthwise.tables import print_matches, print_places, print_predictions, print_verdicts
+    from depthwise.ship.reading import numbers, predictions, similarities
+    from depthwise.tables import (
+        print_matches,
+        print_numbers,
+        print_places,
+        print_predictions,
+        print_verdicts,
+    )
 
     if "retrieval" in model.tasks:
         return matches(model, files, text, texts, find, top, say), print_matches
     if getattr(model, "kind_", None) == "similarity":
         return similarities(model, files, say, text_columns), print_places
+    if "regression" in model.tasks:
+        return numbers(model, files, say), print_numbers
     if model.n_outputs:
         return predictions(model, files, top or 1, say, text_columns), print_predictions
     return verdicts(model, files, say), print_verdicts

@@ -37,10 +37,10 @@ def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
         raise DataError(f"{where} holds no items; add some{each}.")
     if len(raw.labels) == 1:
         raise DataError(f"{where} holds one item only; bring several{each}.")
-    if raw.task == "regression" and np.ptp(np.asarray(raw.targets), axis=0).max() == 0:
+    if raw.task == "regression" and np.ptp(numbers := np.asarray(raw.targets), axis=0).max() == 0:
         raise DataError(
-            f"{where}: all numbers to predict are {np.ravel(raw.targets)[0]:g}; there is nothing "
-            "to learn. Give another column with label=."
+            f"{where}: all numbers to predict are {numbers.flat[0]:g}; there is nothing to learn. "
+            "Give another column with label=."
         )
     if raw.targets is not None:
         return

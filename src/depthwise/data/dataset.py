@@ -197,7 +197,8 @@ class Dataset:
         """Answers that a network gives an item: a logit a class, or the numbers to predict."""
         if self.task != "regression":
             return self.n_classes
-        return int(np.prod(np.shape(self.targets)[1:], dtype=int))
+        targets = np.asarray(self.targets)
+        return 1 if targets.ndim == 1 else int(targets.shape[1])
 
     @property
     def target_name(self) -> str:

@@ -112,8 +112,8 @@ def target_problems(targets: np.ndarray, name: Callable[[int], str]) -> list[Pro
             found.append(Problem("constant target", which.rstrip(": "), f"{column[0]:g} always"))
             continue
         low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
-        far = np.flatnonzero(abs(column - middle) > FAR * (high - low)) if high > low else []
-        if len(far):
+        far = np.flatnonzero(abs(column - middle) > FAR * (high - low))
+        if len(far) and high > low:
             first = int(far[0])
             detail = f"{which}{column[first]:g}, where half are {low:g} to {high:g}"
             found.append(Problem("target far from the others", name(first), detail, len(far)))

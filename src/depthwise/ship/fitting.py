@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depthwise.catalog import FAMILIES, TASKS, find_family, load_model
+from depthwise.catalog import FAMILIES, TASKS, load_model, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
@@ -32,10 +32,7 @@ from depthwise.ship.figures import score_of
 from depthwise.ship.settings import parse_settings, require_known
 from depthwise.stages import stage_files
 
-__all__ = [
-    "Fitted", "claim", "fit_in", "make_model", "require_no_numbers", "require_task",
-    "score_words",
-]  # fmt: skip
+__all__ = ["Fitted", "claim", "fit_in", "make_model", "require_task", "score_words"]
 
 RUN, CHECKPOINT = "fit.json", "checkpoint.safetensors"
 
@@ -56,15 +53,17 @@ class Fitted:
         return {score_of(self.quality.unit).key: self.quality.to_dict()}
 
 
-def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) -> Estimator:
+def make_model(
+    family: str, settings: dict[str, Any], more: Sequence[str] = (), task: str | None = None
+) -> Estimator:
     """A family by its name with these settings, those that are None being the family's own, and
-    `more` as NAME=VALUE.
+    `more` as NAME=VALUE. task: what the data are for; where it is of numbers and the family learns
+    labels, its counterpart that learns numbers.
 
     Raises InputError for an unknown family, for a setting that the family does not have, and for
     one that is given twice.
     """
-    maker = find_family(family)
-    require_no_numbers(family, maker)
+    maker = makers_for([family], task)[family]
     given = {name: value for name, value in settings.items() if value is not None}
     known = list(maker().get_params(deep=False))
     for name in given:
@@ -74,12 +73,6 @@ def make_model(family: str, settings: dict[str, Any], more: Sequence[str] = ()) 
         if name in given and name != "random_state":
             raise InputError(f"{name} is given twice, by its own option and by --set. Give one.")
     return maker(**{**given, **also})
-
-
-def require_no_numbers(family: str, maker: type[Estimator]) -> None:
-    """That the family learns labels or the data itself: here data has classes or nothing."""
-    if "regression" in maker.tasks:
-        raise InputError(f"{family} learns and predicts numbers, which the command line does not.")
 
 
 def require_task(model: Estimator, task: str | None) -> None:

@@ -28,14 +28,15 @@ Settings = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help="classification, generate, anomaly, detection, counting, segmentation, video, "
-        "captions, retrieval, text, pairs, language or faces; else what the data say."
+        help="classification, regression, generate, anomaly, detection, counting, segmentation, "
+        "video, captions, retrieval, text, pairs, language or faces; else what the data say."
     ),
 ]
 Metric = Annotated[
     str | None,
     typer.Option(
-        help="What classes are scored by: accuracy, balanced_accuracy, f1, auroc or log_loss."
+        help="What classes are scored by: accuracy, balanced_accuracy, f1, auroc or log_loss; "
+        "numbers: r2, rmse or mae."
     ),
 ]
 MaxLatency = Annotated[float | None, typer.Option(help="Largest median time for one item, ms.")]

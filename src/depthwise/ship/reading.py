@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from depthwise.data.columns import Column
+from depthwise.data.columns import Column, label_of
 from depthwise.data.dataset import Dataset
 from depthwise.data.formats import open_tree
 from depthwise.data.images import Unreadable, looks_like_picture, picture_pixels
@@ -39,8 +39,8 @@ from depthwise.data.tables import fill_blanks
 from depthwise.errors import DataError, InputError
 
 __all__ = [
-    "Files", "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item", "predictions",
-    "read_inputs", "similarities", "unlike_the_models",
+    "Files", "Numbers", "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item",
+    "numbers", "predictions", "read_inputs", "similarities", "unlike_the_models",
 ]  # fmt: skip
 
 BLOCK = 256  # pictures decoded before the model is asked about them
@@ -85,6 +85,32 @@ class Similarity(Told):
 
     def to_dict(self) -> dict[str, Any]:
         return {**self.where(), "similarity": self.similarity}
+
+
+@dataclass(frozen=True)
+class Numbers(Told):
+    """What the model predicts of one item: `values`, one or several; `called`: what they are."""
+
+    values: list[float]
+    called: str
+
+    def to_dict(self) -> dict[str, Any]:
+        one = len(self.values) == 1
+        return {**self.where(), **({"value": self.values[0]} if one else {"values": self.values})}
+
+
+def numbers(
+    model: Any, files: Files, tell: Tell = lambda line: None
+) -> Iterator[Numbers | InputError]:
+    """One Numbers an item, in the order of `files`; in the place of a bad file, its error."""
+    called = label_of(model.columns_ or []) or "value"
+
+    def ask(inputs: np.ndarray) -> list[list[float]]:
+        answers: list[list[float]] = model.predict(inputs).reshape(len(inputs), -1).tolist()
+        return answers
+
+    for told in each_item(model, files, ask, tell):
+        yield told if isinstance(told, InputError) else Numbers(*told, called)
 
 
 def similarities(
