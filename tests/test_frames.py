@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -455,6 +456,28 @@ def test_inspect_tells_what_each_column_became(frame: Any) -> None:
     assert "3: Bern, Oslo, Rome" in lines["city"] and "10.0%" in lines["city"]
     assert "1 number" in lines["income"] and "14.4%" in lines["income"]
     assert "0 or 1" in lines["member"] and "4: year, month, weekday, elapsed" in lines["since"]
+
+
+def inspect(*arguments: Any) -> None:
+    from depthwise.cli import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["inspect", *map(str, arguments)])
+    assert not end.value.code
+
+
+def test_inspect_of_a_csv_names_its_label_and_tells_programs_of_its_columns(
+    frame: Any, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "people.csv"
+    frame.assign(bought=bought(frame)).to_csv(path, index=False)
+    inspect(path, "--json")
+    columns = json.loads(capsys.readouterr().out)["columns"]
+    assert [column["name"] for column in columns] == [*frame.columns, "bought"]
+    assert columns[2]["features"] == ["city=Bern", "city=Oslo", "city=Rome"]
+    assert columns[2]["missing"] == pytest.approx(0.1) and columns[7]["kind"] == "label"
+    inspect(path)
+    assert "label   column 'bought'; --label NAME" in capsys.readouterr().out
 
 
 def test_values_only_outside_the_training_part_are_told_and_no_features(frame: Any) -> None:

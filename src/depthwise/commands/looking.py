@@ -105,7 +105,10 @@ def inspect(
     dataset = load_told(data, teller(quiet=True), seed=seed, **options)
     if json:
         from depthwise.choosing.evidence import dataset_record
+        from depthwise.data.column_summary import column_records
 
-        print_json({**dataset_record(dataset), "source": dataset.source})
+        columns = column_records(dataset)
+        about = {"source": dataset.source} | ({} if columns is None else {"columns": columns})
+        print_json({**dataset_record(dataset), **about})
         return
     print(dataset.summary() + ("" if dataset.problems else "\n\n  nothing wrong was found"))

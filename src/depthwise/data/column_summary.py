@@ -4,7 +4,7 @@ missing, an example; and which column is the label."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from depthwise.data.columns import BOOLEAN, DATE, LABEL, LEFT_OUT, NUMBER, TEXT,
 if TYPE_CHECKING:
     from depthwise.data.dataset import Dataset
 
-__all__ = ["column_table", "label_line"]
+__all__ = ["column_records", "column_table", "label_line"]
 
 LISTED, VALUES_LISTED, CELL = 40, 5, 44  # columns, values of one, characters
 NONE = "-"
@@ -36,6 +36,17 @@ def column_table(data: Dataset) -> list[str]:
     if len(rows) > LISTED + 1:
         lines.append(f"  ... and {len(rows) - LISTED - 1:,} more columns")
     return lines
+
+
+def column_records(data: Dataset) -> list[dict[str, Any]] | None:
+    """The same for a program; None of data that have no columns."""
+    if not data.columns:
+        return None
+    shares = data.missing or [0.0] * len(data.columns)
+    return [
+        {"name": c.name, "kind": c.kind, "features": c.features, "missing": share}
+        for c, share in zip(data.columns, shares)
+    ]
 
 
 def _rows(data: Dataset) -> Iterator[tuple[str, ...]]:

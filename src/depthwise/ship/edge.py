@@ -118,11 +118,14 @@ def load_told(
     data: str, tell: Callable[[str], None], *, image_size: str | None = None, **options: Any
 ) -> Dataset:
     """The data, and on stderr how much of it there is and what was noticed."""
+    from depthwise.data.column_summary import label_line
     from depthwise.data.load import load
 
     dataset = load(data, image_size=image_side(image_size), **options)
     counts = {part: len(places) for part, places in dataset.indices.items()}
     tell(f"{dataset.name}: {', '.join(f'{part} {n:,}' for part, n in counts.items())}")
+    if label := label_line(dataset):
+        tell(f"label: {label}")
     for problem in dataset.problems:
         tell(f"noticed {problem}")
     return dataset
