@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ WEIGHTS = np.random.default_rng(0).integers(0, 4, len(X)).astype(float)
 QUICK: dict[str, dict[str, Any]] = {
     "logistic": {"max_iter": 500},
     "boosting": {"max_iter": 3},
+    "tabular": {"hidden": 8, "members": 2, "bins": 4, "epochs": 2},
     "dnn": {"hidden": (8,), "epochs": 2},
     "cnn": {"size": "xxs", "epochs": 2},
     "dsn": {"n_hidden": 12, "epochs": 0, "init": "random"},
@@ -189,6 +191,7 @@ def test_trees_do_not_look_at_the_labels_of_items_of_no_weight() -> None:
 
 
 LEARNING: dict[str, dict[str, Any]] = {
+    "tabular": {"epochs": 15, "lr": 0.01},
     "dnn": {"epochs": 15},
     "cnn": {"epochs": 15, "lr": 0.01},
     "dbn": {"hidden": (8, 16), "epochs": 40, "finetune_epochs": 10, "lr": 0.2},
@@ -284,6 +287,17 @@ def test_a_task_without_weights_says_so(name: str) -> None:
     faces = np.random.default_rng(0).integers(0, 255, (8, 1, 16, 16), np.uint8)
     with pytest.raises(InputError, match="gives all items the same weight"):
         model(size="xs", epochs=1).fit(faces, np.arange(8) % 2, sample_weight=np.ones(8))
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *TASKS])
+def test_every_fit_takes_weights_or_says_why_not_and_callbacks(name: str) -> None:
+    told = inspect.signature(find_family(name).fit).parameters
+    assert {"sample_weight", "callbacks", "watch"} <= set(told)
+
+
+def test_prose_has_no_weights() -> None:
+    with pytest.raises(InputError, match="Leave out sample_weight"):
+        find_family("language")(epochs=1).fit("abc" * 99, sample_weight=[1.0])
 
 
 # -- looking on ---------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ from depthwise import (
     LinearRegression,
     LogisticRegression,
 )
+from depthwise.catalog import FAMILIES, TASKS, find_family
 
 QUICK: dict[str, Any] = {"hidden": (16,), "epochs": 15, "batch_size": 16, "lr": 1e-2}
 
@@ -371,6 +372,13 @@ def test_settings_are_cloned_set_and_shown(model: Any) -> None:
     assert type(model).__name__ in repr(model) and type(model).__name__ in shown
     with pytest.raises(ValueError, match="nonsense"):
         model.set_params(nonsense=1)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *TASKS])
+def test_every_estimator_is_shown_in_a_notebook_without_a_warning(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_family(name).__name__ in find_family(name)()._repr_html_()
 
 
 def test_weights_are_routed_where_they_are_asked_for(cancer: Any) -> None:

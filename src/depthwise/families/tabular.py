@@ -26,8 +26,8 @@ MOST_ROWS = 100_000  # that quantiles are taken of
 class TabularNet(NetworkClassifier):
     """Classifier for tables (N, D): embeddings of numbers and an ensemble that shares its weights.
 
-    Parameters (unit, sensible range)
-    ---------------------------------
+    Parameters
+    ----------
     size : "s" (4 members, 64 and 64 units), "m" (8 members, 128 and 128) or "l" (16 members, 256
         and 256).
     hidden : units of each hidden layer, in place of `size`'s.

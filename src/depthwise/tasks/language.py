@@ -113,6 +113,7 @@ class LanguageModel(Scoring):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: Any = None,
         checkpoint: str | Path | None = None,
@@ -128,6 +129,11 @@ class LanguageModel(Scoring):
         `seconds_limit` shortens the schedule to end in time; `watch` is told of the progress.
         Raises InputError for wrong text or settings, DivergedError when the loss explodes.
         """
+        if sample_weight is not None:
+            raise InputError(
+                "LanguageModel gives all texts the same weight. Leave out sample_weight, or give a "
+                "text as often as it shall count."
+            )
         begun, self.split_ = time.monotonic(), getattr(X, "split_marks", None)
         if hasattr(X, "train"):
             X, validation = _parts(X, validation)
