@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
@@ -29,10 +28,7 @@ from sklearn.utils.estimator_checks import (
 import depthwise
 from depthwise import DNN, RBM, DataError, InputError, LogisticRegression, load_data
 from depthwise.catalog import find_family
-from depthwise.data import sparse as sparse_module
 from depthwise.data.columns import label_of
-from depthwise.data.dates import read_dates
-from depthwise.data.encoding import BLANK
 
 pd = pytest.importorskip("pandas")
 N = 90
@@ -355,53 +351,7 @@ def test_transform_gives_frames_where_asked(frame: Any) -> None:
     assert fresh.get_feature_names_out().tolist() == ["dnn0", "dnn1", "dnn2"]
 
 
-# -- sparse -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_matrix"])
-def test_a_sparse_matrix_is_its_dense_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparse_module, "BLOCK_BYTES", 7 * 13 * 8)  # several blocks
-    dense = np.random.default_rng(0).random((61, 13)) * (np.arange(13) % 3 == 0)
-    y = (dense[:, 0] > 0.5).astype(int)
-    thin = getattr(sparse, kind)(dense)
-    fits = [LogisticRegression().fit(X, y) for X in (dense, thin)]
-    np.testing.assert_array_equal(fits[0].predict_proba(dense), fits[1].predict_proba(thin))
-    data = load_data((thin, y))
-    assert data.fingerprint == load_data((dense, y)).fingerprint
-    assert "sparse matrix" in str(data)
-
-
-def test_a_sparse_matrix_that_would_be_too_large_is_refused() -> None:
-    wide = sparse.csr_matrix((40, 10**8))
-    with pytest.raises(InputError, match="TruncatedSVD"):
-        LogisticRegression().fit(wide, np.arange(40) % 2)
-    with pytest.raises(InputError, match="32,000 MB"):
-        load_data((wide, np.arange(40) % 2))
-
-
 # -- dates --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("texts", "wanted"),
-    [
-        (["2024-02-29", ""], ["2024-02-29T00:00:00.000000", "NaT"]),
-        (["2024/2/29 7:05", "na"], ["2024-02-29T07:05:00.000000", "NaT"]),
-        (["29.02.2024 07:05:01.25"], ["2024-02-29T07:05:01.250000"]),
-        (["2024-02-29T07:05:01Z"], ["2024-02-29T07:05:01.000000"]),
-        (["2024-02-29 07:05:01+02:00"], ["2024-02-29T07:05:01.000000"]),
-        (["3/4/2024", "13/4/2024"], ["2024-04-03T00:00:00.000000", "2024-04-13T00:00:00.000000"]),
-        (["3/4/2024", "4/13/2024"], ["2024-03-04T00:00:00.000000", "2024-04-13T00:00:00.000000"]),
-    ],
-)
-def test_dates_are_read_as_they_are_written(texts: list[str], wanted: list[str]) -> None:
-    found = read_dates(texts, BLANK)
-    assert found is not None and found.astype(str).tolist() == wanted
-
-
-@pytest.mark.parametrize("texts", [["2023-02-29"], ["2024-13-01"], ["1/1/24"], ["May 4"], ["", ""]])
-def test_what_is_no_date_is_none(texts: list[str]) -> None:
-    assert read_dates(texts, BLANK) is None
 
 
 def test_parts_of_a_date_are_the_calendars(tmp_path: Path) -> None:
@@ -418,13 +368,6 @@ def test_parts_of_a_date_are_the_calendars(tmp_path: Path) -> None:
     ]
     np.testing.assert_allclose(data.inputs, wanted, rtol=1e-6, atol=1e-5)
     assert column.earliest == str(first.date())
-
-
-def test_dates_that_can_be_read_in_two_ways_are_texts_and_told() -> None:
-    source = {"when": ["3/4/2024", "5/6/2024"] * 10, "y": [0, 1] * 10}
-    data = load_data(pd.DataFrame(source))
-    assert (data.columns or [])[0].kind == "text"
-    assert "may begin with the day or with the month" in str(data)
 
 
 def test_samples_of_dates_and_truths_are_written_as_a_table_that_is_read_again(

@@ -96,8 +96,13 @@ def _moment(parts: _Parts, first: str) -> np.datetime64 | None:
 
 
 def written(dates: np.ndarray) -> list[str]:
-    """datetime64 (N,) as a CSV has them, "" for NaT."""
-    return ["" if np.isnat(date) else str(date).replace("T", " ") for date in dates]
+    """datetime64[us] (N,) as a CSV has them, "" for NaT: without a time, or fractions of seconds,
+    where none of them has any."""
+    known = dates[~np.isnat(dates)]
+    units = ("D", "s", "us")
+    unit = next(u for u in units if (known.astype(f"datetime64[{u}]") == known).all())
+    texts = dates.astype(f"datetime64[{unit}]").astype(str).tolist()
+    return ["" if text == "NaT" else text.replace("T", " ") for text in texts]
 
 
 def parts_of(dates: np.ndarray, parts: Sequence[str], earliest: str = "") -> np.ndarray:
