@@ -86,6 +86,17 @@ class Estimator(BaseEstimator, abc.ABC):
     split_: SplitMarks | None = None
     running_: Running | None = None
 
+    @classmethod
+    def rungs(cls, input_shape: tuple[int, ...]) -> list[str]:
+        """What `choose` tries of it on such items: its sizes, and by name the settings that stand
+        on learnt weights (`pretrained`)."""
+        return [*cls.sizes, *getattr(cls, "pretrained", {})]
+
+    @classmethod
+    def why_not(cls, input_shape: tuple[int, ...]) -> str:
+        """Why `choose` does not try it on such items unless it is asked to; "" if it does."""
+        return ""
+
     @abc.abstractmethod
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """An untrained network from raw inputs (B, *input_shape) to its answers: logits (B, K) of

@@ -1,4 +1,5 @@
-"""Losses, each with its formula and its source; and what items of different weight make of them.
+"""Losses, each with its formula and its source; and what items of different weight, or a teacher's
+answers, make of them.
 
 z: logits (B, K); y: class indices (B,); eps: label smoothing; w: weights of items (B,).
 """
@@ -9,10 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Weighted", "over_answers", "smoothed_cross_entropy", "squared_error"]
+__all__ = [
+    "Taught",
+    "Weighted",
+    "distillation",
+    "over_answers",
+    "smoothed_cross_entropy",
+    "squared_error",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +47,37 @@ class Weighted:
         return (losses * self.weights.to(losses.dtype)).mean()
 
 
+@dataclass(frozen=True, eq=False)
+class Taught(Weighted):
+    """Labels (N,) with the logits (N, K) that a teacher gives the same items: the cross-entropy
+    becomes (1 - a) L + a T^2 KL(softmax(t / T) || softmax(z / T)), a `share`, T `temperature`
+    (Hinton, Vinyals and Dean 2015)."""
+
+    logits: Tensor
+    temperature: float = 2.0
+    share: float = 0.7
+
+    def __getitem__(self, chosen: Any) -> Taught:
+        parts = (self.targets[chosen], self.weights[chosen], self.logits[chosen])
+        return Taught(*parts, self.temperature, self.share)
+
+    def to(self, device: Any) -> Taught:
+        parts = (self.targets.to(device), self.weights.to(device), self.logits.to(device))
+        return Taught(*parts, self.temperature, self.share)
+
+
+def distillation(
+    logits: Tensor, teacher: Tensor, temperature: float, reduction: str = "batchmean"
+) -> Tensor:
+    """T^2 KL(softmax(t / T) || softmax(z / T)), mean over the batch: (B, K), (B, K) -> scalar, or
+    of each item, reduction "none": (B,)."""
+    wanted = torch.log_softmax(teacher.float() / temperature, dim=1)
+    given = torch.log_softmax(logits.float() / temperature, dim=1)
+    divergence = functional.kl_div(given, wanted, reduction=reduction, log_target=True)
+    divergence = divergence.sum(dim=1) if reduction == "none" else divergence
+    return temperature**2 * divergence
+
+
 def smoothed_cross_entropy(
     logits: Tensor, labels: Tensor | Weighted, smoothing: float = 0.0
 ) -> Tensor:
@@ -47,11 +87,13 @@ def smoothed_cross_entropy(
     Computed in float32 whatever the logits' precision. (B, K), (B,) -> scalar.
     """
     if isinstance(labels, Weighted):
-        return labels.mean(
-            functional.cross_entropy(
-                logits.float(), labels.targets, label_smoothing=smoothing, reduction="none"
-            )
+        losses = functional.cross_entropy(
+            logits.float(), labels.targets, label_smoothing=smoothing, reduction="none"
         )
+        if isinstance(labels, Taught):
+            soft = distillation(logits, labels.logits, labels.temperature, "none")
+            losses = (1 - labels.share) * losses + labels.share * soft
+        return labels.mean(losses)
     return functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
 

@@ -36,7 +36,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Regressor, Supervised, Watch
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled, Standardise
-from depthwise.losses import Weighted, over_answers, smoothed_cross_entropy, squared_error
+from depthwise.losses import Taught, Weighted, over_answers, smoothed_cross_entropy, squared_error
 from depthwise.progress import ConsoleProgress
 from depthwise.quantised import learning
 from depthwise.schedules import Passes, of_quality, require_quality
@@ -57,6 +57,8 @@ class NetworkEstimator(Descending, Layered, Supervised):
     augment: str | tuple[str, ...] | None
     warm_start: bool
     _optimizer_state: dict[str, Any] | None = None
+    # (N, K) of the items that `fit` is about to learn, in their order: what a teacher says of them
+    teacher_logits: np.ndarray | None = None
     scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
     _weights: np.ndarray | None = None  # of the items, while `fit` learns from them
     passes: ClassVar[dict[str, Passes]] = {"fast": LONG, "paper": LONG}  # by `quality`
@@ -101,7 +103,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         try:
             self._train(inputs, labels, held_out, checkpoint, left, watch)
         finally:
-            self._weights = None
+            self._weights = self.teacher_logits = None
         return self
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -181,7 +183,16 @@ class NetworkEstimator(Descending, Layered, Supervised):
         return update.state_dict()
 
     def _weighted(self, targets: Tensor) -> Tensor | Weighted:
-        """The targets of `fit`'s items, with their weights where there are some."""
+        """The targets of `fit`'s items, with their weights where there are some, and a teacher's
+        logits likewise."""
+        if self.teacher_logits is not None:
+            if len(self.teacher_logits) != len(targets):
+                raise InputError(
+                    f"teacher_logits must be of the {len(targets):,} items that are learnt; got "
+                    f"{len(self.teacher_logits):,}. Leave validation_fraction at 0."
+                )
+            ones = torch.ones(len(targets))
+            return Taught(targets, ones, torch.from_numpy(self.teacher_logits).float())
         if self._weights is None or (self._weights == self._weights[0]).all():
             return targets
         weights = torch.from_numpy(self._weights / self._weights.mean())

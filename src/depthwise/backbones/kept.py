@@ -1,12 +1,13 @@
-"""Features that are computed once and kept: of the same items by the same frozen network.
+"""Features that are computed once and kept: of the same item by the same frozen network.
 
     with keep_features(folder):          for the while; None keeps them in memory
         rows = features_of(key, items, compute)
 
-Items are taken in parts of PART, and a part's rows are known by `key` (which network, at which
-resolution) and the bytes of the items. So heads share the rows, whichever of them came first; a
-part that was computed before a kill is there afterwards; and training, validation and test items
-are each seen once. Outside `keep_features` everything is computed anew.
+A row is known by `key` (which network, at which resolution) and the bytes of its item. So heads
+share the rows, whichever of them came first; training, validation and test items are each seen
+once, also where training and validation are joined later; and what was computed before a kill is
+there afterwards, in parts as large as they were asked for. Outside `keep_features` everything is
+computed anew.
 
 Shapes: N items, F features.
 """
@@ -25,35 +26,44 @@ from depthwise.checkpoint import write_atomically
 
 __all__ = ["PART", "are_kept", "features_of", "keep_features"]
 
-PART = 256  # items
+PART = 256  # items to ask for at once
 
 
 class Store:
-    """Rows by their key, in `folder` or in memory."""
+    """Rows by the names of their items, in memory or in parts in `folder`: NAME.npy holds the rows
+    and NAME.txt the names of the items, a line each."""
 
     def __init__(self, folder: Path | None):
-        self.folder, self.rows = folder, dict[str, np.ndarray]()
+        self.folder = folder
+        self.rows: dict[str, np.ndarray] = {}
+        for names in sorted(folder.glob("*.txt")) if folder else []:
+            with contextlib.suppress(OSError, ValueError, EOFError):  # half a file is none
+                self._take(names.read_text().split(), _opened(names.with_suffix(".npy")))
 
-    def get(self, key: str) -> np.ndarray | None:
+    def put(self, names: list[str], rows: np.ndarray) -> None:
         if self.folder is None:
-            return self.rows.get(key)
-        try:
-            found: np.ndarray = np.load(self.folder / f"{key}.npy", allow_pickle=False)
-            return found
-        except (OSError, ValueError, EOFError):  # none, or half a file
-            return None
-
-    def put(self, key: str, rows: np.ndarray) -> None:
-        if self.folder is None:
-            self.rows[key] = rows
+            self._take(names, rows)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{names[0]}.npy"
+        write_atomically(path, lambda scratch: _save(scratch, rows))
+        text = "\n".join(names)  # last: rows without names are not looked at
+        write_atomically(path.with_suffix(".txt"), lambda scratch: scratch.write_text(text))
+        self._take(names, _opened(path))
 
-        def write(scratch: Path) -> None:
-            with scratch.open("wb") as file:
-                np.save(file, rows, allow_pickle=False)
+    def _take(self, names: list[str], rows: np.ndarray) -> None:
+        if len(names) == len(rows):
+            self.rows.update(zip(names, rows))
 
-        write_atomically(self.folder / f"{key}.npy", write)
+
+def _opened(path: Path) -> np.ndarray:
+    """The rows, read from the file when they are asked for."""
+    rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return rows
+
+
+def _save(scratch: Path, rows: np.ndarray) -> None:
+    with scratch.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)
 
 
 _store: ContextVar[Store | None] = ContextVar("_store", default=None)
@@ -77,14 +87,18 @@ def are_kept() -> bool:
 def features_of(
     key: str, items: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """compute(items), at most PART of them (N, ...) -> (N, F): from what is kept, if it is."""
+    """compute(items): (N, ...) -> (N, F), of those that are not kept."""
     store = _store.get()
     if store is None:
         return compute(items)
-    name = hashlib.sha256(f"{key}|{items.dtype}|{items.shape}|".encode())
-    name.update(np.ascontiguousarray(items).data)
-    known = store.get(name.hexdigest())
-    if known is None or len(known) != len(items):
-        known = compute(items)
-        store.put(name.hexdigest(), known)
-    return known
+    names = [_name(key, item) for item in items]
+    new = [place for place, name in enumerate(names) if name not in store.rows]
+    if new:
+        store.put([names[place] for place in new], compute(items[new]))
+    return np.stack([store.rows[name] for name in names])
+
+
+def _name(key: str, item: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{key}|{item.dtype}|{item.shape}|".encode())
+    digest.update(np.ascontiguousarray(item).data)
+    return digest.hexdigest()

@@ -29,6 +29,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from depthwise.backbones.kept import keep_features
 from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.answers import compared, scored
@@ -48,10 +49,12 @@ from depthwise.choosing.finishing import final_card, final_cards
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
-from depthwise.choosing.ladder import Candidate, able, ladder
+from depthwise.choosing.ladder import Candidate, able, ladder, worthwhile
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
+from depthwise.choosing.teaching import SHARE as TEACHING_SHARE
+from depthwise.choosing.teaching import teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
 from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
@@ -137,13 +140,16 @@ def choose(
     if task in LABELLED:
         require_works(metric, dataset.classes)
     makers = able(makers_for(names, task), task, asked_for=bool(families))
+    if not families:
+        makers = worthwhile(makers, dataset.input_shape, tell)
     request = _request(dataset, target, budget, list(makers), seed, task)
     request |= {"rescue": True} if rescue else {}
     request |= {"metric": metric_name(task, metric)} if metric is not None else {}
 
     def run(folder: Path) -> Choice:
         about = (dataset, task, target, budget, makers, seed, metric)
-        return _Run(*about, folder, request, tell, command, rescue).choose()
+        with keep_features(folder / "work" / "features"):
+            return _Run(*about, folder, request, tell, command, rescue).choose()
 
     if out is None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -238,7 +244,7 @@ class _Run:
         if not found.kept and near is None:
             return self._nothing_fits(found)
         try:
-            self._train(found.kept, near, found.cards)
+            self._train(found, near)
         except (Interrupted, KeyboardInterrupt):
             self.interrupted = True
             self.tell("interrupted: finishing with the best so far; repeat the command to go on")
@@ -268,13 +274,16 @@ class _Run:
         known = [rate.value for rate in rates if rate and rate.how == "measured" and rate.value]
         return items / min(known) if known and self.device.is_here else 0.0
 
-    def _train(
-        self, kept: list[Candidate], near: Candidate | None, cards: dict[str, Scorecard]
-    ) -> None:
-        seconds = self.clock.training(self._testing_seconds(kept, cards))
+    def _train(self, found: Feasible, near: Candidate | None) -> None:
+        kept = found.kept
+        seconds = self.clock.training(self._testing_seconds(kept, found.cards))
         spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
+        teachers = teacher_of(found, self.candidates)
+        lesson = (seconds - spare) * TEACHING_SHARE if teachers else 0.0
         if kept:
-            halve(self.trials, kept, seconds - spare)
+            halve(self.trials, kept, seconds - spare - lesson)
+        if teachers:
+            self.candidates += teach(self.trials, teachers, lesson)
         if near and self.rescue:
             about = (self.trials, self.budget, self.device, spare, self.rescue)
             if shrunk := rescued(near, *about):

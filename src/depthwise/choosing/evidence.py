@@ -14,7 +14,7 @@ from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.pareto import pareto_front
 from depthwise.choosing.selecting import Selection, standing
-from depthwise.choosing.trials import Trained, named
+from depthwise.choosing.trials import Trained, named, told_gain
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
@@ -34,6 +34,7 @@ BLANK: dict[str, Any] = {  # of a candidate that was not trained
     "train_seconds": 0.0,
     "pareto": False,
     "p": None,
+    "taught": None,
     "history": [],
 }
 MOST_TEXT = 300  # characters of a mistaken text that are shown
@@ -92,10 +93,12 @@ def candidate_records(
         name = entry.candidate.name
         assert selection
         status, reason = standing(entry, selection)
+        if entry.taught:
+            reason += f"; {told_gain(entry.taught, entry.accuracy.unit)}"
         card = cards[name]
         card.accuracy = entry.accuracy
         extra: dict[str, Any] = {"pareto": on_front, "p": selection.p.get(name)}
-        extra |= {"validation_accuracy": entry.accuracy.to_dict()}
+        extra |= {"validation_accuracy": entry.accuracy.to_dict(), "taught": entry.taught}
         extra |= {"epochs": entry.epochs, "train_seconds": entry.seconds, "history": entry.history}
         records.append(_record(entry.candidate, status, reason, card, extra))
     for candidate in candidates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.layers import parameter_count
 
-__all__ = ["TOO_LARGE", "Candidate", "able", "ladder"]
+__all__ = ["TOO_LARGE", "Candidate", "able", "ladder", "worthwhile"]
 
 TOO_LARGE = 30_000_000  # weights: on a first dense layer over big images, not worth building
 MIDDLE_FIRST = ("s", "xs", "m", "xxs", "l", "xl")
@@ -88,6 +88,20 @@ def able(
     return fit
 
 
+def worthwhile(
+    families: dict[str, type[Classifier]],
+    input_shape: tuple[int, ...],
+    tell: Callable[[str], None],
+) -> dict[str, type[Classifier]]:
+    """Without those that say that they are no use on such items, or that need a package which is
+    not there: a line is told of each."""
+    reasons = {name: make.why_not(input_shape) for name, make in families.items()}
+    for name, reason in reasons.items():
+        if reason:
+            tell(f"{name}: not tried: {reason}")
+    return {name: make for name, make in families.items() if not reasons[name]}
+
+
 def ladder(
     families: dict[str, type[Classifier]], input_shape: tuple[int, ...], seed: int
 ) -> list[Candidate]:
@@ -100,7 +114,7 @@ def ladder(
         Candidate(f"{name}-{size}" if size else name, make, size, seed)
         for name, make in families.items()
         if not (make.table_only if image else make.image_only)
-        for size in ((*make.sizes, *_pretrained(make)) or (None,))
+        for size in (make.rungs(input_shape) or (None,))
     ]
     if not candidates:
         what = "pictures" if image else f"a table of {input_shape[0]} columns"

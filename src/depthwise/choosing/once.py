@@ -21,6 +21,7 @@ import numpy as np
 from sklearn.base import clone
 
 from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.looking import looks_once, train_looking
 from depthwise.choosing.trials import Trained, Trials, named
 from depthwise.data.dataset import Dataset
 from depthwise.estimator import Classifier
@@ -37,6 +38,11 @@ BEST_SHARE = 0.5  # of the time that is left, for what has proved best on such d
 def train_once(trials: Trials, candidates: list[Candidate], seconds: float, others: int) -> float:
     """Train `candidates` beside which `others` want their share of the `seconds` too; returns the
     seconds that it took."""
+    looking = [c for c in candidates if looks_once(c)]
+    candidates = [c for c in candidates if c not in looking]
+    alone = not candidates and not others
+    took = train_looking(trials, looking, seconds, alone) if looking else 0.0
+    seconds -= took
     weights = {c.name: _weights(trials.data, c) for c in candidates}
     families: dict[str, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: weights[c.name]):
@@ -50,7 +56,7 @@ def train_once(trials: Trials, candidates: list[Candidate], seconds: float, othe
         waiting -= len(sizes)
     if not others:  # nobody else to leave it to
         left = _second_round(trials, families, left)
-    return seconds - left
+    return seconds - left + took
 
 
 def _second_round(trials: Trials, families: dict[str, list[Candidate]], left: float) -> float:

@@ -29,17 +29,18 @@ from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.score import in_words
+from depthwise.measuring.score import SCORES, in_words
 from depthwise.modelfile import read_model
 from depthwise.progress import line
 from depthwise.stages import stage_files
 from depthwise.training import Event
 
-__all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named"]
+__all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named", "told_gain"]
 
 FAILURES = (DepthwiseError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
 BATCH, FEW, WINDOWS, REPEATS = 128, 8, 8, 3
 QUICK = 0.1  # seconds
+FOLDED = 0.7  # of the time, for a look by a copy with its batch norms folded away
 BACKWARD = 3  # a training step takes at least as long as this many passes forward
 
 
@@ -60,6 +61,7 @@ class Trained:
     rungs: int = 0
     complete: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
+    taught: dict[str, Any] | None = None  # by whom, and what that gained: teaching.py
 
     @property
     def score(self) -> float:
@@ -242,6 +244,9 @@ class Trials:
         seconds = _best_of(2, lambda: network(x[:few])) * len(x) / few
         if seconds < QUICK:
             seconds = _best_of(REPEATS, lambda: network(x))
+        if getattr(candidate.model(), "keeps_features", False):  # it looks once, never back
+            looked = items + len(self.data.indices["validation"])
+            return FOLDED * seconds * looked / len(x)
         return BACKWARD * seconds * items / len(x)
 
 
@@ -269,6 +274,17 @@ def _require_number(score: Metric, data: Dataset) -> None:
             f"({score.details.get('metric', score.unit)}): look whether that part has items of "
             "every class (depthwise inspect)."
         )
+
+
+def told_gain(taught: dict[str, Any], unit: str) -> str:
+    """What a teacher gained (`Trained.taught`), in words."""
+    gained, passes = taught["gained"], f"{taught['passes']:.3g} passes"
+    is_share = unit in SCORES and SCORES[unit].is_share
+    lag = f"{abs(gained) * 100:.1f} points" if is_share else f"{abs(gained):.4f} {unit}"
+    if taught["passes"] < taught["passes_without"] * 0.99:
+        passes += f" instead of {taught['passes_without']:.3g}"
+    more = "more" if gained >= 0 else "less"
+    return f"taught by {taught['teacher']}, {lag} {more} than {taught['without']} in {passes}"
 
 
 class _Reporter:

@@ -17,23 +17,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from depthwise.losses import over_answers
+from depthwise.losses import distillation, over_answers
 from depthwise.updates import GradientUpdate
 
 __all__ = ["Taught", "distillation", "taught_targets"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 BATCH = 512
-
-
-def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(t / T) || softmax(z / T)), mean over the batch: (B, K), (B, K) -> scalar."""
-    wanted = torch.log_softmax(teacher.float() / temperature, dim=1)
-    given = torch.log_softmax(logits.float() / temperature, dim=1)
-    divergence = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
 
 
 @torch.no_grad()

