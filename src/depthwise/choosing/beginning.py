@@ -2,8 +2,8 @@
 
     in the order of what has proved best on such data: families by their `priority`, sizes from the
     middle of the ladder outwards
-    each as long as all that were begun before it and it can have PASSES passes over the data (or
-    LEAST_STEPS steps, where the data are few) in WHOLE of the time
+    each as long as all that were begun before it and it can have PASSES passes over the data in
+    WHOLE of the time (LEAST_STEPS steps where the data are few, MOST_STEPS where they are many)
 
 so that what is begun learns, and the one with the best prospects is never crowded out.
 """
@@ -19,7 +19,7 @@ from depthwise.networks import NetworkEstimator
 
 __all__ = ["begin", "least_passes"]
 
-PASSES, LEAST_STEPS = 3, 100
+PASSES, LEAST_STEPS, MOST_STEPS = 3, 100, 600
 WHOLE = 0.8  # of the time for training
 MOST_TOLD = 6
 
@@ -51,7 +51,7 @@ def least_passes(trials: Trials, candidate: Candidate) -> float:
         return PASSES
     recipe = model.recipe(items)
     steps = math.ceil(items / recipe.batch_size)
-    return min(recipe.epochs, max(PASSES, LEAST_STEPS / steps))
+    return min(recipe.epochs, max(LEAST_STEPS / steps, min(PASSES, MOST_STEPS / steps)))
 
 
 def _least_seconds(trials: Trials, candidate: Candidate) -> float | None:

@@ -310,8 +310,8 @@ class _Run:
             record["candidates"] += nothing.rows(record["baseline"])
         self.tell(worthless(record) or f"{name} wins; on the test part: {test}")
         record["refit"] = again
-        if self.task in MISTAKES:
-            record["mistakes"] = MISTAKES[self.task](winner, self.data)
+        if said and self.task in MISTAKES:
+            record["mistakes"] = MISTAKES[self.task](winner, self.data, said)
         if self.data.task == "regression":
             record["predicted"] = predicted_numbers(winner, self.data)
         record["pictures"] = self._pictures(winner)

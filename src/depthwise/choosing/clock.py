@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Clock"]
 
-SCREENING, FINISHING, TRAINING = 0.15, 0.15, 0.4  # of the budget
+SCREENING, FINISHING, MOST_TESTING, TRAINING = 0.1, 0.12, 0.3, 0.4  # of the budget
 LEAST_SCREENING, LEAST_FINISHING, MOST_FINISHING = 3.0, 1.5, 60.0  # seconds
 
 
@@ -52,5 +52,5 @@ class Clock:
 
     def training(self, testing: float = 0.0) -> float:
         """Seconds for training from now on, where the winner's test takes `testing`."""
-        end = max(self.finishing, min(testing + LEAST_FINISHING, (1 - TRAINING) * self.seconds))
+        end = max(self.finishing, min(testing + LEAST_FINISHING, MOST_TESTING * self.seconds))
         return max(TRAINING * self.seconds, self.left - end)

@@ -137,13 +137,17 @@ def _point(entry: Trained, card: Scorecard) -> tuple[float, ...]:
     return -entry.score, card.latency.value, card.hardware_cost.details["weight_bytes"]
 
 
-def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str, Any]]:
-    """The test items the model is most sure and wrong about, by name, with their pictures."""
+def mistakes(
+    model: Classifier, data: Dataset, said: dict[str, np.ndarray], most: int = 24
+) -> list[dict[str, Any]]:
+    """The test items the model is most sure and wrong about, by name, with their pictures. `said`:
+    what it answered (answers.py)."""
     X, truth = named(data, "test")
-    probabilities = model.predict_proba(X)
-    predicted = model.classes_[probabilities.argmax(axis=1)]
-    confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != truth)
+    predicted = said["names"][said["predicted"]]
+    wrong = np.flatnonzero(said["predicted"] != said["labels"])
+    confidence = np.zeros(len(X))
+    if len(wrong):
+        confidence[wrong] = model.predict_proba(X[wrong]).max(axis=1)
     worst = wrong[np.argsort(-confidence[wrong])][:most]
     return [
         {
@@ -159,12 +163,14 @@ def mistakes(model: Classifier, data: Dataset, most: int = 24) -> list[dict[str,
     ]
 
 
-def worst_predicted(model: Any, data: Dataset, most: int = 24) -> list[dict[str, Any]]:
+def worst_predicted(
+    model: Any, data: Dataset, said: dict[str, np.ndarray], most: int = 24
+) -> list[dict[str, Any]]:
     """The test items whose numbers are furthest off, in units of each target's spread, by name,
-    with their pictures. `confidence`: by how many spreads."""
+    with their pictures. `said`: what was predicted. `confidence`: by how many spreads."""
     X, truth = named(data, "test")
     columns = np.asarray(truth).reshape(len(X), -1)  # (N, T)
-    answers = np.asarray(model.predict(X)).reshape(columns.shape)
+    answers = said["answers"].reshape(columns.shape)
     learnt = np.asarray(data.train.y).reshape(-1, columns.shape[1])
     off = abs(answers - columns) / np.maximum(learnt.std(axis=0), 1e-12)
     far = off.max(axis=1)

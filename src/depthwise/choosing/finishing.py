@@ -54,6 +54,7 @@ def final_card(trials: Trials, entry: Trained, device: Device) -> Scorecard:
             logits=tells_classes(model),
             running=model.running_,
             answering=answering_of(model),
+            matrix_seconds=max(0.0, trials.clock.left - LAST * trials.clock.finishing),
         )
         return card.to_dict()
 

@@ -135,7 +135,11 @@ class _Rungs:
         more = fill([n - m for n, m in zip(needs, least)], available - sum(least))
         shares = [m + extra for m, extra in zip(least, more)]
         epochs = {c.name: s / paces[c.name] for c, s in zip(candidates, shares)}
-        return {name: round(e, 4) if e > 0.02 else 0.0 for name, e in epochs.items()}
+        planned = {name: round(e, 4) if e > 0.02 else 0.0 for name, e in epochs.items()}
+        if candidates and not any(planned.values()) and not self.trials.trained:
+            quickest = min(candidates, key=lambda c: paces[c.name])  # better than nothing at all
+            planned[quickest.name] = least_passes(self.trials, quickest)
+        return planned
 
     def _least(self, candidate: Candidate) -> float:
         """Seconds that a first training must have; 0 of one that has learnt already."""

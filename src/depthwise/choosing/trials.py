@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
+from depthwise.compute import Compute, has_bfloat16
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InputError
 from depthwise.estimator import Classifier
@@ -39,7 +41,7 @@ __all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named", "told_gain"]
 
 FAILURES = (DepthwiseError, ArithmeticError, MemoryError, RuntimeError, np.linalg.LinAlgError)
 BATCH, FEW, WINDOWS, REPEATS = 128, 8, 8, 3
-QUICK = 0.1  # seconds
+QUICK = 0.3  # seconds
 FOLDED = 0.7  # of the time, for a look by a copy with its batch norms folded away
 BACKWARD = 3  # a training step takes at least as long as this many passes forward
 
@@ -240,24 +242,42 @@ class Trials:
         network = candidate.network(self.data.input_shape, candidate.outputs(self.data))
         items = len(self.data.indices["train"])
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
-        few = min(FEW, len(x))
-        seconds = _best_of(2, lambda: network(x[:few])) * len(x) / few
-        if seconds < QUICK:
-            seconds = _best_of(REPEATS, lambda: network(x))
         if getattr(candidate.model(), "keeps_features", False):  # it looks once, never back
             looked = items + len(self.data.indices["validation"])
-            return FOLDED * seconds * looked / len(x)
-        return BACKWARD * seconds * items / len(x)
+            return FOLDED * _batch_seconds(network, x, Compute()) * looked / len(x)
+        ways = _likely_ways(candidate)
+        return BACKWARD * min(_batch_seconds(network, x, way) for way in ways) * items / len(x)
+
+
+def _likely_ways(candidate: Candidate) -> list[Compute]:
+    """How a family that chooses for itself may compute, on one thread."""
+    chooses = candidate.model().get_params().get("precision") == "auto"
+    quick = Compute(precision="bfloat16", channels_last=candidate.make.image_only)
+    return [Compute(), quick] if chooses and has_bfloat16() else [Compute()]
+
+
+def _batch_seconds(network: nn.Module, x: Tensor, way: Compute) -> float:
+    """Of a pass forward; where a batch takes long, from a few of its items."""
+    network, x = way.place(network), way.place_batch(x)
+
+    def run(items: int) -> None:
+        with way.autocast():
+            network(x[:items])
+
+    few = min(FEW, len(x))
+    seconds = _best_of(REPEATS, lambda: run(few)) * len(x) / few
+    return seconds if seconds > QUICK else _best_of(REPEATS, lambda: run(len(x)))
 
 
 @torch.inference_mode()
 def _best_of(times: int, run: Callable[[], Any]) -> float:
-    """Seconds of the quickest."""
+    """Seconds of the quickest, on one thread: where a neighbour holds a core, more wait for it."""
     seconds = math.inf
-    for _ in range(times):
-        started = time.perf_counter()
-        run()
-        seconds = min(seconds, time.perf_counter() - started)
+    with Compute(threads=1).active():
+        for _ in range(times):
+            started = time.perf_counter()
+            run()
+            seconds = min(seconds, time.perf_counter() - started)
     return seconds
 
 

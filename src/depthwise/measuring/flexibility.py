@@ -25,6 +25,9 @@ The quick matrix takes about a second, the full one minutes (torch.compile build
 Shapes: B batch, N samples, C channels, H W image, K classes or other answers.
 """
 
+import itertools
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -76,17 +79,20 @@ def flexibility(
     *,
     full: bool = False,
     runtimes: Sequence[str] | None = None,
+    seconds: float = math.inf,
 ) -> Metric:
     """The share of cells that pass; details: cells. samples: (64, ...) as the network takes them,
     real ones if there are any; fewer are repeated. logits: whether the answers are of classes.
-    full: the whole matrix, in minutes; runtimes: which, of RUNTIMES."""
+    full: the whole matrix, in minutes; runtimes: which, of RUNTIMES; seconds: after which no other
+    runtime or precision is begun, and the share is of the cells that were run."""
     names = tuple(runtimes or (FULL if full else QUICK))
     batch = samples.repeat(-(-ITEMS // len(samples)), *[1] * (samples.dim() - 1))[:ITEMS]
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad(), using_threads(1), sharing_graphs():  # more may wait for each other
-            cells = _Matrix(network, batch, logits, full).cells(names)
+            matrix = _Matrix(network, batch, logits, full, time.monotonic() + seconds)
+            cells = matrix.cells(names)
     finally:
         network.train(was_training)
     passed = sum(cell.ok for cell in cells)
@@ -97,7 +103,8 @@ def flexibility(
         "measured",
         low=share,
         high=share,
-        source=f"{passed} of {len(cells)} cells ran here and agreed",
+        source=f"{passed} of {len(cells)} cells ran here and agreed"
+        + ("; there was no time for the others" if matrix.late else ""),
         details={"cells": [asdict(cell) for cell in cells], "full": full},
     )
 
@@ -105,7 +112,10 @@ def flexibility(
 class _Matrix:
     """The cells of a network at the samples' size and, if `full`, at others."""
 
-    def __init__(self, network: nn.Module, samples: Tensor, logits: bool, full: bool):
+    def __init__(
+        self, network: nn.Module, samples: Tensor, logits: bool, full: bool, deadline: float
+    ):
+        self.deadline, self.late = deadline, False
         self.network, self.samples, self.logits, self.full = network, samples, logits, full
         self.precisions: tuple[str, ...] = PRECISIONS if full else PRECISIONS[:2]
         if is_int8(network):
@@ -116,15 +126,21 @@ class _Matrix:
         self.networks: dict[str, Any] = {}
 
     def cells(self, names: Sequence[str]) -> list[Cell]:
-        found = []
-        for name in names:
-            for precision in self.precisions:
-                found += self._own_size(name, precision)
-        for size in _other_sizes(self.network, self.samples) if self.full else ():
-            for name in names:
-                for precision in self.precisions:
-                    found += self._rows(name, precision, size, (1,), (1,), _told_size(size))
+        found: list[Cell] = []
+        for name, precision in itertools.product(names, self.precisions):
+            if found and self._is_late():
+                return found
+            found += self._own_size(name, precision)
+        sizes = _other_sizes(self.network, self.samples) if self.full else ()
+        for size, name, precision in itertools.product(sizes, names, self.precisions):
+            if self._is_late():
+                return found
+            found += self._rows(name, precision, size, (1,), (1,), _told_size(size))
         return found
+
+    def _is_late(self) -> bool:
+        self.late = self.late or time.monotonic() > self.deadline
+        return self.late
 
     def _own_size(self, name: str, precision: str) -> list[Cell]:
         return self._rows(name, precision, self.samples, self.batches, self.threads, "")

@@ -12,6 +12,7 @@ written token by token, all of them are one answer (`Estimator.answering`).
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
@@ -196,13 +197,14 @@ def costs(
     prices: Prices | None = None,
     running: Running | None = None,
     answering: nn.Module | None = None,
+    matrix_seconds: float = math.inf,
 ) -> Scorecard:
     """The Scorecard without accuracy, weights of no matter. input_shape: of one item, (C, H, W)
     or (D,); input_dtype: "uint8", "float32" or, of tokens, "int64"; samples: (N, *input_shape) real
     ones, None: made; logits: whether the network answers with classes, or with numbers such as a
     reconstruction;
     prices and flexibility: as in `measure`; running: what runs this network, if not torch;
-    answering: what answers in full, if not the network alone."""
+    answering: what answers in full, if not the network alone; matrix_seconds: for flexibility."""
     if flexibility not in (True, False, "full"):
         raise InputError(f'flexibility must be True, False or "full"; got {flexibility!r}.')
     running = running if running and running.network is (answering or network) else None
@@ -220,7 +222,8 @@ def costs(
     if card.hardware_cost and (stored := _stored_bytes(network, running)) is not None:
         card.hardware_cost.details["weight_bytes"] = stored
     if flexibility:
-        card.flexibility = support(network, items, logits, full=flexibility == "full")
+        options = {"full": flexibility == "full", "seconds": matrix_seconds}
+        card.flexibility = support(network, items, logits, **options)
     return card
 
 
