@@ -25,6 +25,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -55,6 +56,8 @@ __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_d
 PREDICT_BATCH = 512
 FLOATS = (np.float64, np.float32)
 Watch = Callable[[Event], None]
+# of models whose `transform` was last asked for another layer than the last: the layer, its units
+_LAYERS_SHOWN: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
 
 
 class Estimator(BaseEstimator, abc.ABC):
@@ -233,7 +236,7 @@ class Estimator(BaseEstimator, abc.ABC):
             inputs, targets = self._take_rows(X, y if is_frame(X) else plain_targets(y), reset)
         if reset:
             self.running_ = None
-            self.__dict__.pop("_transformed", None)
+            _LAYERS_SHOWN.pop(self, None)
             self.input_shape_ = tuple(inputs.shape[1:])
             self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
         return inputs, None if targets is None else self._encode(targets, reset, classes)
@@ -296,7 +299,7 @@ class Estimator(BaseEstimator, abc.ABC):
 
     def _is_encoded(self, X: Any) -> bool:
         """Whether these rows are features already, of a model that was fitted on a data frame."""
-        wide = np.shape(X)[1:] == self.input_shape_ and self.columns_ is not None
+        wide = getattr(X, "shape", ())[1:] == self.input_shape_ and self.columns_ is not None
         return wide and self.input_shape_ != (self.n_features_in_,)
 
     def _checked(self, rows: np.ndarray, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
@@ -335,10 +338,6 @@ class Estimator(BaseEstimator, abc.ABC):
 class Layered(TransformerMixin, Estimator):
     """A family whose network has layers to look into: `representations(x)` is their list."""
 
-    _transformed: tuple[int, int, int] | None = (
-        None  # layer, of how many, its units: last transformed
-    )
-
     def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
         """What a layer makes of X: (N, H) of its H units, flattened; the last layer by default.
 
@@ -351,7 +350,9 @@ class Layered(TransformerMixin, Estimator):
         if not isinstance(wanted, int | np.integer) or not 1 <= wanted <= layers:
             raise InputError(f"layer must be 1 to {layers}, or None for the last; got {layer!r}.")
         shown: np.ndarray = self._rows(inputs, lambda n, x: self._layers(n, x)[wanted - 1]).numpy()
-        self._transformed = (wanted, layers, shown.shape[1])
+        _LAYERS_SHOWN.pop(self, None)
+        if wanted != layers:
+            _LAYERS_SHOWN[self] = (int(wanted), shown.shape[1])
         return shown
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -363,15 +364,13 @@ class Layered(TransformerMixin, Estimator):
         check_is_fitted(self, "network_")
         if input_features is not None:
             self._require_input_features(np.asarray(input_features, dtype=object))
-        if self._transformed is None:
-            item = torch.zeros(1, *self.input_shape_)
-            home = _home(self.network_)
-            raw = item.to(torch.uint8) if self.input_dtype_ == "uint8" else item
-            width = self._layers(self.network_, raw.to(home))[-1].shape[1]
-            layer = layers = 1
-        else:
-            layer, layers, width = self._transformed
-        name = type(self).__name__.lower() + (f"_layer{layer}_" if layer != layers else "")
+        name = type(self).__name__.lower()
+        if self in _LAYERS_SHOWN:
+            layer, width = _LAYERS_SHOWN[self]
+            return np.array([f"{name}_layer{layer}_{k}" for k in range(width)], dtype=object)
+        item = torch.zeros(1, *self.input_shape_)
+        raw = item.to(torch.uint8) if self.input_dtype_ == "uint8" else item
+        width = self._layers(self.network_, raw.to(_home(self.network_)))[-1].shape[1]
         return np.array([f"{name}{k}" for k in range(width)], dtype=object)
 
     def _require_input_features(self, names: np.ndarray) -> None:
