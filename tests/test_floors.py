@@ -33,6 +33,7 @@ FLOORS: list[tuple[str, float]] = [
     ("class_scores", 2),
     ("class_intervals", 2.1),
     ("custom_scores", 2.1),
+    ("thresholds", 2.1),
     ("reshaping_widths", 2.4),
     ("reshaping_rank", 2.4),
     ("reshaping_exits", 2.4),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,11 +23,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.base import Estimator, Watch, columns_of, dataset_parts, is_dataset
+from depthwise.class_scores import ClassAnswers, rarer_class
+from depthwise.custom_scores import class_score
 from depthwise.errors import DivergedError, InputError
-from depthwise.inputs import check_weights, fingerprint_arrays
+from depthwise.inputs import check_weights, fingerprint_arrays, weights_of_classes
 from depthwise.layers import Rescaled
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.regression_scores import r2, regression_report
+from depthwise.thresholds import best_cut, is_cut_for
 from depthwise.training import finished
 
 __all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
@@ -150,6 +153,9 @@ class Classifier(ClassifierMixin, Supervised):
     """A model of labels."""
 
     classes_: np.ndarray
+    class_weight: Any = None  # settings of those that are `Deciding`
+    metric: Any = None
+    decision_threshold_: float | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -169,16 +175,61 @@ class Classifier(ClassifierMixin, Supervised):
 
     def predict(self, X: Any) -> np.ndarray:
         """Class labels (N,)."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self.classes_[self.decide(self.predict_proba(X))]
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """(N, K) -> class indices (N,): the likeliest, or of two classes the second one from
+        `decision_threshold_` on, where that was set."""
+        if self.decision_threshold_ is None or probabilities.shape[1] != 2:
+            return np.asarray(probabilities.argmax(axis=1))
+        return (probabilities[:, 1] >= self.decision_threshold_).astype(np.int64)
+
+    def tune_threshold(self, X: Any, y: Any, metric: Any = "balanced_accuracy") -> Self:
+        """Set `decision_threshold_` to the probability of the second class from which on calling
+        an item so scores best by `metric` on held-out X, y: "balanced_accuracy", "f1" or a function
+        of labels (custom_scores.py). It is forgotten (None) where the likeliest class is best: for
+        more than two classes, for accuracy, and for scores of probabilities."""
+        score = class_score(metric)
+        self.decision_threshold_ = None
+        if is_cut_for(score, self.n_outputs):
+            p = self.predict_proba(X)
+            _, labels = self._take(X, y, reset=False, classes=self.classes_)
+            self.decision_threshold_ = best_cut(self._class_answers(labels, p), score)[0]
+        return self
+
+    def _class_answers(self, labels: np.ndarray, p: np.ndarray) -> ClassAnswers:
+        counts = np.bincount(labels, minlength=p.shape[1])
+        return ClassAnswers(labels, p.argmax(axis=1), p, rarer_class(counts), self.classes_)
 
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module
     ) -> tuple[float, ...]:
-        """(accuracy, -cross-entropy): the second breaks the ties of a small validation part."""
+        """(accuracy or what `metric` says, -cross-entropy): the second breaks the ties of a small
+        validation part. Two classes are cut where that is best for the metric."""
         logits, truth = self._logits(inputs, network), torch.from_numpy(targets)
+        minus_loss = -float(smoothed_cross_entropy(logits, truth))
+        if self.metric is not None:
+            return self._by_metric(targets, torch.softmax(logits, dim=1).numpy()), minus_loss
         accuracy = (logits.argmax(dim=1) == truth).double().mean()
-        return float(accuracy), -float(smoothed_cross_entropy(logits, truth))
+        return float(accuracy), minus_loss
+
+    def _by_metric(self, labels: np.ndarray, p: np.ndarray) -> float:
+        score, answers = class_score(self.metric), self._class_answers(labels, p)
+        if is_cut_for(score, p.shape[1]):
+            return best_cut(answers, score)[1]
+        return score.sign * score.value(answers)
+
+    def _checked_weights(self, sample_weight: Any, targets: Any, items: int) -> np.ndarray | None:
+        """As of all that learns, and by `class_weight`."""
+        self.decision_threshold_ = None
+        if self.metric is not None:
+            class_score(self.metric)  # an unknown name is told before anything is learnt
+        weights = sample_weight
+        if self.class_weight is not None and targets is not None:
+            weights = weights_of_classes(self.class_weight, targets, self.classes_.tolist())
+            if sample_weight is not None:
+                weights = weights * check_weights(sample_weight, items)
+        return super()._checked_weights(weights, targets, items)
 
     def _require_several(self, targets: np.ndarray) -> None:
         if len(np.unique(targets)) < 2:

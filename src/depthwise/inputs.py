@@ -6,6 +6,7 @@ Shapes: N items, T frames, C channels, H W image, D features.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from depthwise.errors import InputError
 
 __all__ = [
     "as_clips", "as_images", "as_tensor", "check_labels", "check_weights", "fingerprint_arrays",
-    "statistics",
+    "statistics", "weights_of_classes",
 ]  # fmt: skip
 
 
@@ -98,6 +99,25 @@ def check_labels(y: Any, items: int) -> np.ndarray:
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError("y contains NaN or infinity: every image needs a label.")
     return labels
+
+
+def weights_of_classes(given: Any, labels: np.ndarray, names: list[Any]) -> np.ndarray:
+    """(N,) float64, of items with label indices (N,): "balanced" gives each N / (K n_k), n_k items
+    being of its class, a dict of `names` its class's own, 1 where it says none."""
+    if isinstance(given, str) and given == "balanced":
+        counts = np.bincount(labels, minlength=len(names))
+        return np.asarray((len(labels) / (len(names) * np.maximum(counts, 1)))[labels])
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f'class_weight must be None, "balanced" or a dict of labels; got {given!r}.'
+        )
+    unknown = [label for label in given if label not in names]
+    if unknown:
+        raise InputError(f"class_weight has the label {unknown[0]!r}; there are {names[:20]}.")
+    each = np.array([given.get(name, 1.0) for name in names], dtype=np.float64)
+    if not (np.isfinite(each).all() and (each > 0).all()):
+        raise InputError(f"class_weight must be above 0; got {dict(given)}.")
+    return np.asarray(each[labels])
 
 
 def check_weights(sample_weight: Any, items: int) -> np.ndarray:

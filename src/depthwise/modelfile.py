@@ -65,6 +65,7 @@ def write_model(model: Any, folder: Path) -> Path:
         "columns": to_plain(model.columns_),
         "classes": _class_names(model),
         "classes_kind": _class_kind(model),
+        "decision_threshold": getattr(model, "decision_threshold_", None),
         "data_fingerprint": getattr(model, "data_fingerprint_", None),
         "split": model.split_._asdict() if model.split_ else None,
         "history": model.history_,
@@ -121,6 +122,7 @@ def _rebuild(
     classes = _classes(description)
     if classes is not None:
         model.classes_ = classes
+        model.decision_threshold_ = _decision_threshold(description)
     model.history_ = description["history"]
     model.data_fingerprint_ = description["data_fingerprint"]
     model.columns_ = _columns(description, model.input_shape_)
@@ -203,6 +205,11 @@ def _classes(description: dict[str, Any]) -> np.ndarray | None:
     return np.array(names, dtype=kind)
 
 
+def _decision_threshold(description: dict[str, Any]) -> float | None:
+    cut = description.get("decision_threshold")
+    return None if cut is None else float(cut)
+
+
 def _check_shapes(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     wanted = {k: (tuple(v.shape), v.dtype) for k, v in network.state_dict().items()}
     found = {k: (tuple(v.shape), v.dtype) for k, v in tensors.items()}
@@ -260,6 +267,8 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
+    if callable(value):  # a metric of one's own is not learnt
+        return None
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.random.RandomState):

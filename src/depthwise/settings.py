@@ -18,7 +18,7 @@ from typing import Any, Literal, SupportsInt, TypeVar, dataclass_transform
 
 from depthwise.errors import InputError
 
-__all__ = ["Descending", "Learning", "no_setting", "settings", "whole_numbers"]
+__all__ = ["Deciding", "Descending", "Learning", "no_setting", "settings", "whole_numbers"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -52,6 +52,20 @@ def _whole(value: Any) -> bool:
         return value >= 1 and int(value) == value  # type: ignore[operator]
     except (TypeError, ValueError, OverflowError):
         return False
+
+
+@settings
+class Deciding:
+    """Of what tells classes apart, some of which may be rare.
+
+    class_weight : how much an item counts in `fit` by its class: None for 1, "balanced" for
+        N / (K n_k), or a dict of labels and weights; 0.1 .. 100. It multiplies `sample_weight`.
+    metric : what chooses the best pass on the validation part: None for accuracy,
+        "balanced_accuracy", "f1", "auroc" or "log_loss".
+    """
+
+    class_weight: Any = None
+    metric: Any = None
 
 
 @settings

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from depthwise import Budget, Choice, Dataset, choose, load_data
+from depthwise.choosing.baselines import Majority
 from depthwise.errors import InputError
 from depthwise.ship.figures import verdict
 from depthwise.ship.judging import headline, score_rows, why_this_one, worthless
@@ -48,6 +49,13 @@ def test_where_nothing_can_be_known_the_verdict_says_so_first(hopeless: Choice) 
     assert "<h1>Ship" not in page
 
 
+def test_uneven_classes_are_told_before_anything_is_tried() -> None:
+    told = Majority(rare_yes(300, 0.0), None).warning()
+    assert told.startswith("94.3% of the training items are 'no' (yes 5.7%): accuracy says little")
+    assert Majority(rare_yes(300, 0.0), "f1").warning() == ""
+    assert Majority(rare_yes(300, 0.0, rate=0.4), None).warning() == ""
+
+
 def test_the_majority_is_a_row_that_costs_nothing(hopeless: Choice) -> None:
     row = hopeless.record["candidates"][-1]
     assert row["name"] == "majority"
@@ -62,6 +70,14 @@ def test_where_something_can_be_known_the_metric_finds_it(tmp_path: Path, metric
     record = choice.record
     assert (record["metric"], record["request"]["metric"]) == (metric, metric)
     assert record["baseline"]["beaten"] is True
+    cut, winner = record["decision"], choice.winner
+    assert winner is not None
+    if metric == "auroc":
+        assert cut is None
+    else:
+        assert cut == {"class": "yes", "from": winner.decision_threshold_}
+        assert 0 < cut["from"] < 0.5
+        assert any("'yes' from a probability of" in told for told in why_this_one(record))
     assert record["test"]["details"]["metric"] == metric
     assert record["test"]["low"] > 0.5
     assert worthless(record) == ""

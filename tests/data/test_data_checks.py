@@ -53,7 +53,8 @@ def test_a_seeded_split_never_leaks():
 def test_uneven_and_small_classes_are_reported():
     labels = np.repeat([0, 1], [95, 5])
     problems = found(load(noise_u8(100, 8, 8), labels=labels))
-    assert problems["uneven classes"].detail == "0 has 95 items, 1 5"
+    told = "0 has 95 items, 1 5 (95.0% and 5.0%): accuracy says little"
+    assert problems["uneven classes"].detail == told
     assert problems["few items"].where == "1"
 
 

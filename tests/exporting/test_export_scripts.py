@@ -220,3 +220,17 @@ def test_a_script_is_sound_whatever_its_names(tmp_path: Path, to: str, stem: str
                     for alias in node.names}  # fmt: skip
         assert not {"os", "depthwise"} & imported
         assert name.startswith("run_") and name.endswith(".py")
+
+
+def test_the_script_decides_by_the_models_threshold(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 3)).astype(np.float32)
+    y = np.where(X[:, 0] + random.normal(size=60) > 1.2, "yes", "no")
+    model = DNN(size="xxs", epochs=3, threads=1).fit(X, y)
+    likeliest = model.predict(X)
+    model.decision_threshold_ = float(np.quantile(model.predict_proba(X)[:, 1], 0.4))
+    export(model, "torch-export", tmp_path / "o")
+    np.save(tmp_path / "x.npy", X)
+    command = [sys.executable, str(tmp_path / "o" / "run_torch.py"), str(tmp_path / "x.npy")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert said == model.predict(X).tolist() != likeliest.tolist()

@@ -27,6 +27,7 @@ from depthwise.measuring.quality import LABELLED
 __all__ = ["LEVEL", "Majority", "Mean", "baseline"]
 
 LEVEL = 0.05  # one-sided, of one test
+MUCH = 0.8  # of the items in one class
 
 
 class Baseline:
@@ -59,6 +60,10 @@ class Baseline:
             "beaten": None if p is None else p <= LEVEL,
         }
 
+    def warning(self) -> str:
+        """That the score asked for says little of such data; "" where it does."""
+        return ""
+
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Beside the candidates: itself, unless it is one of them."""
         return []
@@ -90,6 +95,20 @@ class Majority(Baseline):
 
     def record(self, winner: ItemScores | None) -> dict[str, Any]:
         return {**super().record(winner), "share": self.share}
+
+    def warning(self) -> str:
+        if self.share < MUCH or self.metric not in (None, "accuracy"):
+            return ""
+        others = [
+            f"{name} {count / max(1, self.counts.sum()):.1%}"
+            for name, count in zip(self.data.classes, self.counts)
+            if name != self.answer
+        ]
+        return (
+            f"{self.share:.1%} of the training items are {self.answer!r} ({', '.join(others[:3])}"
+            f"{', ...' * (len(others) > 3)}): accuracy says little here; --metric "
+            "balanced_accuracy, f1 or auroc asks for all classes"
+        )
 
     def rows(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         told = f"always answers {self.answer!r}, as {self.share:.1%} of the training items are"

@@ -41,6 +41,7 @@ from depthwise.choosing.evidence import (
     MISTAKES,
     candidate_records,
     dataset_record,
+    decision_record,
     layers_record,
     predicted_numbers,
 )
@@ -49,7 +50,7 @@ from depthwise.choosing.finishing import final_card, final_cards
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
-from depthwise.choosing.ladder import Candidate, able, ladder, worthwhile
+from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwhile
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
@@ -222,13 +223,15 @@ class _Run:
         self.out, self.request, self.command = out, request, command
         self.tell = Heartbeat.of(tell)
         self.begun = time.monotonic()
-        self.candidates = ladder(families, data.input_shape, seed)
+        rungs = ladder(families, data.input_shape, seed)
+        self.candidates = deciding(rungs, data, task, metric)
         refuse_strangers(out)
         self.clock = Clock(budget.seconds)
         self.journal = Journal(out / "work", request, self.clock)
         about = (data, task, self.journal, out / "work", self.tell, self.clock)
         self.trials = Trials(*about, metric=metric)
         self.rescue = rescue if task == "classification" else None
+        self.nothing = baseline(data, task, metric)
         self.interrupted = False
 
     def choose(self) -> Choice:
@@ -237,6 +240,8 @@ class _Run:
 
     def _choose(self) -> Choice:
         self.tell(self._outlook())
+        if self.nothing and (warning := self.nothing.warning()):
+            self.tell(warning)
         found = feasible(
             self.candidates, self.data, self.device, self.budget, self.journal, self.tell
         )
@@ -291,7 +296,7 @@ class _Run:
 
     def _conclude(self, found: Feasible) -> Choice:
         cards = final_cards(self.trials, found.cards, self.device)
-        nothing = baseline(self.data, self.task, self.trials.metric)
+        nothing = self.nothing
         found_best = select(self.trials, cards, nothing.items("validation") if nothing else None)
         best, again = found_best.winner, None
         if not self.interrupted:
@@ -308,6 +313,7 @@ class _Run:
         if nothing:
             record["baseline"] = nothing.record(compared(self.task, said, self.trials.metric))
             record["candidates"] += nothing.rows(record["baseline"])
+        record["decision"] = decision_record(winner)
         self.tell(worthless(record) or f"{name} wins; on the test part: {test}")
         record["refit"] = again
         if said and self.task in MISTAKES:
@@ -365,6 +371,7 @@ class _Run:
             "winner": selection.winner.candidate.name if selection else None,
             "selection": selection.to_dict() if selection else None,
             "baseline": None,
+            "decision": None,
             "nearest_miss": None,
             "test": None,
             "refit": None,

@@ -23,8 +23,8 @@ from depthwise.measuring.quality import LABELLED
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
 
 __all__ = [
-    "BLANK", "MISTAKES", "candidate_records", "dataset_record", "layers_record", "mistakes",
-    "predicted_numbers",
+    "BLANK", "MISTAKES", "candidate_records", "dataset_record", "decision_record",
+    "layers_record", "mistakes", "predicted_numbers",
 ]  # fmt: skip
 
 MOST_POINTS = 500  # of a scatter chart
@@ -115,6 +115,12 @@ def _never_trained(name: str, dropped: dict[str, str], failed: dict[str, str]) -
     return (status, reason) if status in ("untried", "failed") else ("dropped", text)
 
 
+def decision_record(winner: Any) -> dict[str, Any] | None:
+    """From which probability of which class on it calls an item so; None for the likeliest."""
+    threshold = getattr(winner, "decision_threshold_", None)
+    return None if threshold is None else {"class": str(winner.classes_[1]), "from": threshold}
+
+
 def _record(
     candidate: Candidate, status: str, reason: str, card: Scorecard | None, extra: dict[str, Any]
 ) -> dict[str, Any]:
@@ -147,7 +153,8 @@ def mistakes(
     wrong = np.flatnonzero(said["predicted"] != said["labels"])
     confidence = np.zeros(len(X))
     if len(wrong):
-        confidence[wrong] = model.predict_proba(X[wrong]).max(axis=1)
+        asked = model.predict_proba(X[wrong])
+        confidence[wrong] = asked[np.arange(len(wrong)), said["predicted"][wrong]]
     worst = wrong[np.argsort(-confidence[wrong])][:most]
     return [
         {

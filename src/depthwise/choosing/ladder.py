@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from depthwise.custom_scores import class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.layers import parameter_count
+from depthwise.measuring.classes import ClassMetric
+from depthwise.measuring.quality import LABELLED
+from depthwise.settings import Deciding
 
-__all__ = ["TOO_LARGE", "Candidate", "able", "ladder", "worthwhile"]
+__all__ = ["TOO_LARGE", "Candidate", "able", "deciding", "ladder", "worthwhile"]
 
+OF_EACH_CLASS = ("balanced_accuracy", "f1")  # scores in which a rare class counts as any other
+UNEVEN = 3  # times as many items of the most common class as of the rarest
 TOO_LARGE = 30_000_000  # weights: on a first dense layer over big images, not worth building
 MIDDLE_FIRST = ("s", "xs", "m", "xxs", "l", "xl")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One family at one size."""
+    """One family at one size; `more`: settings beside these, as pairs."""
 
     name: str
     make: type[Classifier]
     size: str | None
     seed: int
+    more: tuple[tuple[str, Any], ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         size = {} if self.size is None else {"size": self.size}
-        return {**_pretrained(self.make).get(self.size, size), "random_state": self.seed}
+        own = _pretrained(self.make).get(self.size, size)
+        return {**own, "random_state": self.seed, **dict(self.more)}
 
     def model(self) -> Classifier:
         return self.make(**self.settings)
@@ -62,6 +71,23 @@ class Candidate:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return self.model()._whole_network(input_shape, n_classes).eval()
+
+
+def deciding(
+    candidates: list[Candidate], data: Dataset, task: str, metric: ClassMetric
+) -> list[Candidate]:
+    """The candidates with the settings by which they learn for `metric`: it chooses their best pass
+    if it has a name; of more than two uneven classes each counts as much as the others where that
+    is asked. Two are told apart by a threshold instead (Classifier.tune_threshold)."""
+    if task not in LABELLED or metric is None:
+        return candidates
+    more: dict[str, Any] = {} if callable(metric) else {"metric": class_score(metric).name}
+    counts = np.bincount(data.labels[data.indices["train"]], minlength=data.n_classes)
+    uneven = data.n_classes > 2 and counts.max() >= UNEVEN * max(1, counts.min())
+    if uneven and more.get("metric") in OF_EACH_CLASS:
+        more["class_weight"] = "balanced"
+    pairs = tuple(more.items())
+    return [replace(c, more=pairs) if issubclass(c.make, Deciding) else c for c in candidates]
 
 
 def _pretrained(make: type[Classifier]) -> dict[Any, dict[str, Any]]:

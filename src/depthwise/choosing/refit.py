@@ -80,6 +80,8 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
     checkpoint = folder.with_suffix(".checkpoint")
     try:
         model.fit(both, checkpoint=checkpoint, seconds_limit=left)
+        if (threshold := getattr(validated, "decision_threshold_", None)) is not None:
+            model.decision_threshold_ = threshold
         after = quality(model, trials.data, "validation", trials.task, trials.metric)
     except FAILURES as error:
         return {"reason": f"it failed ({type(error).__name__})"}

@@ -78,6 +78,7 @@ def rescued(
     if done is None:
         trials.tell(f"{candidate.name}: shrunk, it still keeps no limit")
         return None
+    trials.tune(done.model)
     done.model.save(folder)
     score, said = scored(done.model, trials.data, "validation", trials.task, trials.metric)
     write(said, folder)

@@ -31,6 +31,7 @@ from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
+from depthwise.measuring.quality import LABELLED
 from depthwise.measuring.score import SCORES, in_words
 from depthwise.modelfile import read_model
 from depthwise.progress import line
@@ -127,6 +128,7 @@ class Trials:
             if not model.history_["epochs"]:
                 raise Interrupted
             self.heart.doing(f"{name}: scoring it on the validation part")
+            self.tune(model)
             score, said = scored(model, self.data, "validation", self.task, self.metric)
             _require_number(score, self.data)
         except FAILURES as error:
@@ -150,6 +152,11 @@ class Trials:
             "limit": limit,
             **({"interrupted": True} if interrupted else {}),
         }
+
+    def tune(self, model: Any) -> None:
+        """Cut its probabilities where that is best for the metric that was asked for."""
+        if self.metric is not None and self.task in LABELLED:
+            model.tune_threshold(*named(self.data, "validation"), metric=self.metric)
 
     def item_scores(self, entry: Trained) -> ItemScores | None:
         """What it is compared by, item by item; None where nothing was kept."""

@@ -115,6 +115,7 @@ def fit(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     set: give.Settings = None,
     task: give.Task = None,
+    metric: give.Metric = None,
     unlabelled: give.Unlabelled = False,
     seed: give.Seed = 0,
     format: give.Format = None,
@@ -127,17 +128,20 @@ def fit(
     """Train one network; the same command resumes.
 
     The data are read for what the family learns, or for --task, which also says what the score is:
-    with --task anomaly how well the model tells what is strange. A run that was killed goes on
-    where it was; a finished one tells its result again.
+    with --task anomaly how well the model tells what is strange. --metric chooses the best pass
+    and, of two classes, the threshold. A run that was killed goes on where it was; a finished one
+    tells its result again.
     """
     require_folder(out)
-    from depthwise.measuring.quality import TASKS
+    from depthwise.measuring.quality import TASKS, require_known_metric
     from depthwise.progress import ConsoleProgress
+    from depthwise.settings import Deciding
     from depthwise.ship.fitting import fit_in, make_model, require_task, score_words
     from depthwise.tables import console, print_fitted
 
-    settings = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
+    settings: dict[str, Any] = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     edge.require_one_of("--task", task, TASKS)
+    require_known_metric(metric)
     about: Any = (family, {**settings, "random_state": seed}, set or ())
     model = make_model(*about, task)
     require_task(model, task)
@@ -146,12 +150,14 @@ def fit(
     options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
     model = make_model(*about, dataset.task)
+    if metric is not None and isinstance(model, Deciding):
+        model.metric = metric
     if quiet:
-        done = fit_in(Path(out), dataset, model, task=task)
+        done = fit_in(Path(out), dataset, model, task=task, metric=metric)
     else:
         title = f"{family}-{size}" if size else family
         with ConsoleProgress(title, score_words(model, dataset)) as bar:
-            done = fit_in(Path(out), dataset, model, watch=bar, task=task)
+            done = fit_in(Path(out), dataset, model, watch=bar, task=task, metric=metric)
     if json:
         print_json({"model": out, "how": done.how, **done.told()})
     elif done.quality:

@@ -110,10 +110,14 @@ def _class_counts(raw: Raw) -> Iterator[Problem]:
         yield Problem("few items", listed(few), f"fewer than {FEW} {what} in the class", len(few))
     low, high = int(counts.argmin()), int(counts.argmax())
     if counts[high] >= UNEVEN * max(1, counts[low]):
-        detail = (
-            f"{raw.classes[high]} has {counts[high]:,} {what}, {raw.classes[low]} {counts[low]:,}"
-        )
-        yield Problem("uneven classes", "", detail)
+        yield Problem("uneven classes", "", _uneven(raw.classes, counts, low, high, what))
+
+
+def _uneven(names: list[str], counts: np.ndarray, low: int, high: int, what: str) -> str:
+    """The shares of the most common class and of the rarest."""
+    most, fewest = (f"{counts[k] / counts.sum():.1%}" for k in (high, low))
+    shares = f"{names[high]} has {counts[high]:,} {what}, {names[low]} {counts[low]:,}"
+    return f"{shares} ({most} and {fewest}): accuracy says little" * (what == "items") or shares
 
 
 def _counts(raw: Raw) -> tuple[np.ndarray, str]:

@@ -164,6 +164,8 @@ def about(model: Any) -> dict[str, Any]:
         "preprocessing": PREPARED[model.input_dtype_ == "int64"],
         "answers": answers_of(model),
         "classes": None if classes is None else classes.tolist(),
+        # the probability of the second of two classes from which on an item is called so
+        "decision_threshold": getattr(model, "decision_threshold_", None),
         **({} if columns is None else {"columns": columns}),
         "shrunk": [edit["kind"] for edit in model.shrunk_],
     }

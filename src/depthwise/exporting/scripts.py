@@ -11,6 +11,7 @@ encoded, as a Dataset does it (script_inputs.py), with what the file itself hold
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ for argument in sys.argv[1:]:
     {run}
     for row in answers:
         told = about["classes"] and row.shape == (len(about["classes"]),)
-        answer = about["classes"][row.argmax()] if told else row.tolist()
+        answer = about["classes"][{place}] if told else row.tolist()
         print(*([argument] if len(sys.argv) > 2 else []), answer)
 """
 
@@ -103,8 +104,17 @@ def script_of(place: Place, files: tuple[str, ...], about: Mapping[str, Any]) ->
         needs=", ".join(["numpy", way.needs, *inputs.needs]),
     )  # fmt: skip
     load = way.load.format(file=names[0], about=names[-1])
-    last = _LAST.format(read=inputs.call, run=way.run)
+    last = _LAST.format(read=inputs.call, run=way.run, place=_place(about))
     return script, head + load + inputs.code + last
+
+
+def _place(about: Mapping[str, Any]) -> str:
+    """Which class a row of logits tells: the likeliest, or the second from a probability t on, that
+    is where its logit leads by log(t / (1 - t))."""
+    threshold = about.get("decision_threshold")
+    if threshold is None:
+        return "row.argmax()"
+    return f"int(row[1] - row[0] >= {math.log(threshold / (1 - threshold))!r})"
 
 
 def _harmless(text: str) -> str:

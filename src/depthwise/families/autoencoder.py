@@ -46,7 +46,7 @@ from depthwise.generative import Generative
 from depthwise.inputs import as_tensor
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.schedules import Passes, of_quality
-from depthwise.settings import Descending, no_setting, settings
+from depthwise.settings import Deciding, Descending, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -59,7 +59,7 @@ ROWS = 1000  # items at a time where nothing is learnt
 
 
 @settings
-class DeepAutoencoder(Descending, Generative):
+class DeepAutoencoder(Deciding, Descending, Generative):
     """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables.
 
     Parameters
@@ -89,6 +89,7 @@ class DeepAutoencoder(Descending, Generative):
         items learnt by heart, and false alarms are more than `false_alarms`.
     visible : "bernoulli" for values in [0, 1], "gaussian" for others, standardised; or "auto".
     false_alarms : share of ordinary items that `is_anomaly` may call strange, 0.001 .. 0.1.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

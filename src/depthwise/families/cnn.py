@@ -27,7 +27,7 @@ from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.networks import LONG, NetworkClassifier, NetworkEstimator, NetworkRegressor
 from depthwise.schedules import Passes
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 
 __all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
 
@@ -181,7 +181,8 @@ class Convolutions(NetworkEstimator):
         return Rung(width, blocks, separable)
 
 
-class CNN(Convolutions, NetworkClassifier):
+@settings
+class CNN(Deciding, Convolutions, NetworkClassifier):
     """Convolutional classifier for images (N, C, H, W), uint8 or float.
 
     Parameters
@@ -195,7 +196,7 @@ class CNN(Convolutions, NetworkClassifier):
         the training loss falls at once; at quality "paper" 3,000, within 12 .. 100.
     quality, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
     label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose : as in `DNN`.
+    verbose, class_weight, metric : as in `DNN`.
     """
 
     family: ClassVar[str] = "cnn"

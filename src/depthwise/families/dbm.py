@@ -51,7 +51,7 @@ from depthwise.generative import Generative
 from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.schedules import Passes, of_quality
-from depthwise.settings import no_setting, settings
+from depthwise.settings import Deciding, no_setting, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -67,7 +67,7 @@ QUICK = 2000  # AIS steps where log Z was not asked for in another way
 
 
 @settings
-class DBM(Generative, Classifier):
+class DBM(Deciding, Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -94,6 +94,7 @@ class DBM(Generative, Classifier):
     sample_sweeps : Gibbs sweeps that `sample` makes, 100 .. 5,000.
     visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
     false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -36,7 +36,7 @@ from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.generative import Generative
 from depthwise.schedules import of_quality
-from depthwise.settings import no_setting, settings, whole_numbers
+from depthwise.settings import Deciding, no_setting, settings, whole_numbers
 from depthwise.stages import Stages
 from depthwise.updates import Recipe
 
@@ -50,7 +50,7 @@ QUICK = 2_000  # steps of annealed importance sampling, likewise
 
 
 @settings
-class DBN(Generative, Classifier):
+class DBN(Deciding, Generative, Classifier):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -81,6 +81,7 @@ class DBN(Generative, Classifier):
     draws : states that `score_samples` draws for the bound's expectation, 4 .. 100.
     visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
     false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -36,6 +36,7 @@ from depthwise.families.dnn_settings import DNNSettings
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled
 from depthwise.networks import NetworkClassifier, NetworkRegressor
+from depthwise.settings import Deciding, settings
 from depthwise.stages import Interrupted, Stages
 from depthwise.updates import Recipe
 
@@ -209,7 +210,8 @@ class Layers(DNNSettings):
         return {**costs, "fine-tune": 6.0 * visits * sum(weights)}
 
 
-class DNN(Layers, NetworkClassifier):
+@settings
+class DNN(Deciding, Layers, NetworkClassifier):
     """Fully connected classifier for tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -237,6 +239,7 @@ class DNN(Layers, NetworkClassifier):
     augment : for images, see `data.augment.augmenter`; None by default.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
     warm_start : fit goes on from the present weights.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -25,11 +25,13 @@ from depthwise.estimator import Classifier, Regressor
 from depthwise.families.dsn_estimator import DeepStacking
 from depthwise.families.dsn_rows import Rows
 from depthwise.layers import Rescaled
+from depthwise.settings import Deciding, settings
 
 __all__ = ["DSN", "DSNRegressor"]
 
 
-class DSN(DeepStacking, Classifier):
+@settings
+class DSN(Deciding, DeepStacking, Classifier):
     """Deep stacking classifier for tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -55,6 +57,7 @@ class DSN(DeepStacking, Classifier):
     patience : epochs of fine-tuning without a better validation score before stopping; or None.
     softmax : train a softmax layer on top (classifier only), on held-out items where there are.
     n_jobs : workers that gather Gram matrices, a shard each, 1 .. cores; same result for any.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -33,7 +33,7 @@ from depthwise.families.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.inputs import as_tensor, statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 from depthwise.training import train, watching
 from depthwise.updates import GradientUpdate, Recipe
 
@@ -56,7 +56,7 @@ class LinearNetwork(nn.Module):
 
 
 @settings
-class LogisticRegression(Classifier):
+class LogisticRegression(Deciding, Classifier):
     """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS.
 
     Parameters
@@ -64,6 +64,7 @@ class LogisticRegression(Classifier):
     C : inverse strength of the penalty on weights, 1e-4 .. 1e2.
     max_iter : L-BFGS iterations at most, 20 .. 1000.
     lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed of `partial_fit`'s order; `fit` has no randomness.
     """
 
@@ -151,7 +152,8 @@ class LogisticRegression(Classifier):
         return self
 
 
-class GradientBoosting(Boosting, Classifier):
+@settings
+class GradientBoosting(Deciding, Boosting, Classifier):
     """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017), with categories
     of a table parted as categories; the mathematics is in boosting_rounds.py.
 
@@ -165,6 +167,7 @@ class GradientBoosting(Boosting, Classifier):
         "s" and "m", 0.1 of "l".
     patience : rounds without a smaller cross-entropy on `validation` before stopping, 5 .. 100;
         "auto" is 1.5 / learning_rate. The rounds up to the best one are kept.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed of the binning's sample and of the features that nodes choose among.
     """
 

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from depthwise.catalog import FAMILIES, TASKS, load_model, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.estimator import Estimator, Watch
+from depthwise.estimator import Classifier, Estimator, Watch
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.quality import UNITS, own_task, quality
 from depthwise.measuring.score import per_cent
@@ -105,13 +107,16 @@ def fit_in(
     model: Estimator,
     watch: Watch | None = None,
     task: str | None = None,
+    metric: str | None = None,
 ) -> Fitted:
     """Train `model` on `data` in `folder`, or go on where the same call was stopped. task: what it
-    is scored by on the test part; None: by what the model and the data are for.
+    is scored by on the test part; None: by what the model and the data are for. metric: what of
+    that task, for which two classes are also cut best on the validation part.
 
     Raises InputError where the folder is a file, cannot be written, or holds something else.
     """
     request = _request(data, model) | ({"task": task} if task else {})
+    request |= {"metric": metric} if metric else {}
     known = claim(folder, request)
     if known and known.get("result"):
         return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
@@ -128,7 +133,9 @@ def fit_in(
             raise KeyboardInterrupt
         model.save(folder)
         return Fitted(model, None, "interrupted")
-    scored = _scored(model, data, task)
+    if metric is not None:
+        _tune(model, data, metric)
+    scored = _scored(model, data, task, metric)
     model.save(folder)  # with what scoring has found out: log Z of a machine
     _write(folder, request, scored.to_dict())
     for path in stage_files(folder / CHECKPOINT):
@@ -137,7 +144,14 @@ def fit_in(
     return Fitted(model, scored, "resumed" if resumed else "finished now")
 
 
-def _scored(model: Estimator, data: Dataset, task: str | None) -> Metric:
+def _tune(model: Estimator, data: Dataset, metric: str) -> None:
+    """Of a model of labels, where there is a validation part."""
+    X, y = data.validation
+    if isinstance(model, Classifier) and data.classes and len(X):
+        model.tune_threshold(X, np.asarray(data.classes)[y], metric)
+
+
+def _scored(model: Estimator, data: Dataset, task: str | None, metric: str | None) -> Metric:
     """On the test part: by the measure of the task asked for or of its own; accuracy where labels
     were learnt, else the log-likelihood, or how well it tells spoilt items where it has none;
     unknown of a model that has neither."""
@@ -146,7 +160,7 @@ def _scored(model: Estimator, data: Dataset, task: str | None) -> Metric:
     tasks = ("classification",) if labelled else ("generate", "anomaly")
     for each in (own,) if own else tasks:
         try:
-            return quality(model, data, "test", each)
+            return quality(model, data, "test", each, metric)
         except InputError as error:
             reason = str(error)
     return Metric(math.nan, "nats", "measured", source=reason)

@@ -70,7 +70,7 @@ def why_this_one(record: Record) -> list[str]:
     chosen = record.get("selection")
     if not chosen:
         return []
-    return [*_rule(record, chosen), *_beside_nothing(record)]
+    return [*_rule(record, chosen), *_decision(record), *_beside_nothing(record)]
 
 
 def _rule(record: Record, chosen: Record) -> list[str]:
@@ -93,6 +93,17 @@ def _rule(record: Record, chosen: Record) -> list[str]:
     ranked = ", ".join(equals)
     order = "by latency, to two digits, then by bytes of weights"
     return [*said, f"Not told from it, the cheapest first {order}: {ranked}. So {name} wins."]
+
+
+def _decision(record: Record) -> list[str]:
+    cut = record.get("decision")
+    if not cut:
+        return []
+    return [
+        f"It calls an item {plain(str(cut['class']))!r} from a probability of {cut['from']:.1%} "
+        f"on, the threshold that had the highest {_measure(record)} on validation; so does what is "
+        "exported."
+    ]
 
 
 def _measure(record: Record) -> str:

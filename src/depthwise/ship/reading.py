@@ -216,7 +216,9 @@ def _read(
 
 def _ranked(model: Any, top: int, inputs: np.ndarray) -> list[list[tuple[str, float]]]:
     probabilities = model.predict_proba(inputs)  # (N, K)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    said = model.decide(probabilities)[:, None]  # first, also where it is not the likeliest
+    order = np.concatenate([said, order[order != said].reshape(len(said), -1)], axis=1)[:, :top]
     names = [str(name) for name in model.classes_]
     return [
         [(names[k], float(shares[k])) for k in ranked]

@@ -39,7 +39,7 @@ from depthwise.errors import InputError
 from depthwise.estimator import Watch
 from depthwise.folding import fold, foldable
 from depthwise.networks import NetworkClassifier
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 from depthwise.training import time_left
 from depthwise.updates import Recipe
 
@@ -98,7 +98,7 @@ class BackboneClassifier(nn.Module):
 
 
 @settings
-class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
+class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
     Parameters
@@ -118,7 +118,7 @@ class ImageClassifier(SeesOnce, OnBackbone, NetworkClassifier):
         (its penalty by cross-validation), else as in `DNN`.
     batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
     label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose : as in `DNN`.
+    verbose, class_weight, metric : as in `DNN`.
     """
 
     family: ClassVar[str] = "image-classifier"

@@ -32,7 +32,7 @@ from depthwise.backbones.reading import FeatureHead, OnEncoder, trimmed
 from depthwise.backbones.sentences import SentenceEncoder
 from depthwise.families.transformer import Rung, Transformer
 from depthwise.networks import NetworkClassifier
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 from depthwise.tasks.text_classification_baseline import TextLogistic, TfidfNetwork, solve
 from depthwise.tasks.text_classification_inputs import OfTexts
 from depthwise.text_words import FILLING, UNKNOWN, Words, learn_words
@@ -175,7 +175,7 @@ class EncodedText(nn.Module):
 
 
 @settings
-class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
+class TextClassifier(Deciding, OnEncoder, NetworkClassifier, OfTexts):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
 
@@ -198,6 +198,7 @@ class TextClassifier(OnEncoder, NetworkClassifier, OfTexts):
     label_smoothing : 0 .. 0.2.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
     warm_start : True goes on with the network, its words and its classes, in the next `fit`.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

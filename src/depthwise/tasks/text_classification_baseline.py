@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import free_cores
 from depthwise.estimator import Watch
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 from depthwise.tasks.text_classification_inputs import OfTexts
 from depthwise.text_words import FIRST, Words, learn_words
 from depthwise.training import watching
@@ -57,7 +57,7 @@ class TfidfNetwork(nn.Module):
 
 
 @settings
-class TextLogistic(OfTexts):
+class TextLogistic(Deciding, OfTexts):
     """Logistic regression on the words and pairs of words of a text.
 
     Parameters
@@ -67,6 +67,7 @@ class TextLogistic(OfTexts):
     vocabulary : pieces that are kept, the most frequent ones, 10,000 .. 200,000.
     max_words : of a text that are read, 100 .. 10,000.
     max_iter : iterations of L-BFGS at most, 50 .. 1000.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
     random_state : for scikit-learn's sake; nothing is drawn.
     """
 

@@ -28,7 +28,7 @@ from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.inputs import as_clips
 from depthwise.networks import NetworkClassifier
-from depthwise.settings import settings
+from depthwise.settings import Deciding, settings
 from depthwise.tasks.video_network import TEMPORAL, VideoNetwork
 from depthwise.updates import Recipe
 
@@ -58,7 +58,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
+class VideoClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
     Parameters
@@ -79,7 +79,7 @@ class VideoClassifier(SeesOnce, OnBackbone, NetworkClassifier):
         mirrors clips in colour: give "shift" where left and right must be told apart.
     epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
     label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose : as in `DNN`.
+    verbose, class_weight, metric : as in `DNN`.
     """
 
     family: ClassVar[str] = "video"
