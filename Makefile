@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 .PHONY: demo test test-plain-cpu check format clean
 
 demo: $(READY)
-	$(BIN)/depthwise choose digits --max-latency-ms 2 --max-size-mb 1 --train-minutes 1 --out demo-out
+	$(BIN)/depthwise choose digits --max-latency-ms 2 --max-size-mb 1 --minutes 1 --out demo-out
 
 # two at a time: many tests wait, for a limit of seconds or for another process
 test: $(READY)

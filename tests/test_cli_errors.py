@@ -45,7 +45,7 @@ def data(tmp_path_factory) -> Path:
         (["--max-size-mb", "0"], "--max-size-mb must be above 0; got 0"),
         (["--max-energy-mj", "nan"], "--max-energy-mj must be above 0; got nan"),
         (["--max-memory-mb", "inf"], "--max-memory-mb must be above 0; got inf"),
-        (["--train-minutes", "0"], "--train-minutes must be above 0"),
+        (["--train-minutes", "0"], "--minutes must be above 0"),
         (["--task", "anomalies"], "--task must be one of classification, generate, anomaly"),
         (["--task", "generate", "--families", "cnn"], "cnn cannot do the task generate"),
         (["--device", "stm32u575", "--families", "cnn"], "images only"),

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["Clock"]
 
-SCREENING, FINISHING, MOST_TESTING, TRAINING = 0.1, 0.12, 0.3, 0.4  # of the budget
-LEAST_SCREENING, LEAST_FINISHING, MOST_FINISHING = 3.0, 1.5, 60.0  # seconds
+SCREENING, FINISHING, MOST_TESTING, TRAINING = 0.12, 0.12, 0.3, 0.4  # of the budget
+LEAST_SCREENING, LEAST_FINISHING, MOST_FINISHING = 4.0, 1.5, 60.0  # seconds
 
 
 @dataclass

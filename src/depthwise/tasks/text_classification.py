@@ -206,6 +206,7 @@ class TextClassifier(Deciding, OnEncoder, NetworkClassifier, OfTexts):
 
     family: ClassVar[str] = "text"
     tasks: ClassVar[tuple[str, ...]] = ("text",)
+    priority: ClassVar[dict[str, int]] = {"text": 1}
     sizes: ClassVar[dict[str, TextRung]] = SIZES
     vocabularies: ClassVar[int] = 2  # words, and runs of them
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {
