@@ -19,7 +19,7 @@ from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, ladder, worthwhile
 from depthwise.choosing.looking import looks_once, train_looking
-from depthwise.choosing.teaching import teach, teacher_of
+from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Trials, told_gain
 from depthwise.data.load import load
 from depthwise.errors import InputError
@@ -120,7 +120,7 @@ def test_heads_on_one_look_share_it_and_a_look_that_takes_too_long_is_not_begun(
     told: list[str] = []
     trials = trials_of(data, tmp_path, told)
     needs = {"one": 1.0, "two": 900.0, "deep": 2.0}
-    monkeypatch.setattr(Trials, "pace", lambda self, c, *rest: needs[c.size])
+    monkeypatch.setattr(Trials, "quick_pace", lambda self, c: needs[c.size])
     candidates = ladder({"image-classifier": frozen}, data.input_shape, 0)
     images, rows = [], ImageClassifier._rows
 
@@ -188,6 +188,20 @@ def test_a_pupil_without_time_is_not_begun(data: Any, frozen: Any, tmp_path: Pat
     trials.train(plain, 0, plain.model().set_params(epochs=1), 60.0)
     assert teach(trials, [Candidate("image-classifier-one", frozen, "one", 0)], 0.0) == []
     assert "no time" in told[-1]
+
+
+def test_no_time_is_taken_from_networks_that_have_hardly_any(
+    frozen: Any, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    trials = trials_of(data, tmp_path, told)
+    monkeypatch.setattr(Trials, "quick_pace", lambda self, c: 1.0)
+    teachers = [Candidate("image-classifier-one", frozen, "one", 0)]
+    kept = [Candidate("cnn-xxs", CNN, "xxs", 0)]
+    assert lesson_seconds(trials, teachers, kept, 100.0) == pytest.approx(45.0)
+    assert not told
+    assert lesson_seconds(trials, teachers, kept, 20.0) == 0  # 2 s to look, 10 to learn, of 9
+    assert "no time for it to teach" in told[0]
 
 
 def test_what_it_gained_is_told_in_points() -> None:

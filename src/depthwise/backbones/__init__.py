@@ -9,6 +9,7 @@ convolutions.py     the CNN family, from scratch or from a saved model
 residual.py         a small residual network, from scratch
 huggingface.py      image models of the transformers library
 standing.py         what every estimator that stands on a backbone shares
+linear.py           an output layer on frozen features, solved for; kept.py, features computed once
 learning.py         gradient descent that is gentler with the backbone than with the rest
 
 sentences.py        sentence_encoder(name_or_path): the door, and what each name means

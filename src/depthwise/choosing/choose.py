@@ -54,8 +54,7 @@ from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwh
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
-from depthwise.choosing.teaching import SHARE as TEACHING_SHARE
-from depthwise.choosing.teaching import teach, teacher_of
+from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
 from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
@@ -284,10 +283,12 @@ class _Run:
         seconds = self.clock.training(self._testing_seconds(kept, found.cards))
         spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
         teachers = teacher_of(found, self.candidates)
-        lesson = (seconds - spare) * TEACHING_SHARE if teachers else 0.0
+        lesson = 0.0
+        if teachers:
+            lesson = lesson_seconds(self.trials, teachers, kept, seconds - spare)
         if kept:
             halve(self.trials, kept, seconds - spare - lesson)
-        if teachers:
+        if lesson:
             self.candidates += teach(self.trials, teachers, lesson)
         if near and self.rescue:
             about = (self.trials, self.budget, self.device, spare, self.rescue)

@@ -7,7 +7,6 @@ at most where there are other candidates; what they leave, the others have.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from depthwise.choosing.ladder import Candidate
@@ -30,7 +29,7 @@ def train_looking(
     it took."""
     begun, looks = trials.clock.spent, set[Any]()
     most = seconds if alone else FIRST * seconds
-    needs = {c.name: trials.pace(c, partial(trials.least_pass_seconds, c)) for c in candidates}
+    needs = {c.name: trials.quick_pace(c) for c in candidates}
     ready = [c for c in candidates if needs[c.name] is not None]
     for candidate in sorted(ready, key=lambda c: needs[c.name] or 0.0):
         left = most - (trials.clock.spent - begun)

@@ -14,7 +14,6 @@ what they are of by nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,11 @@ from depthwise.choosing.trials import FAILURES, Trained, Trials, named, told_gai
 from depthwise.estimator import Classifier
 from depthwise.networks import NetworkClassifier
 
-__all__ = ["SHARE", "TaughtCandidate", "teach", "teacher_of"]
+__all__ = ["TaughtCandidate", "lesson_seconds", "teach", "teacher_of"]
 
 SHARE = 0.45  # of the time for training that teacher and pupils have
 LOOKING = 0.5  # of that at most, for looking at all pictures
+LEAST_PASSES = 10  # of the quickest network, below which no time is taken from it
 FEWEST = 0.5  # of the passes of the network beside it, below which a pupil is not begun
 PUPILS = 2
 
@@ -62,6 +62,27 @@ def _is_frozen(candidate: Candidate) -> bool:
     return bool(getattr(model, "is_frozen", False)) and not getattr(model, "hidden", 0)
 
 
+def lesson_seconds(
+    trials: Trials, teachers: list[Candidate], kept: list[Candidate], seconds: float
+) -> float:
+    """The part of `seconds` that is for teaching: 0 where it suffices for no look and LEAST_PASSES
+    of the quickest network, which needs its time more than a teacher then."""
+    pupils = [c for c in kept if issubclass(c.make, NetworkClassifier)]
+    looks, passes = (
+        [s for c in some if (s := trials.quick_pace(c)) is not None] for some in (teachers, pupils)
+    )
+    if not looks or not passes:
+        return 0.0
+    need = min(looks) / LOOKING + LEAST_PASSES * min(passes)
+    if need <= SHARE * seconds:
+        return SHARE * seconds
+    trials.tell(
+        f"{teachers[-1].name}: too large here, and no time for it to teach what it knows: that "
+        f"takes {need / SHARE:.0f} s of training, and there are {seconds:.0f} s"
+    )
+    return 0.0
+
+
 def teach(trials: Trials, teachers: list[Candidate], seconds: float) -> list[Candidate]:
     """Train the best networks of `trials` once more by the first of `teachers` for which there is
     time; the candidates that came of it. Raises Interrupted."""
@@ -80,7 +101,7 @@ def teach(trials: Trials, teachers: list[Candidate], seconds: float) -> list[Can
 
 
 def _affordable(trials: Trials, teachers: list[Candidate], seconds: float) -> Candidate | None:
-    needs = {c.name: trials.pace(c, partial(trials.least_pass_seconds, c)) for c in teachers}
+    needs = {c.name: trials.quick_pace(c) for c in teachers}
     for teacher in teachers:
         need = needs[teacher.name]
         if need is not None and need <= seconds:
@@ -99,6 +120,7 @@ def _answers(trials: Trials, teacher: Candidate, seconds: float) -> np.ndarray |
     path = trials.folder / "teacher.npy"
 
     def learn() -> Any:
+        trials.heart.doing(f"{teacher.name}: looking at all pictures, to teach what they are")
         try:
             model: Any = teacher.model().fit(trials.data, seconds_limit=seconds)
             logits = model.soft_answers(*named(trials.data, "train"))
