@@ -103,7 +103,8 @@ class NetworkEstimator(Descending, Layered, Supervised):
         try:
             self._train(inputs, labels, held_out, checkpoint, left, watch)
         finally:
-            self._weights = self.teacher_logits = None
+            self._weights = None
+            self.__dict__.pop("teacher_logits", None)
         return self
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
