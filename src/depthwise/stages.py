@@ -255,8 +255,9 @@ class Stages:
     def _pass_on(self, watch: Watch, name: str, event: Event) -> None:
         """What a stage tells, as of the whole run."""
         before, left = self._epochs_done(), self._seconds_left(name, event)
-        told = {"epoch": event.epoch + before, "epochs": event.epochs + before}
-        watch(replace(event, **told, seconds_left=left, stage=name if len(self.shares) > 1 else ""))
+        stage = name if len(self.shares) > 1 else ""
+        epoch, epochs = event.epoch + before, event.epochs + before
+        watch(replace(event, epoch=epoch, epochs=epochs, seconds_left=left, stage=stage))
 
     def _seconds_left(self, name: str, event: Event) -> float:
         """Of this stage, and of those ahead by their planned shares and what the shares so far

@@ -120,7 +120,10 @@ def similarities(
     text_columns: Sequence[str] | None = None,
 ) -> Iterator[Similarity | InputError]:
     """One Similarity a pair, in the order of `files`; in the place of a bad file, its error."""
-    ask = lambda pairs: model.predict(pairs).tolist()  # noqa: E731
+
+    def ask(pairs: np.ndarray) -> list[float]:
+        return list(model.predict(pairs).tolist())
+
     for told in each_item(model, files, ask, tell, text_columns):
         yield told if isinstance(told, InputError) else Similarity(*told)
 
