@@ -31,6 +31,9 @@ class Brightest:
         first = X.reshape(len(X), -1)[:, :3].astype(float) + 1e-9
         return first / first.sum(axis=1, keepdims=True)
 
+    def decide(self, probabilities):
+        return probabilities.argmax(axis=1)
+
 
 def test_a_picture_reads_as_the_very_pixels_that_the_loader_gives(tmp_path):
     random = np.random.default_rng(1)
