@@ -111,3 +111,11 @@ def test_in_little_time_some_images_are_looked_at_and_learnt_from(
     rows, places = model.training_features(X, seconds=25)
     assert 0 < len(rows) < len(X) and len(rows) == len(places) == len(set(places))
     assert len(np.unique(y[places])) == 10
+
+
+def test_the_look_is_watched_part_by_part(below: str, digits: Any) -> None:
+    X, y = digits[0][: PART + 10], digits[1][: PART + 10]
+    events: list[Any] = []
+    ImageClassifier(backbone=below, enlarge=1, threads=1).fit(X, y, watch=events.append)
+    assert [(event.step, event.steps) for event in events[:2]] == [(1, 2), (2, 2)]
+    assert events[1].epoch == 1 and events[0].epoch == PART / len(X)

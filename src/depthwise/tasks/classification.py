@@ -15,9 +15,6 @@ Shapes: N images, B batch, C channels, H W image, F features, E embedding, K cla
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 import math
 import time
 from dataclasses import replace
@@ -37,10 +34,10 @@ from depthwise.backbones.weights import missing_package
 from depthwise.compute import resolve_device
 from depthwise.errors import InputError
 from depthwise.estimator import Watch
-from depthwise.folding import fold, foldable
 from depthwise.networks import NetworkClassifier
 from depthwise.settings import Deciding, settings
-from depthwise.training import time_left
+from depthwise.tasks.classification_network import BackboneClassifier, name_of, quickened
+from depthwise.training import Event, time_left
 from depthwise.updates import Recipe
 
 __all__ = ["ImageClassifier"]
@@ -48,53 +45,8 @@ __all__ = ["ImageClassifier"]
 ALONE_BATCH, ALONE_EPOCHS = 128, 30
 LEVELS = ("all", "last")
 MOST, SMALLEST = 1.5, 32  # times that `choose` enlarges pictures; their fewest pixels a side
+ADAPTING_FROM = 0.5  # of a time limit at most, for what adapting begins from
 SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
-
-
-class BackboneClassifier(nn.Module):
-    """Raw images (B, C, H, W) -> logits (B, K)."""
-
-    def __init__(
-        self, backbone: Backbone, n_classes: int, dropout: float, levels: str, hidden: int
-    ):
-        super().__init__()
-        self.backbone, self.takes_all = backbone, levels == "all"
-        features = backbone.n_pooled if self.takes_all else backbone.n_embedding
-        self.norm = nn.BatchNorm1d(features, affine=False)
-        self.dropout = nn.Dropout(dropout)
-        last = nn.Linear(hidden or features, n_classes)
-        nn.init.zeros_(last.weight)
-        inner = [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout)] if hidden else []
-        self.output = nn.Sequential(*inner, last) if hidden else last
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.dropout(self.norm(self.pooled(x))))
-        return logits
-
-    def pooled(self, x: Tensor, backbone: Backbone | None = None) -> Tensor:
-        """p(x), (B, F), by its backbone or by another of the same shape."""
-        below = backbone or self.backbone
-        found: Tensor = below.pooled(x) if self.takes_all else below(x)
-        return found
-
-    @torch.no_grad()
-    def standardise(self, pooled: Tensor) -> None:
-        """Set n by these features (N, F), once."""
-        if not self.is_standardised:
-            self.norm.running_mean.copy_(pooled.mean(dim=0))  # type: ignore[union-attr]
-            self.norm.running_var.copy_(pooled.var(dim=0, correction=0))  # type: ignore[union-attr]
-            self.norm.num_batches_tracked.fill_(1)  # type: ignore[union-attr]
-
-    @property
-    def is_standardised(self) -> bool:
-        """Whether any images have been learnt from."""
-        return bool(int(self.norm.num_batches_tracked))  # type: ignore[arg-type]
-
-    def representations(self, x: Tensor) -> list[Tensor]:
-        """The flattened maps, finest first; last the embedding (B, E)."""
-        maps = self.backbone.features(x)
-        flat = [torch.flatten(made, 1) for made in maps]
-        return [*flat, self.backbone.embed(maps[-1])]
 
 
 @settings
@@ -218,16 +170,20 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         watch: Watch | None,
     ) -> None:
         begun = time.monotonic()
-        if self._is_solved:
-            layer, looked = self._solve(inputs, labels, _limit(seconds_limit))
-            self.network_.eval()
-            self._record(layer.steps, begun, held_out)
-            self.history_["stopped"] = "finished" if looked == len(inputs) else "time"
+        if not (self._is_solved or self._begins_adapting):
+            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
             return
-        if self._begins_adapting:
-            self._solve(inputs, labels, _limit(seconds_limit) / 2)
-            seconds_limit = time_left(seconds_limit, begun)
-        super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+        limit = math.inf if seconds_limit is None else seconds_limit
+        share = 1.0 if self._is_solved else ADAPTING_FROM
+        layer, looked = self._solve(inputs, labels, share * limit, watch)
+        if not self._is_solved:
+            left = time_left(seconds_limit, begun)
+            super()._train(inputs, labels, held_out, checkpoint, left, watch)
+            return
+        self._require_all(labels[looked], labels, limit)
+        self.network_.eval()
+        self._record(layer.steps, begun, held_out)
+        self.history_["stopped"] = "finished" if len(looked) == len(inputs) else "time"
 
     @property
     def _is_solved(self) -> bool:
@@ -245,11 +201,12 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         is_new = not (self._sees_once or whole.is_standardised)
         return self.is_transfer and is_new and not self.hidden
 
-    def _solve(self, images: np.ndarray, labels: np.ndarray, seconds: float) -> tuple[Linear, int]:
-        """Set n, W and b by the images that there is time to look at; also how many these are."""
+    def _solve(
+        self, images: np.ndarray, labels: np.ndarray, seconds: float, watch: Watch | None
+    ) -> tuple[Linear, np.ndarray]:
+        """Set n, W and b by the images that there is time to look at; also which these are (M,)."""
         begun, whole = time.monotonic(), self.network_
-        rows, chosen = self.training_features(images, seconds * SEEING)
-        self._require_all(labels[chosen], labels, seconds)
+        rows, chosen = self.training_features(images, seconds * SEEING, watch)
         weights = None if self._weights is None else self._weights[chosen]
         options: dict[str, Any] = {"seed": self._seed(), "weights": weights}
         options["seconds"] = max(0.0, seconds - _since(begun))
@@ -259,7 +216,7 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         with torch.no_grad():
             output.weight.copy_(layer.weight)
             output.bias.copy_(layer.bias)
-        return layer, len(chosen)
+        return layer, chosen
 
     def soft_answers(self, X: Any, y: Any) -> np.ndarray:
         """Logits (N, K) of the images that it was fitted on, each by an output layer that was
@@ -278,7 +235,7 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             )
 
     def training_features(
-        self, images: np.ndarray, seconds: float = math.inf
+        self, images: np.ndarray, seconds: float = math.inf, watch: Watch | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """n(p(x)) of those images (N, C, H, W) that `seconds` suffice for, at least one part:
         (M, F), and their places (M,), drawn at random; n is set by them if it is not set yet."""
@@ -288,6 +245,8 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             if rows and _since(begun) * (1 + 1 / len(rows)) > seconds:
                 break
             rows.append(look(images[order[start : start + PART]]))
+            if watch is not None:
+                watch(_looking(len(rows), len(images), _since(begun)))
         pooled = np.concatenate(rows)
         return self._standardised(pooled), order[: len(pooled)]
 
@@ -312,12 +271,12 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         """p as a function of images, from what is kept where it is, by a copy of the backbone that
         has its batch norms folded away and its maps in channels-last order: 1.5 times as quick."""
         whole: Any = self.network_
-        key = _name_of(whole.backbone, whole.takes_all)
+        key = name_of(whole.backbone, whole.takes_all)
         quick: list[Any] = []
 
         def compute(images: np.ndarray) -> np.ndarray:
             if not quick:
-                quick.append(_quick(whole.backbone).to(resolve_device(self.device)))
+                quick.append(quickened(whole.backbone).to(resolve_device(self.device)))
             made = self._rows(images, lambda below, x: whole.pooled(x, below), quick[0])
             found: np.ndarray = made.float().numpy()
             return found
@@ -341,24 +300,12 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         return nn.Sequential(network.dropout, network.output)
 
 
-def _quick(backbone: Backbone) -> nn.Module:
-    """A copy that answers as the backbone does, in less time."""
-    made: nn.Module = copy.deepcopy(backbone).eval()
-    if edit := foldable(made):
-        made = fold(made, edit)
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _name_of(backbone: Backbone, takes_all: bool) -> str:
-    """What its features are known by: its shape and its weights."""
-    digest = hashlib.sha256(json.dumps([backbone.description, takes_all]).encode())
-    for tensor in backbone.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _limit(seconds: float | None) -> float:
-    return math.inf if seconds is None else seconds
+def _looking(parts: int, items: int, seconds: float) -> Event:
+    """How far a look at so many items is; nothing has been learnt yet, so there is no loss."""
+    seen, steps = min(items, parts * PART), math.ceil(items / PART)
+    rate = seen / max(seconds, 1e-9)
+    left = (items - seen) / rate
+    return Event(seen / items, 1.0, parts, steps, math.nan, None, rate, seconds, left)
 
 
 def _since(begun: float) -> float:
