@@ -165,22 +165,39 @@ def test_no_dearer_candidate_ever_wins_over_the_best(tmp_path: Path) -> None:
 
 
 def test_what_is_better_than_nothing_is_not_given_up_for_what_is_not(tmp_path: Path) -> None:
-    """90 of 100 are "no". "nothing" is always "no"; "some" finds four more; "most" six more."""
-    labels = (np.arange(100) >= 90).astype(np.int64)
+    """900 of 1,000 are "no". The best finds nine of the others, "some" seven of these: p = 1/4.
+    "lucky" finds six others and is wrong of three "no": not told from the best, 12 to 6, and not
+    from always answering "no", 6 to 3."""
+    labels = (np.arange(1000) >= 900).astype(np.int64)
 
-    def finds(number: int) -> ClassAnswers:
-        predicted = labels * (np.arange(100) < 90 + number)
+    def finds(*called: int) -> ClassAnswers:
+        predicted = np.isin(np.arange(1000), called).astype(np.int64)
         return ClassAnswers(labels, predicted, np.eye(2)[predicted], 1, np.array(["no", "yes"]))
 
-    made = trials(tmp_path, {"none": finds(4), "some": finds(6), "most": finds(8)})
-    cards = {"none": card(1, 1), "some": card(2, 1), "most": card(3, 1)}
+    best, some = finds(*range(900, 909)), finds(*range(900, 907))
+    lucky = finds(*range(909, 915), 0, 1, 2)
+    made = trials(tmp_path, {"lucky": lucky, "some": some, "best": best})
+    cards = {"lucky": card(1, 1), "some": card(2, 1), "best": card(3, 1)}
     common = Majority(made.data, None)
     assert (common.answer, common.share) == ("no", 0.9)
+    assert select(made, cards).winner.candidate.name == "lucky"
     assert select(made, cards, common.items("validation")).winner.candidate.name == "some"
-    record = common.record(of_classes(finds(8), None))
+    record = common.record(of_classes(best, None))
     assert record["beaten"]
-    assert record["p"] == pytest.approx(0.5**8)
-    assert not common.record(of_classes(finds(0), None))["beaten"]
+    assert record["p"] == pytest.approx(0.5**9)
+    assert not common.record(of_classes(lucky, None))["beaten"]
+
+
+def test_what_lags_by_more_than_a_point_is_no_equal_however_few_the_items(tmp_path: Path) -> None:
+    made = trials(
+        tmp_path, {"a": said(right_but(60, range(5))), "b": said(right_but(60, range(6)))}
+    )
+    chosen = select(made, {"a": card(9.0, 9), "b": card(0.1, 1)})
+    assert chosen.p == {"b": 0.5}
+    assert chosen.equals == ["a"]
+    assert (
+        "1.67 points behind a, not told from it (p = 0.5)" in standing(made.trained["b"], chosen)[1]
+    )
 
 
 def test_without_answers_by_item_the_highest_score_wins(tmp_path: Path) -> None:

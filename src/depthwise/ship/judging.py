@@ -88,11 +88,15 @@ def _rule(record: Record, chosen: Record) -> list[str]:
         f"{chosen['compared']} others was tested against it on the same items "
         f"({chosen['test']}, one-sided, level {chosen['level']:g}).",
     ]
+    if close := chosen.get("close"):
+        said.append(
+            f"Equal to it is what the test does not tell from it, at most {close:g} behind."
+        )
     if len(equals) < 2:
-        return [*said, "Each was found to be worse, so that it wins."]
+        return [*said, "There is none, so that it wins."]
     ranked = ", ".join(equals)
     order = "by latency, to two digits, then by bytes of weights"
-    return [*said, f"Not told from it, the cheapest first {order}: {ranked}. So {name} wins."]
+    return [*said, f"These are, the cheapest first {order}: {ranked}. So {name} wins."]
 
 
 def _decision(record: Record) -> list[str]:
