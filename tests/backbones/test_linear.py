@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from depthwise.backbones.linear import CS, out_of_fold, solve, solve_linear
+from depthwise.backbones.linear import CS, solve, solve_linear
 
 
 def made(items: int = 90, features: int = 7, classes: int = 3, seed: int = 0) -> Any:
@@ -54,16 +54,6 @@ def test_a_class_with_a_single_item_has_no_folds_but_an_answer() -> None:
     x, y = made(items=20)
     y[0] = 3
     assert solve_linear(x, np.minimum(y, 3), 4).weight.shape == (4, 7)
-    assert out_of_fold(x, np.minimum(y, 3), 4, 0.1).shape == (20, 4)
-
-
-def test_out_of_fold_an_item_says_nothing_about_itself() -> None:
-    """Labels that are pure chance are known by heart, and not out of fold."""
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(80, 200)).astype(np.float32), np.arange(80) % 2
-    by_heart = solve(torch.from_numpy(x), torch.from_numpy(y), 2, 1.0)(torch.from_numpy(x))
-    assert (by_heart.argmax(dim=1).numpy() == y).mean() == 1
-    assert (out_of_fold(x, y, 2, 1.0).argmax(axis=1) == y).mean() < 0.75
 
 
 def test_it_stops_in_time() -> None:

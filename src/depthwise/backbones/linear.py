@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["CS", "Linear", "out_of_fold", "solve", "solve_linear"]
+__all__ = ["CS", "Linear", "solve", "solve_linear"]
 
 CS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 STEPS, TOLERANCE = 60, 1e-5  # of L-BFGS at most; relative change of J at which it stops
@@ -109,19 +109,6 @@ def solve(
             objective, begin, jac=True, method="L-BFGS-B", callback=after, options=options
         ).x
     return Linear(*_unflattened(reached, shape), C, steps)
-
-
-def out_of_fold(
-    features: np.ndarray, labels: np.ndarray, n_classes: int, C: float, seed: int = 0
-) -> np.ndarray:
-    """Logits (N, K) of each item by a layer that was solved without it: what it would be told if it
-    were new. Of classes with a single item, by the layer that knows all."""
-    x, y, _ = _tensors(features, labels, None)
-    logits = solve(x, y, n_classes, C)(x)
-    for learn, ask in _folds(labels, seed):
-        logits[ask] = solve(x[learn], y[learn], n_classes, C)(x[ask])
-    answers: np.ndarray = logits.numpy()
-    return answers
 
 
 def _chosen(

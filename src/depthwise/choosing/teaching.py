@@ -1,8 +1,8 @@
 """What a frozen backbone knows that is too large for the device, taught to the networks that fit.
 
     teacher   the frozen backbone that broke a limit, its output layer solved on the training part
-    answers   its logits for every training item, by an output layer that was solved without the
-              item: what it knows by heart would teach nothing
+    answers   its logits for every training item (by an output layer that was solved without the
+              item they taught less: docs/LOG.md)
     pupil     the best network that was trained by gradient descent, trained once more from the same
               beginning in as many passes, towards labels and answers (losses.Taught)
 
@@ -123,7 +123,7 @@ def _answers(trials: Trials, teacher: Candidate, seconds: float) -> np.ndarray |
         trials.heart.doing(f"{teacher.name}: looking at all pictures, to teach what they are")
         try:
             model: Any = teacher.model().fit(trials.data, seconds_limit=seconds)
-            logits = model.soft_answers(*named(trials.data, "train"))
+            logits = model.soft_answers(named(trials.data, "train")[0])
         except FAILURES as error:
             trials.tell(f"{teacher.name}: failed as a teacher: {error}")
             return False

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from depthwise.backbones.features import Backbone
 from depthwise.backbones.kept import PART, are_kept, features_of
-from depthwise.backbones.linear import Linear, out_of_fold, solve_linear
+from depthwise.backbones.linear import Linear, solve_linear
 from depthwise.backbones.once import SeesOnce
 from depthwise.backbones.standing import OnBackbone
 from depthwise.backbones.weights import missing_package
@@ -212,18 +212,17 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         options["seconds"] = max(0.0, seconds - _since(begun))
         layer = solve_linear(rows, labels[chosen], self.n_outputs, **options)
         output: Any = whole.output
-        self.C_ = layer.C
         with torch.no_grad():
             output.weight.copy_(layer.weight)
             output.bias.copy_(layer.bias)
         return layer, chosen
 
-    def soft_answers(self, X: Any, y: Any) -> np.ndarray:
-        """Logits (N, K) of the images that it was fitted on, each by an output layer that was
-        solved without it: what a smaller network can be taught by."""
-        images, labels = self._take(X, y, reset=False)
-        rows, order = self.training_features(images)
-        logits = out_of_fold(rows, labels[order], self.n_outputs, self.C_, self._seed())
+    def soft_answers(self, X: Any) -> np.ndarray:
+        """Logits (N, K) of the images that it was fitted on, from features that are kept, if they
+        are: what a smaller network can be taught by."""
+        rows, order = self.training_features(self._take(X, reset=False)[0])
+        with torch.inference_mode():
+            logits = self._head(self.network_).eval()(torch.from_numpy(rows)).numpy()
         return np.asarray(logits[np.argsort(order)])
 
     def _require_all(self, seen: np.ndarray, labels: np.ndarray, seconds: float) -> None:
