@@ -175,7 +175,8 @@ class Classifier(ClassifierMixin, Supervised):
 
     def predict(self, X: Any) -> np.ndarray:
         """Class labels (N,)."""
-        return self.classes_[self.decide(self.predict_proba(X))]
+        decided = self.decide(self.predict_proba(X))  # first: it says where nothing was fitted
+        return self.classes_[decided]
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """(N, K) -> class indices (N,): the likeliest, or of two classes the second one from
