@@ -72,6 +72,7 @@ class Estimator(BaseEstimator, abc.ABC):
     image_only: ClassVar[bool] = False
     # kind of data -> how late `choose` tries it where minutes are short, 0 the first
     priority: ClassVar[dict[str, int]] = {}
+    first_sizes: ClassVar[tuple[str, ...]] = ()  # in which order then; () from the middle outwards
     table_only: ClassVar[bool] = False  # not tried on images, of which it could learn
     resource: ClassVar[str] = "epochs"
     sizes: ClassVar[dict[str, Any]] = {}

@@ -13,6 +13,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 import depthwise
+from depthwise.choosing.ladder import Candidate
 from depthwise.data.columns import NUMBER, TEXT, Column, category_slices
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
@@ -140,6 +141,11 @@ def test_sets_are_saved_and_an_unknown_value_goes_the_way_of_a_blank(tmp_path: P
     assert np.isfinite(model.predict_proba(blank)).all()
     more = model.partial_fit(features, np.array(["p", "q", "r"])[y])
     assert more.score(features, np.array(["p", "q", "r"])[y]) > 0.9
+
+
+def test_where_minutes_are_short_the_largest_trees_come_first_on_tables() -> None:
+    ranks = {size: Candidate("", GradientBoosting, size, 0).rank("table") for size in "sml"}
+    assert ranks["l"] == 0 < ranks["m"] < ranks["s"]
 
 
 # -- when to stop -------------------------------------------------------------------------------

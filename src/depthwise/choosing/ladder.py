@@ -48,8 +48,9 @@ class Candidate:
 
     def rank(self, kind: str) -> int:
         """How late it is tried on data of this kind where minutes are short, 0 the first: its
-        family's `priority`, and sizes from the middle of the ladder outwards."""
-        size = MIDDLE_FIRST.index(self.size) if self.size in MIDDLE_FIRST else 0
+        family's `priority`, and sizes by `first_sizes`, else from the middle outwards."""
+        order = self.make.first_sizes or MIDDLE_FIRST
+        size = order.index(self.size) if self.size in order else 0
         return self.make.priority.get(kind, 0) + size
 
     def outputs(self, data: Dataset) -> int:

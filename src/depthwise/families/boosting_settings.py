@@ -39,6 +39,8 @@ class Boosting(Supervised):
     """See GradientBoosting for the meaning of the settings."""
 
     priority: ClassVar[dict[str, int]] = {"images": 8, "table": 0}
+    # where rounds are cut by the clock, those of the largest are worth as much as a small one's
+    first_sizes: ClassVar[tuple[str, ...]] = ("l", "xs", "m", "s")
     resource: ClassVar[str] = "max_iter"
     sizes: ClassVar[dict[str, int]] = {size: plan.rounds for size, plan in TREES.items()}
 
