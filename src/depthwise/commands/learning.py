@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,14 +143,14 @@ def fit(
     settings: dict[str, Any] = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     edge.require_one_of("--task", task, TASKS)
     require_known_metric(metric)
-    about: Any = (family, {**settings, "random_state": seed}, set or ())
-    model = make_model(*about, task)
+    make = partial(make_model, family, {**settings, "random_state": seed}, set or ())
+    model = make(task)
     require_task(model, task)
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
     options["text_columns"] = text_columns
     options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
-    model = make_model(*about, dataset.task)
+    model = make(dataset.task)
     if metric is not None and isinstance(model, Deciding):
         model.metric = metric
     if quiet:

@@ -222,8 +222,8 @@ def costs(
     if card.hardware_cost and (stored := _stored_bytes(network, running)) is not None:
         card.hardware_cost.details["weight_bytes"] = stored
     if flexibility:
-        options = {"full": flexibility == "full", "seconds": matrix_seconds}
-        card.flexibility = support(network, items, logits, **options)
+        full = flexibility == "full"
+        card.flexibility = support(network, items, logits, full=full, seconds=matrix_seconds)
     return card
 
 
