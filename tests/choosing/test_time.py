@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise import Budget, choose
-from depthwise.choosing import beginning
+from depthwise.choosing import beginning, feasibility
 from depthwise.choosing.beginning import begin
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
@@ -94,6 +94,24 @@ def test_sizes_are_tried_from_the_middle_outwards() -> None:
     sizes = sorted(CNN.sizes, key=lambda size: Candidate("c", CNN, size, 0).rank("images"))
     assert sizes == ["s", "xs", "m", "xxs", "l", "xl"]
     assert Candidate("c", DNN, "s", 0).rank("images") > Candidate("c", CNN, "xs", 0).rank("images")
+
+
+def test_what_was_not_screened_is_looked_at_where_training_left_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, asked = feasibility._is_late, []
+
+    def two_are_late_at_first(journal: Journal, candidate: Candidate, until: float) -> bool:
+        asked.append(candidate.name)
+        return len(asked) <= 2 or late(journal, candidate, until)
+
+    monkeypatch.setattr(feasibility, "_is_late", two_are_late_at_first)
+    data = some_trials(tmp_path).data.without_labels()
+    options: dict[str, Any] = {"families": ["rbm"], "task": "anomaly"}
+    choice = choose(data, budget=Budget(minutes=0.3), **options)
+    tried = {c["name"] for c in choice.record["candidates"] if c["validation_accuracy"]}
+    assert asked[:2] == ["rbm-m", "rbm-l"] and len(asked) > 2
+    assert tried == {"rbm-s", "rbm-m", "rbm-l"}
 
 
 # -- no silence -----------------------------------------------------------------------------------

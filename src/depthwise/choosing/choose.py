@@ -83,6 +83,7 @@ from depthwise.ship.seeing import SHOWN, answers_png
 __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
+SPARE = 0.2  # of the time: worth going back for, and what screening has of it then
 RESCUE_SHARE = 0.4  # of the time, where other candidates keep the limits as they are
 SEEN_IN = {  # by what data are known to be for a task
     "video": "clips in classes",
@@ -249,6 +250,7 @@ class _Run:
             return self._nothing_fits(found)
         try:
             self._train(found, near)
+            self._train_more(found)
         except (Interrupted, KeyboardInterrupt):
             self.interrupted = True
             self.tell("interrupted: finishing with the best so far; repeat the command to go on")
@@ -294,6 +296,18 @@ class _Run:
             about = (self.trials, self.budget, self.device, spare, self.rescue)
             if shrunk := rescued(near, *about):
                 self.candidates.append(shrunk)
+
+    def _train_more(self, found: Feasible) -> None:
+        """Where training left time: the candidates that there was no time to screen at first."""
+        waiting, spare = found.unscreened(self.candidates), self.clock.left - self.clock.finishing
+        if not waiting or spare < SPARE * self.clock.seconds:
+            return
+        about = (self.data, self.device, self.budget, self.journal, self.tell)
+        more = feasible(waiting, *about, until=self.clock.spent + SPARE * spare)
+        found.add(more)
+        if more.kept:
+            seconds = self.clock.left - self.clock.finishing
+            halve(self.trials, more.kept, max(0.0, seconds), step="more")
 
     def _conclude(self, found: Feasible) -> Choice:
         cards = final_cards(self.trials, found.cards, self.device)

@@ -41,6 +41,19 @@ class Feasible:
     def drop(self, name: str, reason: str) -> None:
         self.reasons[name] = reason
 
+    def unscreened(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Those that there was no time for."""
+        return [c for c in candidates if self.reasons.get(c.name) == UNSCREENED]
+
+    def add(self, more: Feasible) -> None:
+        """What was found later of candidates that had not been screened."""
+        self.kept += more.kept
+        self.missed |= more.missed
+        self.cards |= more.cards
+        for name in more.cards:
+            self.reasons.pop(name, None)
+        self.reasons |= more.reasons
+
     def nearest_miss(self) -> tuple[str, Miss] | None:
         """The candidate whose worst miss is the smallest, and that miss."""
         worst = {name: broken[0] for name, broken in self.missed.items()}
@@ -57,15 +70,17 @@ def feasible(
     budget: Budget,
     journal: Journal,
     tell: Callable[[str], None],
+    until: float | None = None,
 ) -> Feasible:
     """Build each candidate with random weights, take its costs, keep what keeps the limits. Once
-    the time for it is over (`journal.clock`), the rest are left unscreened; never all of them."""
+    the time for it is over (`until` on the clock), the rest are left unscreened; never all."""
     found, tell = Feasible(), Heartbeat.of(tell)
+    until = journal.clock.screening if until is None else until
     share = min(ALTOGETHER, SHARE * journal.clock.screening)
     seconds = min(SECONDS, share / len(candidates))
     for candidate in sorted(candidates, key=lambda c: c.rank(data.kind)):
         tell.doing(f"{candidate.name}: building and measuring it")
-        if found.kept and _is_late(journal, candidate):
+        if found.kept and _is_late(journal, candidate, until):
             found.drop(candidate.name, _counted_miss(candidate, data, budget) or UNSCREENED)
             continue
         if reason := _unbuildable(candidate, data):
@@ -80,10 +95,10 @@ def feasible(
     return found
 
 
-def _is_late(journal: Journal, candidate: Candidate) -> bool:
+def _is_late(journal: Journal, candidate: Candidate, until: float) -> bool:
     """Whether it has not been measured, and there is no time for it any more."""
     step = f"costs/{candidate.name}"
-    return step not in journal.steps and journal.clock.spent > journal.clock.screening
+    return step not in journal.steps and journal.clock.spent > until
 
 
 def _counted_miss(candidate: Candidate, data: Dataset, budget: Budget) -> str:
