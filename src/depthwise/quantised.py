@@ -38,6 +38,7 @@ from torch.nn import functional
 
 from depthwise.folding import put
 from depthwise.layers import Standardise
+from depthwise.reshaping_storage import StoredConv2d, StoredLinear
 
 __all__ = [
     "WEIGHT_MOST",
@@ -234,7 +235,13 @@ class Int8Conv2d(Int8Layer):
         )
 
 
-KINDS: dict[type[nn.Module], type[Int8Layer]] = {nn.Conv2d: Int8Conv2d, nn.Linear: Int8Linear}
+# by kind of layer; those that are stored in few bits are computed in bytes from what they stand for
+KINDS: dict[type[nn.Module], type[Int8Layer]] = {
+    nn.Conv2d: Int8Conv2d,
+    nn.Linear: Int8Linear,
+    StoredConv2d: Int8Conv2d,
+    StoredLinear: Int8Linear,
+}
 
 
 def int8(network: nn.Module, edit: dict[str, Any]) -> nn.Module:
@@ -265,7 +272,11 @@ def _take_pixels(network: nn.Module, pixels: dict[str, Any]) -> None:
         raise ValueError(f"{pixels['path']!r} does not standardise pixels for a layer")
     if border:
         sides_are_right = len(border) == len(standardise.mean) and len(pad) == 4
-        if not sides_are_right or not _are_bytes([*border, *pad]) or type(layer) is not nn.Conv2d:
+        if (
+            not sides_are_right
+            or not _are_bytes([*border, *pad])
+            or not isinstance(layer, nn.Conv2d)
+        ):
             raise ValueError("a border must have a pixel a channel, and a width a side")
         layer.padding = (0, 0)
     put(network, pixels["path"], Pixels(standardise, border, pad))

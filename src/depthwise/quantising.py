@@ -27,7 +27,7 @@ from torch import Tensor, fx, nn
 
 from depthwise.errors import InputError
 from depthwise.folding import foldable
-from depthwise.quantised import WEIGHT_MOST, Int8Layer, Quantiser, rounded
+from depthwise.quantised import WEIGHT_MOST, Int8Layer, Quantiser, is_int8, rounded
 from depthwise.reshaping import reshape
 from depthwise.tracing import Plan, pixel_quantiser
 
@@ -69,6 +69,8 @@ def quantise_network(
         raise InputError(f"weight_bits must be 7 or 8; got {weight_bits!r}.")
     if not len(samples):
         raise InputError("samples has 0 items: ranges need real ones, 64 or more.")
+    if is_int8(network):
+        raise InputError("this network computes in 8-bit whole numbers already: take it as it is.")
     network = copy.deepcopy(network).cpu().float().eval()
     if folding := foldable(network):
         network = reshape(network, [folding])

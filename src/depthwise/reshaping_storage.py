@@ -16,6 +16,7 @@ Shapes: O outputs of a layer, D weights of each, G groups of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,7 +25,10 @@ from torch.nn import functional
 
 from depthwise.folding import put
 
-__all__ = ["STORED", "Stored", "pack_int4", "stored", "stored_edit", "unpack_int4"]
+__all__ = [
+    "STORED", "Stored", "StoredConv2d", "StoredLinear", "pack_int4", "stored", "stored_edit",
+    "unpack_int4",
+]  # fmt: skip
 
 MOST = {8: 127, 4: 7}
 CLIPPINGS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
@@ -51,6 +55,7 @@ class Stored(nn.Module):
     weight_scale: Tensor
     bits: int
     group: int | None
+    product: Callable[[Tensor, Tensor], Tensor] | None = None  # of q (R, D) and s (R,), for files
 
     def take(self, layer: Any, bits: int, group: int | None) -> None:
         """The layer's numbers, not rounded yet."""
@@ -80,8 +85,20 @@ class Stored(nn.Module):
         grouped = self._on_grid(self._grouped(self.weight), self.weight_scale)
         return self._as_weight(grouped.flatten(1))
 
+    @torch.no_grad()
+    def keep_bytes(self, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Compute s q by `product` from now on, a row a scale: so that a file holds bytes."""
+        q = self._whole(self._grouped(self.weight), self.weight_scale)  # (O, G, group)
+        self.register_buffer("q", q.flatten(0, 1).to(torch.int8))
+        self.register_buffer("scale", self.weight_scale.flatten().float())
+        self.product = product
+
     def used(self) -> Tensor:
         """The weights to compute with."""
+        if self.product is not None:
+            held: Any = self
+            rows = self.product(held.q, held.scale)
+            return self._as_weight(rows.reshape(len(self.weight_scale), -1))
         if not self.training:
             return self.weight
         return self.weight + (self.rounded() - self.weight).detach()

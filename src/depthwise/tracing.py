@@ -26,6 +26,7 @@ from torch import Tensor, fx, nn
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.quantised import KINDS, Int8Layer, Pixels, Quantised
+from depthwise.reshaping_storage import Stored
 
 __all__ = ["Plan"]
 
@@ -42,7 +43,7 @@ class _Tracer(fx.Tracer):
         self.answers: dict[fx.Node, str] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = isinstance(m, Standardise | Int8Layer | Quantised)
+        ours = isinstance(m, Standardise | Int8Layer | Quantised | Stored)
         return ours or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: Any, forward: Any, args: Any, kwargs: Any) -> Any:
@@ -204,6 +205,6 @@ def _is_call(node: fx.Node, functions: tuple[Any, ...]) -> bool:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    if type(module) is nn.Conv2d:
+    if type(module) in KINDS and isinstance(module, nn.Conv2d):
         return module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return type(module) in KINDS

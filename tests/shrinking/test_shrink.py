@@ -187,3 +187,19 @@ def test_misses_are_those_over_their_limits_the_worst_first() -> None:
     limits = Limits(size_mb=1.5, latency_ms=1.0, energy_mj=1.0)
     assert [miss.limit for miss in limits.misses(figures)] == ["latency_ms", "size_mb"]
     assert limits.worst(figures) == 3.0
+
+
+def test_microcontroller_is_given_bytes_and_its_folder_costs_what_shrink_said(
+    dnn: DNN, data: Dataset, tmp_path: Path
+) -> None:
+    out, chip = tmp_path / "out", "stm32h7a3"
+    done = shrink(dnn, data, max_size_mb=0.012, device=chip, minutes=0.01, out=out)
+    told = next(t for t in done.record["tried"] if t["name"] == done.record["winner"])
+    assert told["way"]["precision"] == "int8"
+    card = measure(load_model(out / "best"), device=chip, flexibility=False)
+    about = card.hardware_cost.details
+    assert told["figures"]["latency_ms"] == pytest.approx(card.latency.value)
+    assert told["figures"]["energy_mj"] == pytest.approx(card.energy.value)
+    assert told["figures"]["size_mb"] == about["weight_bytes"] / 1e6
+    assert (out / "best" / "model.safetensors").stat().st_size == about["weight_bytes"]
+    assert (told["parameters"], told["macs"]) == (about["parameters"], about["macs"])

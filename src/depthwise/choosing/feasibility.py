@@ -15,6 +15,7 @@ from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError, MissingExtraError
 from depthwise.measuring.devices import Device
+from depthwise.measuring.roofline import SCALES
 from depthwise.measuring.scorecard import Scorecard, costs
 
 __all__ = ["Feasible", "advice", "feasible"]
@@ -81,7 +82,8 @@ def feasible(
     for candidate in sorted(candidates, key=lambda c: c.rank(data.kind)):
         tell.doing(f"{candidate.name}: building and measuring it")
         if found.kept and _is_late(journal, candidate, until):
-            found.drop(candidate.name, _counted_miss(candidate, data, budget) or UNSCREENED)
+            miss = _counted_miss(candidate, data, budget, device)
+            found.drop(candidate.name, miss or UNSCREENED)
             continue
         if reason := _unbuildable(candidate, data):
             found.drop(candidate.name, reason)
@@ -101,12 +103,13 @@ def _is_late(journal: Journal, candidate: Candidate, until: float) -> bool:
     return step not in journal.steps and journal.clock.spent > until
 
 
-def _counted_miss(candidate: Candidate, data: Dataset, budget: Budget) -> str:
+def _counted_miss(candidate: Candidate, data: Dataset, budget: Budget, device: Device) -> str:
     """The limit of size that it breaks by its count of weights alone, without building it."""
     if budget.size_mb is None or _unbuildable(candidate, data):
         return ""
     weights = candidate.parameters(data.input_shape, candidate.outputs(data))
-    miss = Miss("size_mb", FLOAT_BYTES * weights / 1e6, budget.size_mb)
+    each = FLOAT_BYTES if device.is_here else FLOAT_BYTES * SCALES[device.precision]
+    miss = Miss("size_mb", each * weights / 1e6, budget.size_mb)
     return str(miss) if miss.ratio > 1 else ""
 
 

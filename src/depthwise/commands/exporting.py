@@ -54,6 +54,7 @@ def export(
     from depthwise.exporting import FORMATS
     from depthwise.exporting import export as write
     from depthwise.exporting.places import place_of
+    from depthwise.quantised import is_int8
     from depthwise.quantising import quantise
     from depthwise.ship.reading import as_the_model_takes
 
@@ -66,7 +67,9 @@ def export(
         options = {"format": format, "label": label, "text_columns": text_columns}
         dataset = load_told(data, tell, **options, **as_the_model_takes(loaded))
         samples = dataset.test.X[:SAMPLES]
-        if precision:
+        if precision and is_int8(loaded.network_):
+            tell("this model computes in int8 already: exported as it is")
+        elif precision:
             tell("quantising to int8")
             loaded = quantise(loaded, dataset.train.X[:SAMPLES])
     done = write(loaded, to, out, samples)

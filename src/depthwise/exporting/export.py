@@ -37,6 +37,7 @@ from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
 from depthwise.exporting.places import place_of
 from depthwise.exporting.scripts import script_of
+from depthwise.measuring.metric import readable
 from depthwise.measuring.quality import tells_classes
 from depthwise.quantised import is_int8, may_saturate
 from depthwise.runtimes import Program
@@ -66,7 +67,8 @@ class Exported:
 
     max_difference: of class probabilities, or of numbers in standard deviations; same_class: share
     of the samples, None of numbers; real: whether the samples were given; note: what could not be
-    verified on this machine, or where the file will answer otherwise, "" for nothing.
+    verified on this machine, or where the file will answer otherwise, "" for nothing; size_bytes:
+    of the files together.
     """
 
     files: list[Path]
@@ -76,6 +78,7 @@ class Exported:
     max_difference: float
     same_class: float | None
     note: str = ""
+    size_bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {**vars(self), "files": list(map(str, self.files)), "script": str(self.script)}
@@ -83,9 +86,10 @@ class Exported:
     def __str__(self) -> str:
         kind = "real" if self.real else "made-up"
         same = "" if self.same_class is None else f", {self.same_class:.1%} same class"
+        size = readable(self.size_bytes / 1e6)
         return (
-            f"{self.files[0]}: on {self.samples} {kind} samples its answers differ from the "
-            f"model's by at most {self.max_difference:.1e}{same}. {self.script} runs it."
+            f"{self.files[0]}, {size} MB: on {self.samples} {kind} samples its answers differ from "
+            f"the model's by at most {self.max_difference:.1e}{same}. {self.script} runs it."
             + (f" {self.note}" if self.note else "")
         )
 
@@ -118,7 +122,8 @@ def export(
         files = [_leave(scratch / name, place.of(name)) for name in form.files]
     name, text = script_of(place, form.files, about(model))
     write_atomically(script := place.folder / name, lambda path: path.write_text(text, "utf-8"))
-    return Exported(files, script, len(rows), samples is not None, difference, same, note)
+    size, real = sum(path.stat().st_size for path in files), samples is not None
+    return Exported(files, script, len(rows), real, difference, same, note, size)
 
 
 def _rows(model: Any, samples: Any) -> np.ndarray:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.measuring import speed
-from depthwise.measuring.counting import count
+from depthwise.measuring.as_run import counts_of
 from depthwise.measuring.devices import Device
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.operation_energy import LayerEnergy, layer_energies
@@ -48,7 +48,7 @@ def breakdown(
     assert card.latency and card.energy
     precision = card.latency.details.get("precision") or device.precision
     threads = card.latency.details.get("threads") or device.cores
-    counts = count(network, sample)
+    counts = counts_of(network, sample)
     layers = by_layer(counts, device, precision=precision, threads=threads)
     if device.id == "this-machine":
         layers = _as_measured(layers, layer_seconds(network, sample, threads))

@@ -78,8 +78,10 @@ class Device:
 
     @property
     def precision(self) -> str:
-        """The precision it is predicted in unless another is asked for."""
-        return "int8" if self.peak_gflops is None else "fp32"
+        """The precision it is predicted in unless another is asked for: of a microcontroller int8,
+        which is what networks run in there."""
+        bytes_only = self.peak_gflops is None or self.kind == "microcontroller"
+        return "int8" if bytes_only and self.peak_gops_int8 is not None else "fp32"
 
     @property
     def peaks(self) -> dict[str, float]:

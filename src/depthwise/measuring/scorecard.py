@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.measuring import cost, predict, speed
+from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.classes import ClassMetric, told_scores
 from depthwise.measuring.cost import Prices
-from depthwise.measuring.counting import Counts, count
+from depthwise.measuring.counting import Counts
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.energy import measure_energy, predict_energy
 from depthwise.measuring.energy_counters import find_counter
@@ -34,7 +35,6 @@ from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
 from depthwise.measuring.score import SCORES
-from depthwise.reshaping import edits_of
 from depthwise.running import Running
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
@@ -212,19 +212,25 @@ def costs(
     items = _samples(input_shape, input_dtype, samples)
     network, whole = _placed(network, "cpu"), _placed(answering or network, "cpu")
     with speed.using_threads(1):  # where other work has the cores, more wait at every operator
-        counts = count(whole, items[:1])
+        counts = counts_of(whole, items[:1])
     if target.is_here:
         card = _measured(whole, items, counts, target, seconds, prices, running)
     else:
-        card = _predicted(counts, target, prices)
+        card = _predicted(counts, target, precision_on(network, target), prices)
     if told := getattr(whole, "told", ""):
         _name_answers(card, told)
-    if card.hardware_cost and (stored := _stored_bytes(network, running)) is not None:
-        card.hardware_cost.details["weight_bytes"] = stored
+    if card.hardware_cost:
+        card.hardware_cost.details["weight_bytes"] = size_bytes(network, target, running)
     if flexibility:
         full = flexibility == "full"
-        card.flexibility = support(network, items, logits, full=full, seconds=matrix_seconds)
+        found = support(network, items, logits, full=full, seconds=matrix_seconds)
+        card.flexibility = found if target.is_here else _of_another(found, target)
     return card
+
+
+def _of_another(found: Metric, device: Device) -> Metric:
+    """What ran here, as a word about a device that is not here."""
+    return replace(found, how="predicted", source=f"{found.source}; {device.name} ran none of them")
 
 
 def _name_answers(card: Scorecard, told: str) -> None:
@@ -264,16 +270,6 @@ def _measured(
     )
 
 
-def _stored_bytes(network: nn.Module, running: Running | None) -> int | None:
-    """Bytes of what a model that was shrunk is kept in: its runtime's graph, or its tensors, which
-    may be smaller than what they become when they are loaded; None of any other."""
-    if running is not None and running.graph is not None:
-        return len(running.graph)
-    if not edits_of(network):
-        return None
-    return sum(tensor.nbytes for tensor in network.state_dict().values())
-
-
 def _by_runtime(network: nn.Module, running: Running | None) -> tuple[nn.Module, int | None]:
     """What to time, and with how many threads; None lets the timing choose."""
     program = running.program() if running else None
@@ -301,11 +297,12 @@ def _energy(
         return measure_energy(run, device, counter)
 
 
-def _predicted(counts: Counts, device: Device, prices: Prices | None) -> Scorecard:
-    latency = predict.predict_latency(counts, device)
-    throughput = predict.predict_throughput(counts, device)
-    energy = predict_energy(device, latency, layers=predict.by_layer(counts, device))
-    memory = predict.predict_memory(counts, device)
+def _predicted(counts: Counts, device: Device, precision: str, prices: Prices | None) -> Scorecard:
+    latency = predict.predict_latency(counts, device, precision=precision)
+    throughput = predict.predict_throughput(counts, device, precision)
+    layers = predict.by_layer(counts, device, precision=precision)
+    energy = predict_energy(device, latency, layers=layers)
+    memory = predict.predict_memory(counts, device, precision=precision)
     return Scorecard(
         device=device.name,
         latency=latency,

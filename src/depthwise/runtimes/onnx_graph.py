@@ -1,8 +1,9 @@
 """A network as an ONNX file, by torch.onnx: raw inputs in, answers out, for any batch.
 
 What is rounded to bytes is written as QuantizeLinear and DequantizeLinear, weights as the bytes
-they are; whole_numbers.py then clears the way for runtimes to compute with the bytes. The roundings
-are operators of their own while torch traces the network, so that none is taken apart.
+they are, also those that are only stored in few bits (of 4 a byte each, too); whole_numbers.py then
+clears the way for runtimes to compute with the bytes. The roundings are operators of their own
+while torch traces the network, so that none is taken apart.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.quantised import Arithmetic, Pixels, is_int8
+from depthwise.reshaping_storage import Stored
 from depthwise.runtimes.exported import LARGEST_BATCH
 from depthwise.runtimes.whole_numbers import compute_in_whole_numbers
 
@@ -76,7 +78,7 @@ def _made(network: nn.Module, example: Tensor, dynamic: bool, metadata: Mapping[
 
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with _quietly(), torch.no_grad():
-        wanted = _with_operators(network) if is_int8(network) else network
+        wanted = _with_operators(network) if _holds_bytes(network) else network
         made = torch.onnx.export(
             wanted.eval(),
             (example[:2] if dynamic else example,),
@@ -122,12 +124,18 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _holds_bytes(network: nn.Module) -> bool:
+    return is_int8(network) or any(isinstance(module, Stored) for module in network.modules())
+
+
 def _with_operators(network: nn.Module) -> nn.Module:
     """A copy whose roundings are operators of the names below."""
     _translations()
     ours: Any = torch.ops.depthwise
     network = copy.deepcopy(network)
     for module in network.modules():
+        if isinstance(module, Stored):
+            module.keep_bytes(ours.weights)
         if isinstance(module, Arithmetic | Pixels):
             changed: Any = module
             changed.dequantise = ours.dequantise

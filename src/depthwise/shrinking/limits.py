@@ -23,16 +23,17 @@ from torch import Tensor
 
 from depthwise.choosing.budget import Miss
 from depthwise.errors import InputError
-from depthwise.measuring.counting import Counts, count
+from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
+from depthwise.measuring.counting import Counts
 from depthwise.measuring.devices import Device
 from depthwise.measuring.energy import predict_energy
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.predict import by_layer, predict_latency
+from depthwise.measuring.predict import by_layer, predict_latency, predict_memory
 from depthwise.measuring.speed import timed
 from depthwise.quantising import quantise
 from depthwise.running import Running
 from depthwise.runtimes import RUNTIMES, Program
-from depthwise.shrinking.storing import file_bytes, store
+from depthwise.shrinking.storing import store
 
 __all__ = ["FLOAT", "Costing", "Figures", "Limits", "Way"]
 
@@ -117,6 +118,8 @@ class Costing:
     def ways(self, limits: Limits) -> list[Way]:
         """All that may help to keep these limits, and can be done here."""
         found = [FLOAT]
+        if self.in_bytes:
+            return [FLOAT, Way("int8")]
         if limits.size_mb is not None:
             found += [Way("weights-int8"), Way("weights-int4")]
         if limits.latency_ms is None and limits.energy_mj is None and limits.memory_mb is None:
@@ -125,6 +128,15 @@ class Costing:
             return [*found, Way("int8")]
         names = [name for name in CANDIDATES[1:] if RUNTIMES[name].available() is None]
         return [*found, *(Way(p, name) for name in names for p in ("fp32", "int8"))]
+
+    @property
+    def in_bytes(self) -> bool:
+        """Whether the device runs networks in 8-bit numbers alone, as microcontrollers do: what is
+        in floating point is no answer there, but what others are compared with."""
+        return not self.device.is_here and self.device.precision == "int8"
+
+    def can_run(self, way: Way) -> bool:
+        return way.precision == "int8" or not self.in_bytes
 
     def finish(self, model: Any, way: Way) -> Any:
         """A copy of the model, stored and computed in that precision; asked for the same one again,
@@ -139,20 +151,24 @@ class Costing:
         return made[way.precision]
 
     def figures(self, model: Any, way: Way, counts: Counts, program: Program) -> Figures:
-        """What a finished model costs; counts: of it in floating point, one item."""
-        if self.device.is_here:
+        """What a finished model costs; counts: of it, as `counts` has them."""
+        network = model.network_
+        precision, here = precision_on(network, self.device), self.device.is_here
+        if here:
             latency = self._measured(program, way)
         else:
-            precision = "int8" if way.precision == "int8" else None
             latency = predict_latency(counts, self.device, precision=precision)
         energy = predict_energy(
             self.device,
             latency,
-            power_share=1 / self.device.cores if self.device.is_here else 1.0,
-            layers=by_layer(counts, self.device),
+            power_share=1 / self.device.cores if here else 1.0,
+            layers=by_layer(counts, self.device, precision=None if here else precision),
         )
-        graph = len(program.graph or b"")
-        size = (graph or file_bytes(model.network_)) / 1e6
+        running = Running(network, {}, program.graph) if here and program.graph else None
+        size = size_bytes(network, self.device, running) / 1e6
+        if not here:
+            memory = predict_memory(counts, self.device, precision=precision).value / 1e6
+            return Figures(size, latency.value, energy.value, memory)
         live = counts.peak_live_bytes / 1e6 * BYTES.get(way.precision, 1.0)
         return Figures(size, latency.value, energy.value, size + live)
 
@@ -164,7 +180,8 @@ class Costing:
         return model
 
     def counts(self, model: Any) -> Counts:
-        return count(model.network_, self.one())
+        """Of a finished model, one item."""
+        return counts_of(model.network_, self.one())
 
     def one(self) -> Tensor:
         return torch.from_numpy(self.samples[:1].copy())

@@ -103,15 +103,20 @@ class Search:
         try:
             self.trying.finish(name, self.model, way, [] if way == FLOAT else [str(way)])
         except InputError as error:
+            if self.trying.costing.in_bytes:
+                raise
             self.trying.tell(f"{name}: {error}")
 
     def best(self) -> Tried | None:
-        fitting = [tried for tried in self.trying.done.values() if tried.fits]
+        can_run = self.trying.costing.can_run
+        fitting = [
+            tried for tried in self.trying.done.values() if tried.fits and can_run(tried.way)
+        ]
         return min(fitting, key=lambda t: (-t.accuracy, t.figures.latency_ms)) if fitting else None
 
     def nearest(self) -> tuple[str, Miss]:
         """Of all that was measured, trained or not, who comes nearest, and its worst miss."""
-        worst = {name: t.misses[0] for name, t in self.trying.done.items()} | self.untrained
+        worst = {n: t.misses[0] for n, t in self.trying.done.items() if t.misses} | self.untrained
         name = min(worst, key=lambda known: worst[known].ratio)
         return name, worst[name]
 
@@ -154,7 +159,7 @@ class Search:
             share = self._weakest("prune", milder, self._narrowed, way) or 0.0
             if share > best:
                 best, chosen = share, way
-        self.way = chosen if best else self._best_ways()[0]
+        self.way = chosen if best else next(iter(self._best_ways()), FLOAT)
         self.plans = self._plans(self.way)
         if self.plans:
             self._train_all(self.way)
@@ -184,7 +189,8 @@ class Search:
 
     def _best_ways(self) -> list[Way]:
         """The ways in which the original comes nearest to its limits, but for exits."""
-        tried = [t for t in self.trying.done.values() if "exits" not in t.how]
+        can_run = self.trying.costing.can_run
+        tried = [t for t in self.trying.done.values() if "exits" not in t.how and can_run(t.way)]
         return [t.way for t in sorted(tried, key=lambda t: self.limits.worst(t.figures))][:WAYS]
 
     def _plans(self, way: Way) -> list[Plan]:
@@ -222,8 +228,8 @@ class Search:
             except InputError:
                 return None
             costing = self.trying.costing
-            counts = costing.counts(model)
             finished = costing.finish(model, way)
+            counts = costing.counts(finished)
             program = costing.program(finished, way)
             figures = costing.figures(finished, way, counts, program)
             return {"macs": counts.macs, "figures": asdict(figures)}

@@ -9,10 +9,10 @@ import copy
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from depthwise.errors import InputError
+from depthwise.measuring.as_run import file_bytes
 from depthwise.measuring.counting import count
 from depthwise.reshaping import edits_of
 from depthwise.reshaping_rank import factored, fullest_rank
@@ -22,12 +22,6 @@ __all__ = ["file_bytes", "low_rank", "rank_edit", "store"]
 
 Any_ = TypeVar("Any_")
 GROUP = 32  # weights that share a scale in 4 bits
-
-
-def file_bytes(network: nn.Module) -> int:
-    """Size of the file that would hold the network's tensors."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    return len(save(tensors))
 
 
 def store(model: Any_, bits: int) -> Any_:

@@ -17,7 +17,6 @@ import numpy as np
 
 from depthwise.choosing.budget import Miss
 from depthwise.choosing.journal import Journal
-from depthwise.layers import parameter_count
 from depthwise.modelfile import read_model
 from depthwise.runtimes import Program
 from depthwise.scores import wilson_interval
@@ -154,7 +153,7 @@ class Trying:
         self, name: str, model: Any, way: Way, how: list[str], seconds: float, before: float | None
     ) -> Tried:
         """In 8-bit numbers, trained a little where rounding alone loses too much."""
-        begun, counts = time.monotonic(), self.costing.counts(model)
+        begun = time.monotonic()
         finished = self.costing.finish(model, way)
         program = self.costing.program(finished, way)
         accuracy = self.accuracy(program)
@@ -166,13 +165,13 @@ class Trying:
                 finished, program, accuracy = aware, again, better
                 how, seconds = [*how, "trained so"], seconds + time.monotonic() - begun
         finished.save(self.folder / name)
+        counts = self.costing.counts(finished)
         figures = self.costing.figures(finished, way, counts, program)
         misses = self.limits.misses(figures)
         allowed, drop = self.limits.accuracy_drop, self._before(accuracy[0]) - accuracy[0]
         if allowed is not None and drop > allowed + 1e-12:
             misses.append(Miss("accuracy_drop", drop, allowed))
-        parameters = parameter_count(model.network_)
-        told = (figures, *accuracy, parameters, counts.macs, seconds, misses)
+        told = (figures, *accuracy, counts.parameters, counts.macs, seconds, misses)
         return Tried(name, how, way, *told)
 
     def _before(self, otherwise: float) -> float:
