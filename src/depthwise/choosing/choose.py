@@ -84,6 +84,7 @@ __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
 SPARE = 0.2  # of the time: worth going back for, and what screening has of it then
+RESCUED = ("classification", "regression")  # tasks whose networks can be shrunk
 RESCUE_SHARE = 0.4  # of the time, where other candidates keep the limits as they are
 SEEN_IN = {  # by what data are known to be for a task
     "video": "clips in classes",
@@ -230,7 +231,7 @@ class _Run:
         self.journal = Journal(out / "work", request, self.clock)
         about = (data, task, self.journal, out / "work", self.tell, self.clock)
         self.trials = Trials(*about, metric=metric)
-        self.rescue = rescue if task == "classification" else None
+        self.rescue = rescue if task in RESCUED else None
         self.nothing = baseline(data, task, metric)
         self.interrupted = False
 

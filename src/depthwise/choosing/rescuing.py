@@ -23,7 +23,7 @@ from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trials
 from depthwise.measuring.devices import Device
 from depthwise.measuring.score import in_words
-from depthwise.networks import NetworkClassifier
+from depthwise.networks import NetworkClassifier, NetworkRegressor
 
 __all__ = ["HELPED", "WITHIN", "Rescue", "nearly", "rescued"]
 
@@ -37,7 +37,7 @@ def nearly(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
     worth = [
         candidate
         for candidate in candidates
-        if issubclass(candidate.make, NetworkClassifier)
+        if issubclass(candidate.make, (NetworkClassifier, NetworkRegressor))
         and (broken := found.missed.get(candidate.name))
         and broken[0].ratio <= WITHIN
         and all(miss.limit in HELPED for miss in broken)

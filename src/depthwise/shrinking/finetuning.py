@@ -18,7 +18,7 @@ from depthwise.compute import Compute, resolve_device
 from depthwise.data.augment import augmenter
 from depthwise.estimator import Watch
 from depthwise.inputs import as_tensor
-from depthwise.networks import NetworkEstimator
+from depthwise.networks import NetworkEstimator, NetworkRegressor
 from depthwise.quantised import learning
 from depthwise.shrinking.distilling import Taught, taught_targets
 from depthwise.training import train
@@ -81,7 +81,7 @@ def fine_tune(
         with compute.active():
             y = y if moving else taught_targets(teacher, x, y)
         taught = {"teacher": teacher if moving else None, "share": share}
-        taught["temperature"] = temperature
+        taught |= {"temperature": temperature, "numbers": isinstance(model, NetworkRegressor)}
     validate = partial(model._validation_scores, *held_out) if held_out else None
     options: dict[str, Any] = {"seconds_limit": seconds_limit, "watch": watch}
     try:

@@ -128,6 +128,8 @@ class Search:
     # -- without training -------------------------------------------------------------------------
 
     def _with_exits(self) -> None:
+        if not hasattr(self.model, "classes_"):
+            return  # numbers are never sure
         missed = {miss.limit for miss in self.trying.original.misses}
         if not missed <= {"latency_ms", "energy_mj"} or not self.trying.costing.device.is_here:
             return  # exits save time alone
@@ -254,7 +256,8 @@ class Search:
         return narrowed(self.model, share, self._cost_kind(), self.seed)
 
     def _rung(self, size: str) -> NetworkClassifier:
-        return on_rung(self.model, size, self.trying.parts.inputs, self.seed)
+        parts = self.trying.parts
+        return on_rung(self.model, size, parts.inputs, parts.targets, self.seed)
 
     # -- training ---------------------------------------------------------------------------------
 

@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import advice
@@ -30,9 +28,9 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.inputs import fingerprint_arrays
 from depthwise.measuring.devices import Device, find
 from depthwise.modelfile import read_model, versions
-from depthwise.networks import NetworkClassifier
-from depthwise.scores import wilson_interval
+from depthwise.networks import NetworkClassifier, NetworkRegressor
 from depthwise.shrinking.limits import Costing, Limits
+from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.trying import Parts, Tried, Trying
 
@@ -83,9 +81,12 @@ def shrink(
     limits, target = Limits(*sizes), find(device)
     if not minutes > 0:
         raise InputError(f"minutes must be above 0; got {minutes!r}.")
-    if not isinstance(model, NetworkClassifier) or not hasattr(model, "network_"):
+    if not isinstance(model, NetworkClassifier | NetworkRegressor) or not hasattr(
+        model, "network_"
+    ):
         raise InputError(
-            "shrink takes a fitted classifier that learns by gradient descent, a CNN or a DNN; "
+            "shrink takes a fitted model that learns classes or numbers by gradient descent, a CNN "
+            "or a DNN; "
             f"got {type(model).__name__}. {_instead(model)}"
         )
     if model.input_dtype_ == "int64":
@@ -136,13 +137,14 @@ def _shrink(
     parts = _parts(model, data)  # before the journal: data of another kind leaves no folder behind
     journal = Journal(out / "work", request)
     costing = Costing(device, parts.inputs[:SAMPLES])
-    trying = Trying(parts, limits, costing, journal, out / "work", tell)
+    about = (parts, limits, costing, journal, out / "work", tell)
+    trying = Trying(*about, scoring=scoring_of(model))
     search = Search(copy.deepcopy(model), trying, 60 * minutes, seed)
     winner = search.run()
     record = _record(request, trying, winner, time.monotonic() - begun)
     if winner is None:
         name, worst = search.nearest()
-        text = "Nothing keeps the limits. " + _advice(name, worst)
+        text = "Nothing keeps the limits. " + _advice(name, worst, trying.scoring)
         record["nearest_miss"] = {"name": name, **worst.to_dict(), "advice": text}
         _write(out, record)
         raise NothingFitsError(text)
@@ -164,39 +166,26 @@ def _shrink(
 
 def _parts(model: NetworkClassifier, data: Dataset) -> Parts:
     """Training and validation items as the model takes them."""
-    if not data.classes or not len(data.indices["validation"]):
+    known = data.classes or data.targets is not None
+    if not known or not len(data.indices["validation"]):
         raise InputError(
-            f"{data.name} has no {'validation part' if data.classes else 'labels'}: shrink needs "
+            f"{data.name} has no {'validation part' if known else 'labels'}: shrink needs "
             "labelled items to learn from and others to choose by."
         )
     train, held = data.train, data.validation
     inputs, _ = model._take(train.X, None, reset=False)
     held_inputs, _ = model._take(held.X, None, reset=False)
-    return Parts(inputs, _targets(model, data, train.y), held_inputs, _targets(model, data, held.y))
-
-
-def _targets(model: NetworkClassifier, data: Dataset, y: np.ndarray) -> np.ndarray:
-    """The model's class indices of the Dataset's: by name, or where the model was fitted on indices
-    themselves, 0 to K - 1, by those."""
-    places = {str(name): k for k, name in enumerate(model.classes_.tolist())}
-    missing = [name for name in data.classes if str(name) not in places]
-    if missing and model.classes_.tolist() == list(range(len(data.classes))):
-        return y
-    if missing:
-        raise InputError(
-            f"{data.name} has the class {missing[0]!r}, which this model was not fitted on. Give "
-            "the data that it was fitted on."
-        )
-    return np.array([places[str(name)] for name in data.classes], dtype=np.int64)[y]
+    targets = scoring_of(model).targets
+    return Parts(inputs, targets(model, data, train.y), held_inputs, targets(model, data, held.y))
 
 
 def _test_score(model: Any, data: Dataset, original: NetworkClassifier) -> dict[str, Any]:
-    """Accuracy on the test part, with its interval."""
+    """Accuracy, or R2, on the test part, with its interval."""
     X, y = data.test
-    truth = original.classes_[_targets(original, data, y)]
-    right = int((model.predict(X) == truth).sum())
-    low, high = wilson_interval(right, len(y))
-    return {"accuracy": right / max(1, len(y)), "low": low, "high": high, "items": len(y)}
+    scoring = scoring_of(original)
+    truth = scoring.targets(original, data, y)
+    value, low, high = scoring.score(scoring.answers(model, X), truth)
+    return {"accuracy": value, "low": low, "high": high, "items": len(y)}
 
 
 # -- the record -----------------------------------------------------------------------------------
@@ -211,6 +200,7 @@ def _record(
         "versions": versions(),
         "request": request,
         "seconds": seconds,
+        "score": trying.scoring.name,
         "tried": [tried.to_dict() for tried in trying.done.values()],
         "winner": None if winner is None else winner.name,
         "nearest_miss": None,
@@ -218,32 +208,35 @@ def _record(
     }
 
 
-def _advice(name: str, worst: Miss) -> str:
+def _advice(name: str, worst: Miss, scoring: Scoring) -> str:
     if worst.limit != "accuracy_drop":
         return advice(name, worst)
     need = f"{worst.value * 1.05:.2g}"
     return (
-        f"{name} comes nearest: it loses {100 * worst.value:.2g} points of accuracy, over "
-        f"the limit of {100 * worst.allowed:.2g}. Relax it: --max-accuracy-drop {need}, or give "
-        "more --minutes"
+        f"{name} comes nearest: it loses {scoring.times * worst.value:.2g} {scoring.points}, over "
+        f"the limit of {scoring.times * worst.allowed:.2g}. Relax it: --max-accuracy-drop {need}, "
+        "or give more --minutes"
     )
 
 
 def table(record: dict[str, Any]) -> list[str]:
     """What was tried, a line each, and what the winner does on the test part."""
     wide = max(len(tried["name"]) for tried in record["tried"])
-    lines = [f"  {'':<{wide}}  right on validation      size MB   latency ms"]
+    scoring = scoring_named(record.get("score", ""))
+    told, times = scoring.told, scoring.times
+    heading = f"{scoring.heading} on validation"
+    lines = [f"  {'':<{wide}}  {heading:<23}  size MB   latency ms"]
     for tried in record["tried"]:
         mark = "*" if tried["name"] == record["winner"] else " " if not tried["misses"] else "x"
-        interval = f"({100 * tried['low']:.2f}-{100 * tried['high']:.2f})"
+        interval = f"({times * tried['low']:.2f}-{times * tried['high']:.2f})"
         figures = tried["figures"]
         lines.append(
-            f"{mark} {tried['name']:<{wide}}  {100 * tried['accuracy']:6.2f}% {interval:<15} "
+            f"{mark} {tried['name']:<{wide}}  {told(tried['accuracy']):>7} {interval:<15} "
             f"{figures['size_mb']:9.4f}   {figures['latency_ms']:9.4f}"
         )
     if record["test"]:
-        told = {name: 100 * score["accuracy"] for name, score in record["test"].items()}
-        lines.append(f"test: {told['winner']:.2f}%, of the original {told['original']:.2f}%")
+        tests = {name: told(score["accuracy"]) for name, score in record["test"].items()}
+        lines.append(f"test: {tests['winner']}, of the original {tests['original']}")
     return lines
 
 

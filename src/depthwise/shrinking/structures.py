@@ -19,7 +19,7 @@ __all__ = ["narrowed", "on_rung", "rungs_below"]
 OWN_WIDTHS = ("width", "blocks", "separable", "hidden")  # settings in place of what a rung says
 LEARNT = (
     *("input_shape_", "input_dtype_", "n_features_in_", "classes_", "history_"),
-    *("columns_", "split_", "data_fingerprint_"),
+    *("columns_", "split_", "data_fingerprint_", "n_targets_", "flat_"),
 )
 
 
@@ -57,13 +57,14 @@ def _fresh(model: NetworkClassifier, size: str) -> NetworkClassifier:
 
 
 def on_rung(
-    model: NetworkClassifier, size: str, inputs: np.ndarray, seed: int
+    model: NetworkClassifier, size: str, inputs: np.ndarray, targets: np.ndarray, seed: int
 ) -> NetworkClassifier:
-    """The same with random weights, ready to learn what the model has learnt. inputs (N, ...): what
-    its standardisation is taken from."""
+    """The same with random weights, ready to learn what the model has learnt. inputs (N, ...),
+    targets (N,) or (N, T): what its standardisation is taken from."""
     pupil = _fresh(model, size).set_params(random_state=seed)
     for name in LEARNT:
-        setattr(pupil, name, getattr(model, name, None))
-    pupil.network_ = pupil._new_network(inputs, np.zeros(0))
+        if hasattr(model, name):
+            setattr(pupil, name, getattr(model, name))
+    pupil.network_ = pupil._new_network(inputs, targets)
     pupil.network_.eval()
     return pupil

@@ -19,9 +19,9 @@ from depthwise.choosing.budget import Miss
 from depthwise.choosing.journal import Journal
 from depthwise.modelfile import read_model
 from depthwise.runtimes import Program
-from depthwise.scores import wilson_interval
 from depthwise.shrinking.finetuning import fine_tune
 from depthwise.shrinking.limits import Costing, Figures, Limits, Way
+from depthwise.shrinking.scoring import CLASSES, Scoring
 
 __all__ = ["Parts", "Tried", "Trying"]
 
@@ -33,7 +33,8 @@ GLANCE = 3000
 
 @dataclass
 class Parts:
-    """Training and validation items, (N, ...), and their class indices as the model has them."""
+    """Training and validation items, (N, ...), and their class indices as the model has them, or
+    the numbers (N, T) that it predicts."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -95,6 +96,7 @@ class Trying:
     folder: Path
     tell: Callable[[str], None]
     done: dict[str, Tried] = field(default_factory=dict)
+    scoring: Scoring = CLASSES
 
     @property
     def original(self) -> Tried:
@@ -118,8 +120,9 @@ class Trying:
         tried = Tried.from_dict(self.journal.recall(f"try/{name}", do))
         self.done[name] = tried
         verdict = "" if tried.fits else f" - {tried.misses[0]}"
+        score = f"{self.scoring.told(tried.accuracy)} {self.scoring.heading}"
         self.tell(
-            f"{name}: {100 * tried.accuracy:.2f}% right, {tried.figures.size_mb:.4f} MB, "
+            f"{name}: {score}, {tried.figures.size_mb:.4f} MB, "
             f"{tried.figures.latency_ms:.4g} ms{verdict}"
         )
         return tried
@@ -145,9 +148,8 @@ class Trying:
         """On the validation part, with its interval."""
         X, y = self.parts.held_out
         starts = range(0, len(X), BATCH)
-        told = np.concatenate([program(X[i : i + BATCH]).argmax(axis=1) for i in starts])
-        right = int((told == y).sum())
-        return (right / len(y), *wilson_interval(right, len(y)))
+        answers = np.concatenate([program(X[i : i + BATCH]) for i in starts])
+        return self.scoring.score(answers, y)
 
     def _do(
         self, name: str, model: Any, way: Way, how: list[str], seconds: float, before: float | None
