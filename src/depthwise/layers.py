@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Rescaled", "Standardise", "VisibleUnits", "parameter_count"]
+__all__ = ["Rescaled", "Standardise", "VisibleUnits", "parameter_count", "spreads"]
 
 
 class Standardise(nn.Module):
@@ -85,6 +85,12 @@ class Rescaled(nn.Module):
     def representations(self, x: Tensor) -> list[Tensor]:
         hidden: list[Tensor] = self.network.representations(x)  # type: ignore[operator]
         return hidden
+
+
+def spreads(network: nn.Module) -> Tensor:
+    """In what the answers (B, T) are compared: the spread of each target (T,) of a network that
+    knows them, else 1."""
+    return network.scale if isinstance(network, Rescaled) else torch.ones(())
 
 
 def parameter_count(network: nn.Module) -> int:

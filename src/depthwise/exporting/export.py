@@ -37,6 +37,7 @@ from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
 from depthwise.exporting.places import place_of
 from depthwise.exporting.scripts import script_of
+from depthwise.layers import spreads
 from depthwise.measuring.metric import readable
 from depthwise.measuring.quality import tells_classes
 from depthwise.quantised import is_int8, may_saturate
@@ -184,6 +185,8 @@ def answers_of(model: Any) -> str:
         return "logits of a caption's first token; the rest is written in Python"
     if "retrieval" in model.tasks:
         return "vectors of pictures, of length 1; compare them with those of encode_texts"
+    if "regression" in model.tasks:
+        return "the numbers to predict, in their own units"
     if "language" in model.tasks:
         return "logits of the token that follows each"
     return "logits of classes" if tells_classes(model) else "numbers"
@@ -208,7 +211,8 @@ def _check(
     with torch.inference_mode():
         expected = model.network_(torch.from_numpy(rows)).float().numpy()
     wide, notes = may_saturate(model.network_), []
-    check = _Check(to, scratch, rows, expected, is_int8(model.network_), tells_classes(model))
+    about = (is_int8(model.network_), tells_classes(model), spreads(model.network_).numpy())
+    check = _Check(to, scratch, rows, expected, *about)
     difference, same, reason = check.compared(form.read, form.largest_batch)
     if reason and check.whole and form.read_slowly is not None:
         again = check.compared(form.read_slowly, form.largest_batch)
@@ -224,7 +228,8 @@ def _check(
 @dataclass(frozen=True)
 class _Check:
     """What a file in the folder `scratch` is compared with: the model's answers `expected` (N, K)
-    to `rows` (N, ...). whole: whether it computes in 8-bit numbers."""
+    to `rows` (N, ...). whole: whether it computes in 8-bit numbers; units (K,): what the answers are
+    compared in."""
 
     to: str
     scratch: Path
@@ -232,6 +237,7 @@ class _Check:
     expected: np.ndarray
     whole: bool
     logits: bool
+    units: np.ndarray
 
     def compared(
         self, read: Callable[[Path], Program], largest_batch: int
@@ -251,6 +257,7 @@ class _Check:
             (np.concatenate(parts), self.expected),
             (np.concatenate(singles), self.expected[:8]),
         ):
+            given, wanted = given / self.units, wanted / self.units
             if reason := agrees(precision, given, wanted, self.logits):
                 return worst, same, reason
             difference, alike = apart(given, wanted, self.logits)

@@ -87,7 +87,8 @@ for argument in sys.argv[1:]:
     {run}
     for row in answers:
         told = about["classes"] and row.shape == (len(about["classes"]),)
-        answer = about["classes"][{place}] if told else row.tolist()
+        numbers = row.tolist() if row.size > 1 else row.item()
+        answer = about["classes"][{place}] if told else numbers
         print(*([argument] if len(sys.argv) > 2 else []), answer)
 """
 

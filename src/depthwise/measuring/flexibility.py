@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from depthwise.errors import one_line
 from depthwise.host import available_cores
+from depthwise.layers import spreads
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.speed import using_threads
 from depthwise.quantised import is_int8
@@ -249,6 +250,8 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 
 def _scaled(network: nn.Module, batch: Tensor) -> Answers:
-    """Numbers (N, D) in units of the standard deviation of all that are expected."""
-    spread = float(np.maximum(network(batch).float().std().item(), 1e-12))
-    return lambda numbers: torch.flatten(numbers, 1).float() / spread
+    """Numbers (N, D) in units of the standard deviation of all that are expected, and before that
+    each target in units of its own spread, where the network knows it."""
+    units = spreads(network)
+    spread = float(np.maximum((network(batch) / units).float().std().item(), 1e-12))
+    return lambda numbers: torch.flatten(numbers / units, 1).float() / spread
