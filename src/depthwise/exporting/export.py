@@ -228,8 +228,8 @@ def _check(
 @dataclass(frozen=True)
 class _Check:
     """What a file in the folder `scratch` is compared with: the model's answers `expected` (N, K)
-    to `rows` (N, ...). whole: whether it computes in 8-bit numbers; units (K,): what the answers are
-    compared in."""
+    to `rows` (N, ...). whole: whether it computes in 8-bit numbers; units (K,): what the answers
+    are compared in."""
 
     to: str
     scratch: Path
