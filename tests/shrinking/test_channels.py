@@ -72,8 +72,6 @@ def test_pruned_network_equals_masked_one(name: str, share: float, seed: int) ->
     small = pruned_network(network, found, removed)
     wanted = masked(network, found, removed)(x)
     torch.testing.assert_close(small(x), wanted, rtol=1e-9, atol=1e-9)
-    if removed and name != "autoencoder":  # whose weights may cancel nothing
-        assert not torch.allclose(wanted, network(x))
 
 
 @pytest.mark.parametrize("name", ["cnn", "separable", "dnn of odd sizes"])

@@ -38,7 +38,7 @@ def test_choice_takes_in_what_was_shrunk(tmp_path: Path) -> None:
     choice = choose(
         load_data("digits", cache=False),
         families=["dnn"],
-        budget=Budget(size_mb=0.012, train_minutes=0.05),
+        budget=Budget(size_mb=0.012, minutes=0.3),
         out=tmp_path / "out",
         rescue=rescue,
     )

@@ -49,13 +49,14 @@ def classification(model: Any, data: Dataset, part: str, metric: ClassMetric = N
 
 
 def classification_of(answers: ClassAnswers, data: Dataset, metric: ClassMetric) -> Metric:
-    """The same of answers that are known already."""
+    """The same of answers that are known already. Classes that only the model knows come last."""
     found = class_metric(answers, metric)
     recalls, matrix = found.details["per_class"], found.details["confusion"]
-    places = [data.classes.index(name) for name in recalls]
-    confusion = np.zeros((data.n_classes, data.n_classes), np.int64)
+    names = [*data.classes, *(name for name in recalls if name not in data.classes)]
+    places = [names.index(name) for name in recalls]
+    confusion = np.zeros((len(names), len(names)), np.int64)
     confusion[np.ix_(places, places)] = matrix
-    ordered = {"per_class": {name: recalls.get(name) for name in data.classes}}
+    ordered = {"per_class": {name: recalls.get(name) for name in names}}
     return replace(found, details={**found.details, **ordered, "confusion": confusion.tolist()})
 
 
