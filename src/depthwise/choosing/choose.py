@@ -46,7 +46,7 @@ from depthwise.choosing.evidence import (
     predicted_numbers,
 )
 from depthwise.choosing.feasibility import Feasible, advice, feasible
-from depthwise.choosing.finishing import final_card, final_cards
+from depthwise.choosing.finishing import final_card, final_cards, testing_seconds
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
@@ -74,7 +74,6 @@ from depthwise.measuring.quality import (
 )
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.modelfile import versions
-from depthwise.progress import as_duration
 from depthwise.ship.drawing import encoded, pictures
 from depthwise.ship.judging import worthless
 from depthwise.ship.report import write_report
@@ -240,7 +239,7 @@ class _Run:
             return self._choose()
 
     def _choose(self) -> Choice:
-        self.tell(self._outlook())
+        self.tell(self.clock.outlook(len(self.candidates)))
         if self.nothing and (warning := self.nothing.warning()):
             self.tell(warning)
         found = feasible(
@@ -264,26 +263,9 @@ class _Run:
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
 
-    def _outlook(self) -> str:
-        """How the budget will be spent."""
-        whole, first = self.clock.seconds, min(self.clock.screening, self.clock.seconds)
-        last = min(self.clock.finishing, whole - first)
-        return (
-            f"{as_duration(whole)} in all: up to {as_duration(first)} to screen "
-            f"{len(self.candidates)} candidates, then training, and {as_duration(last)} to measure "
-            "the best again, test the winner and write the report"
-        )
-
-    def _testing_seconds(self, kept: list[Candidate], cards: dict[str, Scorecard]) -> float:
-        """What the slowest candidate needs for the test part, where it was timed here."""
-        items = len(self.data.indices["test"])
-        rates = [cards[c.name].throughput for c in kept]
-        known = [rate.value for rate in rates if rate and rate.how == "measured" and rate.value]
-        return items / min(known) if known and self.device.is_here else 0.0
-
     def _train(self, found: Feasible, near: Candidate | None) -> None:
         kept = found.kept
-        seconds = self.clock.training(self._testing_seconds(kept, found.cards))
+        seconds = self.clock.training(testing_seconds(self.data, kept, found.cards))
         spare = seconds * (RESCUE_SHARE if kept else 1.0) if near else 0.0
         teachers = teacher_of(found, self.candidates)
         lesson = 0.0

@@ -15,6 +15,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from depthwise.progress import as_duration
+
 __all__ = ["Clock"]
 
 SCREENING, FINISHING, MOST_TESTING, TRAINING = 0.12, 0.12, 0.3, 0.4  # of the budget
@@ -49,6 +51,16 @@ class Clock:
     def finishing(self) -> float:
         """Seconds that are kept for the end, unless testing takes longer."""
         return min(MOST_FINISHING, max(LEAST_FINISHING, FINISHING * self.seconds))
+
+    def outlook(self, candidates: int) -> str:
+        """How the budget will be spent, in a sentence."""
+        first = min(self.screening, self.seconds)
+        last = min(self.finishing, self.seconds - first)
+        return (
+            f"{as_duration(self.seconds)} in all: up to {as_duration(first)} to screen "
+            f"{candidates} candidates, then training, and {as_duration(last)} to measure the best "
+            "again, test the winner and write the report"
+        )
 
     def training(self, testing: float = 0.0) -> float:
         """Seconds for training from now on, where the winner's test takes `testing`."""

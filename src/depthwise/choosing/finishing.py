@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trained, Trials
+from depthwise.data.dataset import Dataset
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import tells_classes
 from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
 
-__all__ = ["final_card", "final_cards"]
+__all__ = ["final_card", "final_cards", "testing_seconds"]
 
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 LAST = 0.5  # of the time kept for the end: testing and the report
@@ -34,6 +36,15 @@ def final_cards(
     if late:
         trials.tell(f"{late} of the trained networks are not measured again: no time is left")
     return cards
+
+
+def testing_seconds(
+    data: Dataset, candidates: list[Candidate], cards: dict[str, Scorecard]
+) -> float:
+    """What the slowest of the candidates needs for the test part; 0 where none was timed here."""
+    rates = [cards[candidate.name].throughput for candidate in candidates]
+    known = [rate.value for rate in rates if rate and rate.how == "measured" and rate.value]
+    return len(data.indices["test"]) / min(known) if known else 0.0
 
 
 def final_card(trials: Trials, entry: Trained, device: Device) -> Scorecard:
