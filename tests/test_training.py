@@ -296,7 +296,13 @@ def test_a_limit_leaves_time_to_validate(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_before_the_first_validation_its_time_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
     update = Counted(monkeypatch, lambda n: 1.0)
     update.run(limit=8, validate=update.scores(3.6), held_out=90)  # 9 batches, 0.4 s each
-    assert update.now <= 8 + 1
+    assert update.now <= 1.1 * 8 + 2  # steps of an eighth of the limit, and none too many
+
+
+def test_slow_first_steps_foretell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Counted(monkeypatch, lambda n: 10.0 if n == 1 else 0.1)
+    history = update.run(limit=20, validate=update.scores(2.0), held_out=90)
+    assert history.steps > 30 and update.now <= 20 + 1
 
 
 def test_one_step_is_made_whatever_the_limit() -> None:

@@ -39,7 +39,7 @@ __all__ = [
     "with_threads",
 ]
 
-FAR_BEHIND = 4.0  # times the quickest candidate's first run
+FAR_BEHIND = 8.0  # times the quickest candidate's first run
 T = TypeVar("T")
 
 
@@ -148,13 +148,15 @@ def fastest(
     them, and the minimum over the rounds is compared: noise only ever adds time. The first round
     warms up caches and kernels and does not count; what is FAR_BEHIND in it is not run again.
     `advantage` is how many times faster than the incumbent a later candidate must be to replace
-    it. No run begins once `seconds` have passed; who was not timed by then does not win.
+    it. After one round that counts no run begins once `seconds` have passed.
     """
     deadline = time.perf_counter() + seconds
-    warm_up = [_seconds(run, compute) for compute in _until(deadline, candidates)]
+    warm_up = [_seconds(run, compute) for compute in candidates]
     running = [i for i, took in enumerate(warm_up) if took <= FAR_BEHIND * min(warm_up)]
     best_seconds = [math.inf] * len(candidates)
-    for _ in range(rounds):
+    for i in running:
+        best_seconds[i] = _seconds(run, candidates[i])
+    for _ in range(rounds - 1):
         for i in _until(deadline, running):
             best_seconds[i] = min(best_seconds[i], _seconds(run, candidates[i]))
     winner = 0
@@ -176,15 +178,21 @@ def _until(deadline: float, items: list[T]) -> Iterator[T]:
     return itertools.takewhile(lambda _: time.perf_counter() < deadline, items)
 
 
-def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
+def cached_choice(
+    key: str, measure: Callable[[], Compute | None], otherwise: Compute | None = None
+) -> Compute:
     """`measure()` once per machine and key, then from the cache, so that a command repeated takes
-    the same decision and gives the same bits."""
+    the same decision and gives the same bits. `otherwise`: what is taken, this time, where there
+    was no time to measure and it gives None."""
     name = hashlib.sha256(f"{_machine()}|{key}".encode()).hexdigest()[:24]
     path = cache_folder() / "compute" / f"{name}.json"
     try:
         return Compute(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         choice = measure()
+    if choice is None:
+        assert otherwise is not None
+        return otherwise
     with contextlib.suppress(OSError):  # no cache only means measuring again
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}")
@@ -193,7 +201,9 @@ def cached_choice(key: str, measure: Callable[[], Compute]) -> Compute:
     return choice
 
 
-def with_threads(key: str, compute: Compute, race: Callable[[list[Compute]], Compute]) -> Compute:
+def with_threads(
+    key: str, compute: Compute, race: Callable[[list[Compute]], Compute | None]
+) -> Compute:
     """`compute` with as many threads as are worth it: what won once on an idle machine, but never
     more than the cores that are free right now or than torch was given (OMP_NUM_THREADS). Threads
     that wait for a core that a neighbour holds make a step many times slower."""
@@ -201,7 +211,7 @@ def with_threads(key: str, compute: Compute, race: Callable[[list[Compute]], Com
     if free == 1:
         return replace(compute, threads=1)
     ways = [replace(compute, threads=1), replace(compute, threads=free)]
-    return cached_choice(f"{key}|threads {free}", lambda: race(ways))
+    return cached_choice(f"{key}|threads {free}", lambda: race(ways), otherwise=ways[0])
 
 
 def _machine() -> str:

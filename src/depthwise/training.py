@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 
+SLOW_STEP = 0.1  # of a limit: whether the next step still fits is asked before it is made
+MOST_SCORING = 0.3  # of a limit that a validation is foretold to take
 FORWARD_SHARE = 0.4  # of a training step's time that an item's answer takes
 FIRST_STEPS, CUT_SECONDS = 5, 0.25  # before and between looks at whether the plan fits the limit
 
@@ -188,6 +190,7 @@ class _Loop:
         self.best_epoch = 0
         self.seconds_before = 0.0
         self.scoring_seconds: float | None = None  # that the latest validation took
+        self.settled: float | None = None  # when the first steps were over
         self.begun = self.told = self.saved = self.cut = time.monotonic()
 
     # -- the run --------------------------------------------------------------------------------
@@ -218,6 +221,8 @@ class _Loop:
             self.average.update(self.step)
             self.loss_sum += loss
             self.step += 1
+            if self.step - self.first_step == FIRST_STEPS:
+                self.settled = time.monotonic()
             self._cut_to_time()
             if self.step >= self.steps or self._out_of_time():
                 break
@@ -296,28 +301,36 @@ class _Loop:
         """One step is always made: a network that never learnt is of no use to anybody."""
         if self.seconds_limit is None or self.step == 0:
             return False
-        return self.seconds + self._scoring() >= self.seconds_limit
+        step = self._step_seconds()
+        if step < SLOW_STEP * self.seconds_limit:
+            return self.seconds + self._scoring() >= self.seconds_limit
+        return self.seconds + self._scoring() + step >= (1 + SLOW_STEP) * self.seconds_limit
 
     def _scoring(self) -> float:
         """Seconds that the validation to come will take; before the first a guess."""
         if self.validate is None:
             return 0.0
-        if self.scoring_seconds is None:
-            batch_size = len(self.inputs) / self.steps_per_epoch
-            once = FORWARD_SHARE * self._step_seconds() * self.held_out / batch_size
-        else:
-            once = self.scoring_seconds
-        return self.scorings * once
+        if self.scoring_seconds is not None:
+            return self.scorings * self.scoring_seconds
+        if self.seconds_limit is None or self.step - self.first_step < FIRST_STEPS:
+            return 0.0  # the first steps are slow ones and foretell nothing
+        batch_size = len(self.inputs) / self.steps_per_epoch
+        once = FORWARD_SHARE * self._step_seconds() * self.held_out / batch_size
+        return min(self.scorings * once, MOST_SCORING * self.seconds_limit)
 
     def _step_seconds(self) -> float:
-        """Of this sitting, validation included."""
-        return (time.monotonic() - self.begun) / max(1, self.step - self.first_step)
+        """Of this sitting, validation included; the first steps do not count, once there are
+        others."""
+        done = self.step - self.first_step
+        if done > FIRST_STEPS and self.settled is not None:
+            return (time.monotonic() - self.settled) / (done - FIRST_STEPS)
+        return (time.monotonic() - self.begun) / max(1, done)
 
     def _cut_to_time(self) -> None:
         """Under a limit: as many of the planned steps as fit, by the pace so far, so that the
         learning rate has come down when the time is over."""
         now = time.monotonic()
-        settled = self.step - self.first_step >= FIRST_STEPS or now - self.begun >= CUT_SECONDS
+        settled = self.step - self.first_step > FIRST_STEPS
         if self.seconds_limit is None or not settled or now - self.cut < CUT_SECONDS:
             return
         self.cut = now

@@ -38,6 +38,11 @@ class Candidate:
     more: tuple[tuple[str, Any], ...] = ()
 
     @property
+    def learns_anew(self) -> bool:
+        """Whether its settings and data alone make it again; not what a teacher taught."""
+        return True
+
+    @property
     def settings(self) -> dict[str, Any]:
         size = {} if self.size is None else {"size": self.size}
         own = _pretrained(self.make).get(self.size, size)

@@ -70,6 +70,8 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
     settings = None if length is None else validated.refit_settings(length)
     if both is None or length is None or settings is None:
         return {"reason": ""}
+    if validated.shrunk_ or not best.candidate.learns_anew:
+        return {"reason": ""}  # learnt anew it would be another network
     items = len(both.indices["train"])
     left = trials.clock.left - KEPT * trials.clock.seconds
     needed = _expected_seconds(best, length, _growth(trials.data))

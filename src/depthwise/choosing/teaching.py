@@ -40,6 +40,10 @@ class TaughtCandidate(Candidate):
 
     logits: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), compare=False)
 
+    @property
+    def learns_anew(self) -> bool:
+        return False
+
     def model(self) -> Classifier:
         made: Any = super().model()
         made.teacher_logits = self.logits
