@@ -15,6 +15,7 @@ from depthwise import Budget, choose
 from depthwise.choosing import beginning, feasibility
 from depthwise.choosing.beginning import begin
 from depthwise.choosing.clock import Clock
+from depthwise.choosing.halving import _Rungs
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, ladder
@@ -88,6 +89,14 @@ def test_the_best_prospects_come_first_and_what_does_not_fit_is_passed_over(
 def test_somebody_is_always_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _trials, names = begun_with(0.1, NEEDS, tmp_path, monkeypatch)
     assert names == ["dnn-s"]
+
+
+def test_where_paces_were_too_hopeful_the_best_prospects_keep_their_least(tmp_path: Path) -> None:
+    rungs = _Rungs(some_trials(tmp_path), 0.0, "plan")
+    made = {"xs": 6.0, "s": 9.0, "m": 5.0, "xxs": 2.0}
+    candidates = [Candidate(f"cnn-{size}", CNN, size, 0) for size in made]
+    assert rungs._by_rank(candidates, list(made.values()), 17.5) == [6.0, 9.0, 0.0, 2.0]
+    assert rungs._by_rank(candidates, list(made.values()), 4.0) == [0.0, 4.0, 0.0, 0.0]
 
 
 def test_sizes_are_tried_from_the_middle_outwards() -> None:

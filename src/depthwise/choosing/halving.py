@@ -67,6 +67,9 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
         alive = _best(trials, alive, size)
         rungs.train(rung, alive, rungs_left=len(sizes) - rung)
     rungs.train(len(sizes), _best(trials, deep, len(deep)), rungs_left=1)
+    for candidate in deep:
+        if candidate.name not in trials.trained and candidate.name not in trials.failed:
+            trials.leave_out(candidate, "untried: no time was left for it; give more --minutes")
 
 
 def _goes_on(candidate: Candidate) -> bool:
@@ -130,8 +133,9 @@ class _Rungs:
         if sum(needs) > available:
             available /= rungs_left
         least = [min(self._least(c), need) for c, need in zip(candidates, needs)]
-        if sum(least) > available:
-            least = [0.0] * len(least)
+        if sum(least) > available:  # paces were taken since they were begun
+            least = self._by_rank(candidates, least, available)
+            needs = least
         more = fill([n - m for n, m in zip(needs, least)], available - sum(least))
         shares = [m + extra for m, extra in zip(least, more)]
         epochs = {c.name: s / paces[c.name] for c, s in zip(candidates, shares)}
@@ -140,6 +144,21 @@ class _Rungs:
             quickest = min(candidates, key=lambda c: paces[c.name])  # better than nothing at all
             planned[quickest.name] = least_passes(self.trials, quickest)
         return planned
+
+    def _by_rank(
+        self, candidates: list[Candidate], least: list[float], available: float
+    ) -> list[float]:
+        """The least of each, as long as it goes, in the order of their prospects; the first has
+        what there is."""
+        order = sorted(
+            range(len(candidates)), key=lambda i: candidates[i].rank(self.trials.data.kind)
+        )
+        granted = [0.0] * len(candidates)
+        for place, i in enumerate(order):
+            if place == 0 or least[i] <= available:
+                granted[i] = min(least[i], available)
+                available -= granted[i]
+        return granted
 
     def _least(self, candidate: Candidate) -> float:
         """Seconds that a first training must have; 0 of one that has learnt already."""
@@ -204,7 +223,7 @@ def _epoch_seconds(model: Classifier, data: Dataset, limit: float = MOST_PACING)
     for _ in range(2):  # the first steps of a process are slow: kernels are prepared
         if trial.fit(*to_learn, seconds_limit=limit).history_["stopped"] == "interrupted":
             raise KeyboardInterrupt  # the loop ends in peace on Ctrl-C; the choice must not go on
-        if trial.history_["seconds"] > min(PREPARED, limit / 2):
+        if trial.history_["seconds"] > max(PREPARED, limit):
             break
     return float(trial.history_["seconds"] / trial.history_["steps"] * steps_per_epoch)
 
