@@ -22,6 +22,7 @@ from __future__ import annotations
 import abc
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -54,6 +55,9 @@ from depthwise.training import Event
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
 
 PREDICT_BATCH = 512
+# of pictures and clips: as many as keep a layer's maps in the processor's cache (for CNNs 1.5 to 3
+# times as quick as 512 at once: benchmarks/promises/predict_batches.py)
+LEAST_BATCH, BATCH_NUMBERS = 8, 1 << 16
 FLOATS = (np.float64, np.float32)
 Watch = Callable[[Event], None]
 # of models whose `transform` was last asked for another layer than the last: the layer, its units
@@ -164,12 +168,19 @@ class Estimator(BaseEstimator, abc.ABC):
         if inputs.dtype == np.float64:
             network = copy.deepcopy(network).double()
         device = _home(network)
+        batch = self._items_at_once(inputs, device)
         with torch.inference_mode():
             parts = [
-                run(network, as_tensor(inputs[i : i + PREDICT_BATCH]).to(device)).cpu()
-                for i in range(0, len(inputs), PREDICT_BATCH)
+                run(network, as_tensor(inputs[i : i + batch]).to(device)).cpu()
+                for i in range(0, len(inputs), batch)
             ]
         return torch.cat(parts)
+
+    def _items_at_once(self, inputs: np.ndarray, device: torch.device) -> int:
+        if not self.image_only or device.type != "cpu":
+            return PREDICT_BATCH
+        fitting = BATCH_NUMBERS // max(1, math.prod(inputs.shape[1:]))
+        return min(PREDICT_BATCH, max(LEAST_BATCH, 1 << max(0, fitting.bit_length() - 1)))
 
     def _by_runtime(self, inputs: np.ndarray) -> Tensor | None:
         """The network's answers (N, K) by the runtime it was saved or found to be quickest by."""

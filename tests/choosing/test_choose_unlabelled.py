@@ -258,7 +258,8 @@ def made_trials(folder: Path, task: str = "anomaly") -> Trials:
 
 def once(folder: Path, seconds: float, others: int = 0) -> tuple[Trials, float]:
     kept = made_trials(folder)
-    return kept, train_once(kept, ladder({"blur": Blur}, (6,), 0), seconds, others)
+    sizes = ladder({"blur": Blur}, (6,), 0)
+    return kept, train_once(kept, sizes, seconds, sizes[:1] * others)
 
 
 def test_with_time_enough_all_sizes_are_trained_and_the_rest_is_given_back(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_what_one_family_leaves_the_sizes_without_time_have(
 
     monkeypatch.setattr(Slow, "seconds", {"s": 4.0, "m": 4.0, "l": 4.0})
     kept = made_trials(tmp_path)
-    used = train_once(kept, ladder({"slow": Slow, "quick": Quick}, (6,), 0), 10, 0)
+    used = train_once(kept, ladder({"slow": Slow, "quick": Quick}, (6,), 0), 10, [])
     # slow had 7.5 of 10: 4 and 3.5, and 0 for the third; quick left 2.5 of its own
     assert used == pytest.approx(4 + 3.5 + 0.01 + 2.49, abs=0.1)
     assert kept.trained["slow-l"].seconds == pytest.approx(2.49, abs=0.1)
@@ -304,7 +305,7 @@ def test_sizes_of_a_language_model_have_as_much_time_each(
     monkeypatch.setattr(trials, "scored", lambda *about: (scored, None))
     Blur.seconds.update(s=4.0, m=99.0, l=99.0)
     kept = made_trials(tmp_path, "language")
-    train_once(kept, ladder({"blur": Blur}, (6,), 0), 30, 0)
+    train_once(kept, ladder({"blur": Blur}, (6,), 0), 30, [])
     taken = [done.seconds for done in kept.trained.values()]
     assert taken == pytest.approx(
         [4, 13, 13], abs=0.1
@@ -315,6 +316,19 @@ def test_others_keep_their_share(tmp_path: Path) -> None:
     Blur.seconds.update(s=99.0)
     _kept, used = once(tmp_path, 20, others=7)
     assert used == pytest.approx(20 * 3 / 10, abs=0.1)
+
+
+def test_those_that_have_proved_little_on_such_data_claim_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Blur):
+        family = "late"
+        priority: ClassVar[dict[str, int]] = {"table": 4}
+
+    monkeypatch.setattr(Late, "seconds", {"s": 99.0, "m": 99.0, "l": 99.0})
+    kept, others = made_trials(tmp_path), ladder({"blur": Blur}, (6,), 0)[:1]
+    used = train_once(kept, ladder({"late": Late}, (6,), 0), 20, others)
+    assert used == pytest.approx(20 * 0.6 / (0.6 + 1 / 8), abs=0.1)  # 3 of 1/5; 1 of 1/8
 
 
 def test_a_share_too_short_for_a_tenth_of_a_pass_is_not_begun(
@@ -341,6 +355,6 @@ def test_begun_again_the_shares_are_the_same_and_nothing_is_trained_twice(tmp_pa
 def test_stages_leave_no_files_behind(tmp_path: Path) -> None:
     data = load("digits", cache=False).without_labels()
     kept = Trials(data, "anomaly", Journal(tmp_path, {}), tmp_path, lambda line: None)
-    train_once(kept, ladder({"rbm": FAMILIES["rbm"]}, data.input_shape, 0)[:1], 0.3, 0)
+    train_once(kept, ladder({"rbm": FAMILIES["rbm"]}, data.input_shape, 0)[:1], 0.3, [])
     assert kept.trained
     assert sorted(p.name for p in tmp_path.iterdir()) == ["journal.json", "rbm-s-0"]

@@ -11,8 +11,9 @@ minutes, and a network too slow to learn within them is not a choice.
 
 With time enough nothing is halved, nor where it hardly suffices for one cycle of each. A survivor
 goes on from its weights with a new learning-rate cycle (warm restarts: Loshchilov and Hutter 2017).
-Epochs are planned from each candidate's measured pace and written down before training, so that a
-run begun again repeats the plan. What cannot be taken up again where it stopped is trained once,
+Epochs are planned from each candidate's measured pace, somewhat hopefully, and written down with
+the seconds they may take before training, so that a run begun again repeats the plan; the loop cuts
+its schedule to the seconds. What cannot be taken up again where it stopped is trained once,
 before (once.py).
 """
 
@@ -41,7 +42,10 @@ MARGIN = 0.92  # plan this share of the time: what the pace did not foretell tak
 PACE_STEPS = 10
 PACE_SHARE, LEAST_PACING, MOST_PACING = 0.02, 0.3, 3.0  # of the time, for one; seconds
 PREPARED = 0.5  # seconds of a fit beside which preparing kernels is little
+HOPED = 1.4  # times as many epochs as the pace promises, which a few first steps have shown
+LEAST_EPOCHS = 0.02
 SURVIVORS = 2  # candidates in the last rung
+UNTRIED = "untried: no time was left for it; give more --minutes"
 ONE_RUNG = 0.5  # of the time: where the least that all need is more, nothing is halved
 
 
@@ -53,14 +57,11 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
     begun = begin(trials, candidates, seconds)
     deep = [c for c in begun if _goes_on(c)]
     once = [c for c in begun if c not in deep]
-    train_once(trials, once, seconds, others=len(deep) + 1 if deep else 0)
+    train_once(trials, once, seconds, others=deep)
     trials.clock.refitting = refit_seconds(trials, seconds)
     ends -= trials.clock.refitting
-    for candidate in deep:
-        trials.heart.doing(f"{candidate.name}: taking its pace")
-        _pace(trials, candidate, seconds)
-    deep = [c for c in deep if c.name not in trials.failed]
     rungs = _Rungs(trials, ends, step)
+    deep = rungs.paced(deep, seconds)
     sizes = rung_sizes(len(deep)) if deep and rungs.suffice(deep) else []
     alive = deep
     for rung, size in enumerate(sizes):
@@ -69,7 +70,7 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
     rungs.train(len(sizes), _best(trials, deep, len(deep)), rungs_left=1)
     for candidate in deep:
         if candidate.name not in trials.trained and candidate.name not in trials.failed:
-            trials.leave_out(candidate, "untried: no time was left for it; give more --minutes")
+            trials.leave_out(candidate, UNTRIED)
 
 
 def _goes_on(candidate: Candidate) -> bool:
@@ -109,6 +110,21 @@ class _Rungs:
     def left(self) -> float:
         return max(0.0, self.ends - self.trials.clock.spent)
 
+    def paced(self, candidates: list[Candidate], seconds: float) -> list[Candidate]:
+        """Take the pace of each, those with the best prospects first, until they fill the time;
+        those that are left over could not be trained and need no pace."""
+        kept, needed = [], 0.0
+        for candidate in sorted(candidates, key=lambda c: c.rank(self.trials.data.kind)):
+            is_full = partial(bool, kept and needed >= MARGIN * self.left)
+            if self.trials.journal.recall(f"{self.step}/full/{candidate.name}", is_full):
+                self.trials.leave_out(candidate, UNTRIED)
+                continue
+            self.trials.heart.doing(f"{candidate.name}: taking its pace")
+            if _pace(self.trials, candidate, seconds) is not None:
+                kept.append(candidate.name)
+                needed += self._least(candidate)
+        return [c for c in candidates if c.name in kept]
+
     def suffice(self, candidates: list[Candidate]) -> bool:
         """Whether there is time for a first rung in which all learn and a second for the best."""
         least = sum(self._least(c) for c in candidates)
@@ -122,11 +138,13 @@ class _Rungs:
         make = partial(self._plan, candidates, rungs_left)
         plan = self.trials.journal.recall(f"{self.step}/{rung}", make)
         for candidate in candidates:
-            if plan[candidate.name] > 0:
-                _train(self.trials, candidate, rung, plan[candidate.name], self.left)
+            epochs, seconds = plan[candidate.name]
+            if epochs > 0:
+                limit = min(seconds, self.left) if self.trials.trained else seconds
+                _train(self.trials, candidate, rung, epochs, max(limit, 1.0))
 
-    def _plan(self, candidates: list[Candidate], rungs_left: int) -> dict[str, float]:
-        """Epochs for each candidate in this rung."""
+    def _plan(self, candidates: list[Candidate], rungs_left: int) -> dict[str, tuple[float, float]]:
+        """Epochs for each candidate in this rung, and the seconds that they may take."""
         paces = {c.name: _pace(self.trials, c) or math.inf for c in candidates}
         needs = [paces[c.name] * _epochs_left(self.trials, c) for c in candidates]
         available = MARGIN * self.left
@@ -138,11 +156,16 @@ class _Rungs:
             needs = least
         more = fill([n - m for n, m in zip(needs, least)], available - sum(least))
         shares = [m + extra for m, extra in zip(least, more)]
-        epochs = {c.name: s / paces[c.name] for c, s in zip(candidates, shares)}
-        planned = {name: round(e, 4) if e > 0.02 else 0.0 for name, e in epochs.items()}
-        if candidates and not any(planned.values()) and not self.trials.trained:
+        planned = {}
+        for candidate, share in zip(candidates, shares):
+            epochs = min(
+                _epochs_left(self.trials, candidate), HOPED * share / paces[candidate.name]
+            )
+            planned[candidate.name] = (round(epochs, 4) if epochs > LEAST_EPOCHS else 0.0, share)
+        if candidates and not any(e for e, _ in planned.values()) and not self.trials.trained:
             quickest = min(candidates, key=lambda c: paces[c.name])  # better than nothing at all
-            planned[quickest.name] = least_passes(self.trials, quickest)
+            epochs = least_passes(self.trials, quickest)
+            planned[quickest.name] = (epochs, 1.5 * epochs * paces[quickest.name])
         return planned
 
     def _by_rank(
@@ -192,14 +215,11 @@ def _full_epochs(trials: Trials, candidate: Candidate) -> float:
     return model.recipe(len(trials.data.indices["train"])).epochs
 
 
-def _train(
-    trials: Trials, candidate: Candidate, rung: int, epochs: float, seconds_left: float
-) -> None:
+def _train(trials: Trials, candidate: Candidate, rung: int, epochs: float, limit: float) -> None:
     before = trials.trained.get(candidate.name)
     model = candidate.model() if before is None else before.model()
     model.set_params(epochs=epochs, warm_start=before is not None)
-    limit = 1.5 * epochs * (_pace(trials, candidate) or 0.0) + 1
-    done = trials.train(candidate, rung, model, min(limit, max(seconds_left, 1.0)))
+    done = trials.train(candidate, rung, model, limit)
     if done is not None and done.epochs > 0.98 * _full_epochs(trials, candidate):
         done.complete = True
 

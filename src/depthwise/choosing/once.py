@@ -1,8 +1,9 @@
 """Families that are trained once, in one piece, and not rung by rung: trees, stacks of Boltzmann
 machines, autoencoders, closed forms. They shorten their own schedule to the time they are given.
 
-    the families take turns, the cheapest first, each with its candidates' share of what is left;
-    those that have proved best on such data (priority 0, as trees on tables) with half at least
+    the families take turns, the cheapest first, each with its candidates' share of what is left,
+    the smaller the less they have proved on such data (`priority`); those that have proved best
+    (priority 0, as trees on tables) with half at least
     within a family the smallest size goes first and may use all of the family's time
     a larger one has what is left, if that is a tenth of what it needs by the smaller one's pace
 
@@ -35,7 +36,9 @@ FEWEST_ROUNDS = 3
 BEST_SHARE = 0.5  # of the time that is left, for what has proved best on such data
 
 
-def train_once(trials: Trials, candidates: list[Candidate], seconds: float, others: int) -> float:
+def train_once(
+    trials: Trials, candidates: list[Candidate], seconds: float, others: list[Candidate]
+) -> float:
     """Train `candidates` beside which `others` want their share of the `seconds` too; returns the
     seconds that it took."""
     looking = [c for c in candidates if looks_once(c)]
@@ -47,16 +50,22 @@ def train_once(trials: Trials, candidates: list[Candidate], seconds: float, othe
     families: dict[str, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: weights[c.name]):
         families.setdefault(candidate.make.family, []).append(candidate)
-    left, waiting = seconds, len(candidates) + others
+    claims = partial(_claims, trials.data.kind)
+    left, waiting = seconds, claims([*candidates, *others])
     for sizes in families.values():
-        share = len(sizes) / waiting
+        share = claims(sizes) / waiting
         if sizes[0].make.priority.get(trials.data.kind) == 0:
             share = max(share, BEST_SHARE)
         left -= _train_family(trials, sizes, share * left)
-        waiting -= len(sizes)
+        waiting -= claims(sizes)
     if not others:  # nobody else to leave it to
         left = _second_round(trials, families, left)
     return seconds - left + took
+
+
+def _claims(kind: str, candidates: list[Candidate]) -> float:
+    """How much of the time candidates claim beside others, by their families' `priority`."""
+    return sum(1 / (1 + c.make.priority.get(kind, 0)) for c in candidates)
 
 
 def _second_round(trials: Trials, families: dict[str, list[Candidate]], left: float) -> float:
