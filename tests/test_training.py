@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from depthwise.checkpoint import read_state, write_state
 from depthwise.compute import Compute
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import Event, History, train
+from depthwise.training import Event, History, look_in_time, train
 from depthwise.updates import GradientUpdate, Recipe, WeightAverage, lr_factor
 
 CPU = Compute()
@@ -427,3 +428,19 @@ def test_a_process_killed_with_kill_9_resumes_to_the_same_weights(tmp_path: Path
 
 def _stamp(path: Path) -> float | None:
     return path.stat().st_mtime_ns if path.exists() else None
+
+
+@pytest.mark.parametrize(("seconds", "looked"), [(None, 70), (0.0, 10), (1e9, 70)])
+def test_looking_ends_with_the_time_and_never_before_a_part(
+    seconds: float | None, looked: int
+) -> None:
+    order = np.random.default_rng(3).permutation(70)
+    found, places = look_in_time(order, 10, lambda part: part.sum(), seconds)
+    assert (places == order[:looked]).all()
+    assert found == [order[i : i + 10].sum() for i in range(0, looked, 10)]
+
+
+def test_looking_goes_on_until_what_was_seen_is_enough() -> None:
+    order = np.arange(70)
+    _found, places = look_in_time(order, 10, len, 0.0, enough=lambda done: done.max() > 25)
+    assert len(places) == 30

@@ -129,9 +129,12 @@ class Stages:
         validate: Callable[[nn.Module], tuple[float, ...]] | None = None,
         inputs: Tensor | None = None,
         targets: Tensor | Weighted | None = None,
+        held_out: int = 0,
+        scorings: int = 1,
     ) -> History:
         """One stage: `network` (by default the whole) learns by `update` from `inputs` (the raw
-        items) and `targets` (the labels, zeros where there are none).
+        items) and `targets` (the labels, zeros where there are none). `held_out` items are gone
+        through `scorings` times at the end.
 
         Raises Interrupted after Ctrl-C, DivergedError when the loss stops being finite.
         """
@@ -155,6 +158,8 @@ class Stages:
             checkpoint=path,
             fingerprint=fingerprint,
             seconds_limit=seconds,
+            held_out=held_out,
+            scorings=scorings,
             visits=self._visits(inputs),
         )
         self.done[name] = history

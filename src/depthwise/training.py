@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ __all__ = [
     "Event",
     "History",
     "finished",
+    "look_in_time",
     "recorded_compute",
     "time_left",
     "train",
@@ -423,6 +425,26 @@ class _Loop:
 def time_left(limit: float | None, since: float) -> float | None:
     """Seconds of a limit that ran from `since` (time.monotonic()); None where there is none."""
     return None if limit is None else max(0.0, limit - (time.monotonic() - since))
+
+
+def look_in_time(
+    order: np.ndarray,
+    part: int,
+    look: Callable[[np.ndarray], Any],
+    seconds: float | None,
+    enough: Callable[[np.ndarray], bool] = lambda places: True,
+) -> tuple[list[Any], np.ndarray]:
+    """look(places) of `part` items after the other in `order` (N,), until another part would take
+    longer than `seconds` in all and those done are `enough`, at least one part; None: of all. What
+    came of each part, and the places that were looked at (M,)."""
+    begun, done = time.monotonic(), list[Any]()
+    for start in range(0, len(order), part):
+        taken = time.monotonic() - begun
+        late = seconds is not None and done and taken * (1 + 1 / len(done)) > seconds
+        if late and enough(order[:start]):
+            return done, order[:start]
+        done.append(look(order[start : start + part]))
+    return done, order
 
 
 def recorded_compute(checkpoint: Path | None) -> Compute | None:

@@ -58,6 +58,15 @@ def test_a_slow_network_is_run_fewer_times():
     assert slow.runs < 24  # of 24 bursts, each of which has three
 
 
+def test_what_takes_longer_than_its_time_is_run_a_few_times_in_all():
+    slow = Sleeper(each=0.1)
+    alone = latency(slow, torch.zeros(1, 3), seconds=0.1, threads=1)
+    told = {"alone": alone, "live_bytes": 12, "threads": 1}
+    rate = throughput(slow, torch.zeros(1, 3), seconds=0.1, **told)
+    assert slow.runs <= 8
+    assert rate.details["rates"] == {"1": pytest.approx(1e3 / alone.value)}
+
+
 def test_a_slow_start_does_not_count():
     class Warming(Sleeper):
         def forward(self, x):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,38 @@ def test_a_frozen_backbone_stays_as_it_was_and_sees_once() -> None:
     after = model.network_.backbone.state_dict()
     assert before.keys() == after.keys()
     assert model._seen(X[:3]).dtype == np.float16
+
+
+def test_under_a_limit_it_looks_at_what_fits_and_taken_up_again_at_as_much(tmp_path: Path) -> None:
+    X, y = told_shapes(300)
+
+    def slowly(model: Captioner) -> Captioner:
+        see = model._seen
+
+        def look(images: np.ndarray) -> np.ndarray:
+            time.sleep(0.01 * len(images))
+            return see(images)
+
+        model._seen = look  # type: ignore[method-assign]
+        return model
+
+    class Stop(Exception):
+        pass
+
+    def stop(event: Any) -> None:
+        raise Stop
+
+    limits: dict[str, Any] = {"checkpoint": tmp_path / "run.checkpoint", "seconds_limit": 2.0}
+    with pytest.raises(Stop):
+        slowly(make(freeze="all", epochs=2)).fit(X, y, watch=stop, **limits)
+    looked = json.loads((tmp_path / "run.looked.checkpoint").read_text())
+    assert 16 <= looked[0] < 300 and looked[0] % 16 == 0
+    model = slowly(make(freeze="all", epochs=2))
+    begun = time.monotonic()
+    model.fit(X, y, **limits)
+    assert time.monotonic() - begun < 1.1 * 2 + 2
+    assert model.history_["stopped"] == "time"
+    assert json.loads((tmp_path / "run.looked.checkpoint").read_text()) == looked
 
 
 def test_partial_fit_learns_in_pieces() -> None:

@@ -46,11 +46,17 @@ from depthwise.choosing.evidence import (
     predicted_numbers,
 )
 from depthwise.choosing.feasibility import Feasible, advice, feasible
-from depthwise.choosing.finishing import final_card, final_cards, testing_seconds
+from depthwise.choosing.finishing import (
+    final_card,
+    final_cards,
+    layers_seconds,
+    testing_seconds,
+)
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwhile
+from depthwise.choosing.parts import within
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
@@ -245,6 +251,7 @@ class _Run:
         found = feasible(
             self.candidates, self.data, self.device, self.budget, self.journal, self.tell
         )
+        self._use_parts(found)
         near = next(iter(nearly(found, self.candidates)), None) if self.rescue else None
         if not found.kept and near is None:
             return self._nothing_fits(found)
@@ -262,6 +269,13 @@ class _Run:
             self._write(self._record(found, {}))
             raise NothingFitsError(_all_failed(self.trials.failed))
         return self._conclude(found)
+
+    def _use_parts(self, found: Feasible) -> None:
+        """Of the validation and the test part what the minutes suffice for."""
+        data = within(self.trials, found.kept, found.cards)
+        if len(data.problems) > len(self.data.problems):
+            self.data = self.trials.data = data
+            self.nothing = baseline(data, self.task, self.trials.metric)
 
     def _train(self, found: Feasible, near: Candidate | None) -> None:
         kept = found.kept
@@ -299,13 +313,13 @@ class _Run:
         best, again = found_best.winner, None
         if not self.interrupted:
             best, again = refit(self.trials, best)
-        cards[best.candidate.name] = final_card(self.trials, best, self.device)
+        name = best.candidate.name
+        cards[name] = final_card(self.trials, best, self.device, cards.get(name))
         winner = best.model()
         if "warm_start" in winner.get_params():
             winner.set_params(warm_start=False)
         self.tell.doing(f"{best.candidate.name}: testing it on the test part")
         test, said = scored(winner, self.data, "test", self.task, self.trials.metric)
-        name = best.candidate.name
         record = self._record(found, cards, found_best)
         record["test"] = test.to_dict()
         if nothing:
@@ -322,7 +336,9 @@ class _Run:
         record["answered"] = [
             self.data.item_name(int(i)) for i in self.data.indices["test"][:SHOWN]
         ]
-        record["layers"] = layers_record(winner, self.data, self.device, cards[name])
+        if self.clock.left > layers_seconds(cards[name]):
+            self.tell.doing("looking where the winner's time goes")
+            record["layers"] = layers_record(winner, self.data, self.device, cards[name])
         winner.save(self.out / "best")
         self._write(record)
         return Choice(record, winner, self.out)

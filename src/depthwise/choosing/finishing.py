@@ -3,19 +3,22 @@ matrix that was really run. It is rationed: the best come first, and while there
 
 from __future__ import annotations
 
-from statistics import median
 from typing import Any
 
 from depthwise.choosing.ladder import Candidate
+from depthwise.choosing.parts import rate_of
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
+from depthwise.measuring.breakdown import PASSES, SECONDS
 from depthwise.measuring.devices import Device
 from depthwise.measuring.quality import tells_classes
 from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
 
-__all__ = ["final_card", "final_cards", "testing_seconds"]
+__all__ = ["final_card", "final_cards", "layers_seconds", "testing_seconds"]
 
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
+RUN_IN_CELLS = 100  # times, about, that a network answers for a support matrix
+COUNTED = 40  # times as long an answer takes while its operations are counted
 LAST = 0.5  # of the time kept for the end: testing and the report
 
 
@@ -32,7 +35,7 @@ def final_cards(
         if optional and trials.clock.left < longest + kept:
             late += 1
             continue
-        cards[name] = final_card(trials, entry, device)
+        cards[name] = final_card(trials, entry, device, screened.get(name))
         longest = max(longest, trials.clock.spent - begun)
     if late:
         trials.tell(f"{late} of the trained networks are not measured again: no time is left")
@@ -44,14 +47,26 @@ def testing_seconds(
 ) -> float:
     """What a middling one of the candidates needs for the test part; 0 where none was timed
     here."""
-    rates = [cards[candidate.name].throughput for candidate in candidates]
-    known = [rate.value for rate in rates if rate and rate.how == "measured" and rate.value]
-    return len(data.indices["test"]) / median(known) if known else 0.0
+    rate = rate_of(candidates, cards)
+    return len(data.indices["test"]) / rate if rate else 0.0
 
 
-def final_card(trials: Trials, entry: Trained, device: Device) -> Scorecard:
-    """Costs of the trained network, and its support matrix, on real samples; remembered."""
+def layers_seconds(card: Scorecard) -> float:
+    """About what the look at the winner's layers takes."""
+    assert card.latency
+    answer = card.latency.value / 1e3
+    return 0.5 + min(SECONDS, PASSES * answer) + COUNTED * answer
+
+
+def final_card(
+    trials: Trials, entry: Trained, device: Device, screened: Scorecard | None = None
+) -> Scorecard:
+    """Costs of the trained network, and its support matrix where there is time for one, on real
+    samples; remembered."""
     model, data = entry.model(), trials.data
+    known = screened.latency if screened and screened.latency else None
+    slowest = known.value / 1e3 if known and known.how == "measured" else 0.0
+    left = max(0.0, trials.clock.left - LAST * trials.clock.finishing)
 
     def take() -> dict[str, Any]:
         trials.heart.doing(f"{entry.candidate.name}: measuring the trained network")
@@ -67,7 +82,8 @@ def final_card(trials: Trials, entry: Trained, device: Device) -> Scorecard:
             logits=tells_classes(model),
             running=model.running_,
             answering=answering_of(model),
-            matrix_seconds=max(0.0, trials.clock.left - LAST * trials.clock.finishing),
+            flexibility=left >= RUN_IN_CELLS * slowest,
+            matrix_seconds=left,
         )
         return card.to_dict()
 

@@ -255,7 +255,8 @@ def _measured(
     memory = speed.peak_memory(network, one)
     timed, threads = _by_runtime(network, running if where == "cpu" else None)
     latency = speed.latency(timed, one, seconds=0.4 * seconds, threads=threads)
-    throughput = speed.throughput(timed, one, seconds=0.6 * seconds, threads=threads)
+    known: dict[str, Any] = {"alone": latency, "live_bytes": memory.details["live_bytes"]}
+    throughput = speed.throughput(timed, one, seconds=0.6 * seconds, threads=threads, **known)
     for metric in (latency, throughput):
         metric.details["runtime"] = (
             running.choice["name"] if running and timed is not network else "torch"

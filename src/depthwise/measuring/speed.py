@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import psutil
@@ -26,7 +27,7 @@ from depthwise.measuring.counting import weight_bytes
 from depthwise.measuring.metric import Metric
 
 BURSTS = 24  # short ones: where other work has the cores half the time, some stay undisturbed
-LEAST_BURSTS, OVERTIME = 3, 8  # of a slow network, and by how many times it may take too long
+LEAST_BURSTS, OVERTIME = 3, 4  # of a slow network, and by how many times it may take too long
 FAR_BEHIND, BEHIND = 3.0, 1.25  # of the quickest setting's time: leave at once, or after two bursts
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 MEMORY_SHARE = 0.25  # of the free memory that a batch may take
@@ -84,16 +85,24 @@ def throughput(
     batches: Sequence[int] = BATCHES,
     memory_bytes: int | None = None,
     threads: int | None = None,
+    alone: Metric | None = None,
+    live_bytes: int | None = None,
 ) -> Metric:
     """Items a second at the best batch that fits. sample: (1, ...); seconds: time to spend;
-    memory_bytes: what a batch may take, None: a quarter of what is free; threads: None chooses.
+    memory_bytes: what a batch may take, None: a quarter of what is free; threads: None chooses;
+    alone, live_bytes: what `latency` and `peak_memory` said of one item, if they were asked.
 
     details: batch and threads (the best), rates {batch: items/s} of all that were tried.
     """
     allowed = memory_bytes or int(MEMORY_SHARE * _free_bytes(sample))
-    torchs_own = network.network if isinstance(network, ByRuntime) else network
-    per_item = max(1, peak_memory(torchs_own, sample).details["live_bytes"])
+    if live_bytes is None:
+        torchs_own = network.network if isinstance(network, ByRuntime) else network
+        live_bytes = int(peak_memory(torchs_own, sample).details["live_bytes"])
+    per_item = max(1, live_bytes)
     trials: dict[int, _Rate] = {}
+    if alone is not None and batches[0] == 1 and alone.value > 1e3 * seconds / len(batches):
+        trials[1] = _Rate.of_latency(alone)  # a slow network is not timed twice
+        batches = batches[1:]
     choices = [threads] if threads else thread_choices(sample)
     deadline = time.perf_counter() + seconds
     for batch in batches:
@@ -211,9 +220,12 @@ class _Setting:
         self.medians.append(min(times))
 
     def burst(self, seconds: float) -> None:
+        """A run that takes longer than `seconds` is a burst by itself."""
         with using_threads(self.threads):
-            self.run()  # threads wake up and caches fill outside the timing
-            times = timed(self.run, seconds, least=3)
+            if not self.medians or self.best < seconds:
+                first = timed(self.run, 0.0, least=1)[0]  # threads wake up and caches fill
+            is_slow = (self.best if self.medians else first) >= seconds
+            times = timed(self.run, seconds, least=1 if is_slow else 3)
         self.medians.append(statistics.median(times))
         self.times += times
 
@@ -260,6 +272,12 @@ class _Rate:
     threads: int
     run_seconds: float
     far_behind: bool  # whether more threads were far slower than one
+
+    @classmethod
+    def of_latency(cls, latency: Metric) -> Self:
+        """Of one item at a time, from what `latency` found (ms)."""
+        threads, high = int(latency.details["threads"]), latency.high or latency.value
+        return cls(1e3 / latency.value, 1e3 / high, threads, latency.value / 1e3, False)
 
 
 def _rate(

@@ -46,6 +46,7 @@ ALONE_BATCH, ALONE_EPOCHS = 128, 30
 LEVELS = ("all", "last")
 MOST, SMALLEST = 1.5, 32  # times that `choose` enlarges pictures; their fewest pixels a side
 ADAPTING_FROM = 0.5  # of a time limit at most, for what adapting begins from
+LEAST_SCORED = 64  # items held out
 SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
 
 
@@ -174,7 +175,9 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
             return
         limit = math.inf if seconds_limit is None else seconds_limit
-        share = 1.0 if self._is_solved else ADAPTING_FROM
+        share = ADAPTING_FROM
+        if self._is_solved:  # what is held out is looked at too
+            share = len(inputs) / (len(inputs) + (len(held_out[0]) if held_out else 0))
         layer, looked = self._solve(inputs, labels, share * limit, watch)
         if not self._is_solved:
             left = time_left(seconds_limit, begun)
@@ -182,8 +185,20 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             return
         self._require_all(labels[looked], labels, limit)
         self.network_.eval()
+        if held_out and seconds_limit is not None:
+            held_out = self._some(held_out, limit - _since(begun), len(looked) / _since(begun))
         self._record(layer.steps, begun, held_out)
         self.history_["stopped"] = "finished" if len(looked) == len(inputs) else "time"
+
+    def _some(
+        self, held_out: tuple[np.ndarray, np.ndarray], seconds: float, rate: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of the held-out items, drawn at random, those that `seconds` suffice for at `rate` items
+        a second, LEAST_SCORED at least; all where they are looked at but once (kept.py)."""
+        images, labels = held_out
+        most = len(images) if are_kept() else max(LEAST_SCORED, int(seconds * rate))
+        places = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
+        return images[places], labels[places]
 
     @property
     def _is_solved(self) -> bool:
@@ -234,13 +249,18 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             )
 
     def training_features(
-        self, images: np.ndarray, seconds: float = math.inf, watch: Watch | None = None
+        self,
+        images: np.ndarray,
+        seconds: float = math.inf,
+        watch: Watch | None = None,
+        count: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """n(p(x)) of those images (N, C, H, W) that `seconds` suffice for, at least one part:
-        (M, F), and their places (M,), drawn at random; n is set by them if it is not set yet."""
-        begun, order = time.monotonic(), np.random.default_rng(0).permutation(len(images))
+        """n(p(x)) of those images (N, C, H, W) that `seconds` suffice for, at least one part and at
+        most `count`: (M, F), and their places (M,), drawn at random; n is set by them if it is not
+        set yet."""
+        begun, order = time.monotonic(), np.random.default_rng(0).permutation(len(images))[:count]
         look, rows = self._look(), list[np.ndarray]()
-        for start in range(0, len(images), PART):
+        for start in range(0, len(order), PART):
             if rows and _since(begun) * (1 + 1 / len(rows)) > seconds:
                 break
             rows.append(look(images[order[start : start + PART]]))
@@ -258,6 +278,17 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         look = self._look()
         parts = [look(images[i : i + PART]) for i in range(0, len(images), PART)]
         return self._standardised(np.concatenate(parts))
+
+    def _seen_in_time(
+        self, inputs: np.ndarray, seconds: float, count: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        whole: Any = self.network_
+        if whole.is_standardised:
+            return super()._seen_in_time(inputs, seconds, count)
+        limit = seconds if count is None else math.inf
+        rows, places = self.training_features(inputs, limit, count=count)
+        order = np.argsort(places)
+        return rows[order], places[order]
 
     def _standardised(self, pooled: np.ndarray) -> np.ndarray:
         whole: Any = self.network_

@@ -16,6 +16,7 @@ Shapes: N pictures, B batch, C channels, H W picture, A positions, K classes, m 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -49,10 +50,11 @@ from depthwise.tasks.detection_targets import (
     encoded,
     table_of,
 )
+from depthwise.training import look_in_time, time_left
 
 __all__ = ["SIZES", "Detections", "Detector", "Rung"]
 
-PICTURES_AT_ONCE = 32
+PICTURES_AT_ONCE = 8
 FLOOR = 0.02  # scores below are no detection, not even for average precision
 CANDIDATES = 400  # best positions of a picture that suppression looks at
 USUAL = ("window", "mirror", "colours")
@@ -170,16 +172,22 @@ class Detector(Seeing):
         seconds_limit: float | None,
         watch: Watch | None,
     ) -> None:
+        begun, which = time.monotonic(), "held out" if held_out else "learnt"
         super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-        self._put_thresholds(*(held_out or (inputs, labels)), "held out" if held_out else "learnt")
+        left = time_left(seconds_limit, begun)
+        self._put_thresholds(*(held_out or (inputs, labels)), which, left)
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         super()._learn_more(X, y, classes)
         self._put_thresholds(*self._take(X, y, reset=False), "learnt")
         return self
 
-    def _put_thresholds(self, images: np.ndarray, targets: np.ndarray, which: str) -> None:
-        found, truth = self._found(images, self._lows(FLOOR)), table_of(targets)
+    def _put_thresholds(
+        self, images: np.ndarray, targets: np.ndarray, which: str, seconds: float | None = None
+    ) -> None:
+        """From the images that `seconds` suffice for, drawn at random; None: from all."""
+        found, places = self._found_in_time(images, seconds)
+        images, truth = images[places], table_of(targets[places])
         self.thresholds_ = best_thresholds(found, truth, self.classes_)
         counts = counted(found, self.classes_, self.thresholds_)
         report = counting_report(counts, true_counts(truth, self.n_outputs), self.classes_)
@@ -257,6 +265,18 @@ class Detector(Seeing):
                 self._suppressed(one, part.shape[2:], lows) for one in self._answers(part, network)
             ]
         return found
+
+    def _found_in_time(
+        self, images: np.ndarray, seconds: float | None
+    ) -> tuple[list[Detections], np.ndarray]:
+        """Detections, and the places (M,) of the images they are of, at least one part of them."""
+        order = np.arange(len(images))
+        order = order if seconds is None else np.random.default_rng(0).permutation(order)
+        lows = self._lows(FLOOR)
+        found, places = look_in_time(
+            order, PICTURES_AT_ONCE, lambda part: self._found(images[part], lows), seconds
+        )
+        return [one for part in found for one in part], places
 
     def _answers(self, images: np.ndarray, network: nn.Module | None) -> Tensor:
         """(N, A, 4 + K). Another runtime than torch has the size that the model learnt."""

@@ -16,6 +16,7 @@ Shapes: N images, C channels, H W image, E embedding, K people trained on, P peo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,10 +44,12 @@ from depthwise.tasks.faces_scores import (
     threshold_at,
     true_accept_rate,
 )
+from depthwise.training import look_in_time, time_left
 
 __all__ = ["FaceRecognizer"]
 
 FEWEST_PEOPLE = 20  # below, none is held out
+EMBEDDED_AT_ONCE = 64
 
 
 class Rung(NamedTuple):
@@ -222,10 +225,13 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         seconds_limit: float | None,
         watch: Watch | None,
     ) -> None:
+        begun = time.monotonic()
         super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
         strangers = held_out is not None and held_out[1].min() >= self.n_outputs
         measured_on = "held out" if strangers else "trained on"
-        self._put_threshold(*(held_out or (inputs, labels)), measured_on, self.false_accept_rate)
+        images, people = held_out or (inputs, labels)
+        left = time_left(seconds_limit, begun)
+        self._put_threshold(images, people, measured_on, self.false_accept_rate, left)
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         super()._learn_more(X, y, classes)
@@ -243,9 +249,26 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         return super()._run(*args, **options)
 
     def _put_threshold(
-        self, images: np.ndarray, people: np.ndarray, measured_on: str, rate: float
+        self,
+        images: np.ndarray,
+        people: np.ndarray,
+        measured_on: str,
+        rate: float,
+        seconds: float | None = None,
     ) -> None:
-        same, different = pair_similarities(self._embeddings(images), people, self._seed())
+        """From the images that `seconds` suffice for, people drawn at random; None: from all."""
+        order = np.arange(len(images))
+        if seconds is not None:  # a person's images one after the other: pairs of one are needed
+            drawn = np.random.default_rng(0).permutation(int(people.max()) + 1)
+            order = np.argsort(drawn[people], kind="stable")
+        embedded, places = look_in_time(
+            order,
+            len(images) if seconds is None else EMBEDDED_AT_ONCE,
+            lambda part: self._embeddings(images[part]),
+            seconds,
+            enough=lambda done: len(np.unique(people[done])) >= FEWEST_PEOPLE,
+        )
+        same, different = pair_similarities(np.concatenate(embedded), people[places], self._seed())
         self.threshold_ = threshold_at(rate, different)
         accepted = true_accept_rate(rate, same, different)
         self.verification_ = {

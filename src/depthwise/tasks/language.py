@@ -157,7 +157,8 @@ class LanguageModel(Scoring):
             validate = None
             if held_out is not None and len(held_out) > 1:
                 validate = partial(self._validation_scores, held_out)
-            self._learn(stages, text, recipe, validate)
+            held = 0 if held_out is None else math.ceil(len(held_out) / self.context_)
+            self._learn(stages, text, recipe, validate, held)
         self._mix_in(counted, held_out)
         return self
 
@@ -196,11 +197,18 @@ class LanguageModel(Scoring):
         self._mix_in(counted, None)
         return self
 
-    def _learn(self, stages: Stages, text: np.ndarray, recipe: Any, validate: Any) -> None:
+    def _learn(
+        self, stages: Stages, text: np.ndarray, recipe: Any, validate: Any, held_out: int = 0
+    ) -> None:
+        """`held_out`: windows that are scored at the end, and where n-grams are mixed in once more,
+        half of each overlapping the one before."""
         row, context = torch.from_numpy(text), min(self.context_, len(text) - 1)
         update = NextTokenUpdate(self.network_, row, context, recipe, stages.compute)
         try:
-            stages.run("learn", update, recipe, validate=validate)
+            scorings = 1 if self.counts is None else 3
+            stages.run(
+                "learn", update, recipe, validate=validate, held_out=held_out, scorings=scorings
+            )
         except Interrupted:
             self.network_.eval()
         self.history_ = stages.history()

@@ -196,8 +196,14 @@ class VideoClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
 
     def _seen(self, clips: np.ndarray) -> np.ndarray:
         """n of what the backbone makes of clips, (N, F, ...); the first ever seen set n."""
+        return self._settled(self._raw(clips))
+
+    def _raw(self, clips: np.ndarray) -> np.ndarray:
+        return self._rows(clips, lambda n, x: n.see(x), self.network_).numpy()
+
+    def _settled(self, rows: np.ndarray) -> np.ndarray:
         whole: Any = self.network_
-        seen = self._rows(clips, lambda n, x: n.see(x), whole)
+        seen = torch.from_numpy(rows)
         whole.keep_statistics(seen)
         with torch.inference_mode():
             found: np.ndarray = whole.eval().standardised(seen).numpy()
