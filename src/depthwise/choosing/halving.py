@@ -113,7 +113,7 @@ class _Rungs:
     def paced(self, candidates: list[Candidate], seconds: float) -> list[Candidate]:
         """Take the pace of each, those with the best prospects first, until they fill the time;
         those that are left over could not be trained and need no pace."""
-        kept, needed = [], 0.0
+        kept, needed = list[str](), 0.0
         for candidate in sorted(candidates, key=lambda c: c.rank(self.trials.data.kind)):
             is_full = partial(bool, kept and needed >= MARGIN * self.left)
             if self.trials.journal.recall(f"{self.step}/full/{candidate.name}", is_full):
