@@ -41,6 +41,8 @@ from depthwise.training import time_left, watching
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
 
+SCORING = 0.15  # of a limit of seconds, for what is held out
+
 SIZES: dict[str, Rung] = {
     "xxs": Rung(width=32, layers=1, heads=1, groups=1),
     "xs": Rung(width=64, layers=2, heads=2, groups=1),
@@ -155,12 +157,24 @@ class LanguageModel(Scoring):
         with Stages(self, self.network_, self._starts(text), None, **options) as stages:
             recipe = self.recipe(len(stages.inputs))
             validate = None
+            if held_out is not None and left is not None:
+                held_out = self._held_in_time(held_out, SCORING * left)
             if held_out is not None and len(held_out) > 1:
                 validate = partial(self._validation_scores, held_out)
             held = 0 if held_out is None else math.ceil(len(held_out) / self.context_)
             self._learn(stages, text, recipe, validate, held)
         self._mix_in(counted, held_out)
         return self
+
+    def _held_in_time(self, held_out: np.ndarray, seconds: float) -> np.ndarray:
+        """The beginning of what is held out, as far as `seconds` suffice to score it; two windows
+        at least."""
+        window = held_out[: self.context_ + 1]
+        for _ in range(2):  # the first time kernels are prepared
+            begun = time.monotonic()
+            self._nats(window, self.network_, overlap=0)
+            taken = time.monotonic() - begun
+        return held_out[: self.context_ * max(2, int(seconds / max(taken, 1e-6)))]
 
     def _counted(self, text: np.ndarray) -> KneserNey | None:
         if self.counts is None:
