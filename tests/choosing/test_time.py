@@ -19,11 +19,13 @@ from depthwise.choosing.halving import _Rungs
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, ladder
+from depthwise.choosing.once import _round_seconds
 from depthwise.choosing.trials import Trials
 from depthwise.data.load import load
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN
 from depthwise.families.dnn import DNN
+from depthwise.families.shallow import GradientBoosting
 
 # -- the budget -----------------------------------------------------------------------------------
 
@@ -84,6 +86,16 @@ def test_the_best_prospects_come_first_and_what_does_not_fit_is_passed_over(
     trials, names = begun_with(12.5, NEEDS, tmp_path, monkeypatch)  # 10 seconds may be promised
     assert names == ["cnn-xs", "cnn-s", "dnn-s"]  # 6 + 3 + 1; m is too long, xl has no room left
     assert "at least 20.0 s" in trials.failed["cnn-m"] and "--minutes" in trials.failed["cnn-m"]
+
+
+def test_a_round_of_trees_on_very_many_columns_is_timed_on_some_of_them(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 3, 60, 60), dtype=np.uint8)
+    data = load(images, labels=np.arange(300) % 3)
+    begun = time.monotonic()
+    seconds = _round_seconds(GradientBoosting(size="xs"), data)
+    assert time.monotonic() - begun < seconds  # 2,000 of 10,800
+    few = _round_seconds(GradientBoosting(size="xs"), load(images[..., :20], labels=data.labels))
+    assert 1.2 < seconds / few < 8  # three times as many columns
 
 
 def test_somebody_is_always_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

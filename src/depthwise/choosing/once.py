@@ -33,6 +33,7 @@ LEAST_PASS = 0.1  # of a pass over the data: below, nothing is learnt
 LEAST_SHARE = 0.1  # of the time that a larger size would need
 WHOLE = 0.8  # a fit that took less of its limit was not shortened (stages plan 0.85 of it)
 FEWEST_ROUNDS = 3
+MOST_COLUMNS = 2000  # that a round of trees is timed on
 BEST_SHARE = 0.5  # of the time that is left, for what has proved best on such data
 
 
@@ -165,15 +166,22 @@ def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, lim
 
 
 def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float:
-    """Seconds a round of boosting, from one round on at most `most` numbers, scaled up."""
+    """Seconds a round of boosting, from one round on at most `most` numbers and MOST_COLUMNS of the
+    columns, scaled up by both."""
     X, y = named(data, "train")
-    rows = min(len(X), max(1000, int(most / np.prod(X.shape[1:]))))
+    columns = int(np.prod(X.shape[1:]))
+    taken = np.linspace(0, columns - 1, min(columns, MOST_COLUMNS)).astype(np.int64)
+    rows = min(len(X), max(1000, int(most / len(taken))))
     spread = np.linspace(0, len(X) - 1, rows).astype(np.int64)  # items lie class by class
     _, firsts = np.unique(y, return_index=True)
     chosen = np.union1d(spread, firsts)
+    part = X[chosen]
+    if len(taken) < columns:
+        part = part.reshape(len(part), -1)[:, taken].astype(np.float32)
     started = time.monotonic()
-    clone(model).set_params(max_iter=1).fit(X[chosen], y[chosen])
-    return (time.monotonic() - started) * len(X) / len(chosen)
+    clone(model).set_params(max_iter=1).fit(part, y[chosen])
+    seconds = time.monotonic() - started
+    return seconds * len(X) / len(chosen) * columns / len(taken)
 
 
 def _weights(data: Dataset, candidate: Candidate) -> int:
