@@ -69,6 +69,7 @@ class LogisticRegression(Deciding, Classifier):
     """
 
     family: ClassVar[str] = "logistic"
+    resumes: ClassVar[bool] = False
     priority: ClassVar[dict[str, int]] = {"images": 3, "table": 0}
     resource: ClassVar[str] = "max_iter"
 

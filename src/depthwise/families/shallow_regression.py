@@ -57,6 +57,7 @@ class MeanRegressor(Regressor):
     """
 
     family: ClassVar[str] = "mean"
+    resumes: ClassVar[bool] = False
 
     statistic: str = "mean"
     random_state: Any = 0
@@ -128,6 +129,7 @@ class LinearRegression(Regressor):
     """
 
     family: ClassVar[str] = "linear"
+    resumes: ClassVar[bool] = False
 
     alpha: float | str = "auto"
     lr: float = 1e-3

@@ -72,6 +72,7 @@ class TextLogistic(Deciding, OfTexts):
     """
 
     family: ClassVar[str] = "tfidf"
+    resumes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("text",)
     resource: ClassVar[str] = "max_iter"
 
