@@ -1,9 +1,10 @@
 """An example of every entry of the catalogue: tiny settings, tiny made-up data, what to ask it.
 
-`EXAMPLES` has one row an entry. What a test does with it (fit, save, load, ask) is the same for
-all, whatever the task; nothing is learnt here that would be worth knowing. What was answered to
-these questions by earlier versions is kept in written_before/: an answer may be added, but those
-that are there stay as they are.
+`EXAMPLES` has one row an entry, `VARIANTS` others that take a way of their own through the code
+(a frozen backbone, no labels, two sentences read together). What a test does with it (fit, save,
+load, ask) is the same for all, whatever the task; nothing is learnt here that would be worth
+knowing. What was answered to these questions by earlier versions is kept in written_before/: an
+answer may be added, but those that are there stay as they are.
 
 Shapes: N items, C channels, H W image, T frames, D features.
 """
@@ -11,14 +12,14 @@ Shapes: N items, C channels, H W image, T frames, D features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from depthwise.catalog import find_family
 
-__all__ = ["EXAMPLES", "Answers", "Example"]
+__all__ = ["EXAMPLES", "VARIANTS", "Answers", "Example"]
 
 Answers = dict[str, np.ndarray]  # by the method that gave them; an item's one after another
 Data = tuple[Any, Any]  # items, and what belongs to each
@@ -38,7 +39,6 @@ WORDS = [
     "often",
 ]
 NETWORK = {"epochs": 3, "batch_size": 8, "device": "cpu", "precision": "float32", "threads": 1}
-STACK = {key: NETWORK[key] for key in ("batch_size", "device", "precision", "threads")}
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class Example:
 
     settings: of its constructor; data: items and targets, by a seed; answers: what a fitted model
     says of items. wrong: data that it cannot learn from, and a part of the message that says so.
-    afterwards: what is done with a fitted model before it is asked. singly: whether the answer to
-    an item is the same in any company.
+    drawn: answers for which a model draws, with its own seed. afterwards: what is done with
+    a fitted model before it is asked. singly: whether the answer to
+    an item is the same in any company; what: of a variant, what sets it apart.
     """
 
     name: str
@@ -56,8 +57,10 @@ class Example:
     data: Callable[[int], Data]
     answers: Callable[[Any, Any], Answers]
     wrong: Callable[[], tuple[Any, Any, str]]
+    drawn: Callable[[Any, Any], Answers] = lambda model, X: {}
     afterwards: Callable[[Any], object] = lambda model: None
     singly: bool = True
+    what: str = ""
 
     def make(self, **changes: Any) -> Any:
         """An unfitted model."""
@@ -100,6 +103,11 @@ def numbered_rows(seed: int) -> Data:
     return X, y + 0.1 * rng.normal(size=y.shape)
 
 
+def one_number(seed: int) -> Data:
+    X, y = numbered_rows(seed)
+    return X, y[:, 0]
+
+
 def numbered_images(seed: int) -> Data:
     """uint8 (24, 1, 6, 7) and how bright each is."""
     X = labelled_images(seed)[0]
@@ -124,7 +132,7 @@ def labelled_photos(seed: int) -> Data:
 def boxed_photos(seed: int) -> Data:
     """A bright thing of two kinds in each, and where: [left, top, right, bottom]."""
     rng = np.random.default_rng(seed)
-    X, targets = photos(seed) // 3, []
+    X, targets = photos(seed, 8) // 3, []
     for i, image in enumerate(X):
         left, top = (int(k) for k in rng.integers(0, 9, 2))
         image[i % 2, top : top + 10, left : left + 11] = 250
@@ -133,7 +141,7 @@ def boxed_photos(seed: int) -> Data:
 
 
 def masked_photos(seed: int) -> Data:
-    """As `boxed_photos`, and the class of every pixel: uint8 (16, 20, 24)."""
+    """As `boxed_photos`, and the class of every pixel: uint8 (8, 20, 24)."""
     X, targets = boxed_photos(seed)
     masks = np.zeros((len(X), *X.shape[2:]), np.uint8)
     for mask, (boxes, labels) in zip(masks, targets):
@@ -170,8 +178,13 @@ def pairs(seed: int) -> Data:
     return X, np.array([float(len({*a.split()} & {*b.split()})) for a, b in X])
 
 
+def classed_pairs(seed: int) -> Data:
+    X, y = pairs(seed)
+    return X, np.where(y > 1, "alike", "not alike")
+
+
 def prose(seed: int) -> Data:
-    return [". ".join(texts(10 * seed + k)[0]) for k in range(5)], None
+    return [". ".join(texts(10 * seed + k)[0]) for k in range(2)], None
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -192,6 +205,16 @@ def of_layers(model: Any, X: Any) -> Answers:
 def of_the_data(model: Any, X: Any) -> Answers:
     """Of a model of the data itself. What it draws at random is asked for elsewhere."""
     return {"transform": model.transform(X), "reconstruct": model.reconstruct(X)}
+
+
+def draws_of_the_data(model: Any, X: Any) -> Answers:
+    return {
+        "sample": model.sample(3),
+        "score_samples": model.score_samples(X),
+        "anomaly_score": model.anomaly_score(X),
+        "is_anomaly": model.is_anomaly(X),
+        "threshold": np.array([model.threshold_]),
+    }
 
 
 def of_labelled_data(model: Any, X: Any) -> Answers:
@@ -219,7 +242,7 @@ def of_faces(model: Any, X: Any) -> Answers:
 
 
 def of_captions(model: Any, X: Any) -> Answers:
-    return {"predict": np.array(model.predict(X))}
+    return {"predict": np.array(model.predict(X)), "transform": model.transform(X)}
 
 
 def of_matches(model: Any, X: Any) -> Answers:
@@ -270,8 +293,9 @@ def nothing_to_read() -> tuple[Any, Any, str]:
 SHALLOW = {"data": labelled_images, "answers": of_classes,
            "wrong": labels_too_few(labelled_images, r"\(24,\)")}  # fmt: skip
 DEEP = {**SHALLOW, "answers": of_layers}
-OF_DATA = {"data": unlabelled_images, "answers": of_the_data, "wrong": a_pixel_too_strange}
-BOTH = {**SHALLOW, "answers": of_labelled_data}
+OF_DATA = {"data": unlabelled_images, "answers": of_the_data, "drawn": draws_of_the_data,
+           "wrong": a_pixel_too_strange}  # fmt: skip
+BOTH = {**SHALLOW, "answers": of_labelled_data, "drawn": draws_of_the_data}
 NUMBERS = {"data": numbered_rows, "answers": of_numbers,
            "wrong": labels_too_few(numbered_rows, "inconsistent numbers of samples")}  # fmt: skip
 
@@ -283,7 +307,7 @@ EXAMPLES = {
         Example("tabular", {**NETWORK, "hidden": 6, "members": 2, "bins": 4, "units": 2}, **DEEP),
         Example("dnn", {**NETWORK, "hidden": (9, 5)}, **DEEP),
         Example("cnn", {**NETWORK, "width": 2}, **DEEP),
-        Example("dsn", {**STACK, "n_hidden": 7, "n_modules": 2}, **DEEP),
+        Example("dsn", {**NETWORK, "n_hidden": 7, "n_modules": 2}, **DEEP),
         Example(
             "dbn",
             {**NETWORK, "hidden": (9, 7), "finetune_epochs": 2, "sweeps": (1, 1, 1)},
@@ -307,7 +331,7 @@ EXAMPLES = {
             of_numbers,
             labels_too_few(numbered_images, r"\(24,\)"),
         ),
-        Example("dsn_regressor", {**STACK, "n_hidden": 7, "n_modules": 2}, **NUMBERS),
+        Example("dsn_regressor", {**NETWORK, "n_hidden": 7, "n_modules": 2}, **NUMBERS),
         Example(
             "captioner",
             {
@@ -330,17 +354,31 @@ EXAMPLES = {
         ),
         Example(
             "detector",
-            {**NETWORK, "size": "xs", "backbone": "cnn-xxs", "epochs": 6, "lr": 0.03},
+            {
+                **NETWORK,
+                "size": "xs",
+                "backbone": "cnn-xxs",
+                "batch_size": 4,
+                "epochs": 4,
+                "lr": 0.03,
+            },
             boxed_photos,
             of_boxes,
-            labels_too_few(boxed_photos, "13 images"),
+            labels_too_few(boxed_photos, "boxes of 5 pictures, and there are 8"),
         ),
         Example(
             "counter",
-            {**NETWORK, "size": "xs", "backbone": "cnn-xxs", "epochs": 6, "lr": 0.03},
+            {
+                **NETWORK,
+                "size": "xs",
+                "backbone": "cnn-xxs",
+                "batch_size": 4,
+                "epochs": 4,
+                "lr": 0.03,
+            },
             boxed_photos,
             of_counts,
-            labels_too_few(boxed_photos, "13 images"),
+            labels_too_few(boxed_photos, "boxes of 5 pictures, and there are 8"),
         ),
         Example(
             "faces",
@@ -366,7 +404,7 @@ EXAMPLES = {
         ),
         Example(
             "language",
-            {**NETWORK, "size": "xxs", "context": 16, "tokens": "characters"},
+            {**NETWORK, "size": "xxs", "context": 16, "tokens": "characters", "epochs": 2},
             prose,
             of_prose,
             nothing_to_read,
@@ -374,10 +412,10 @@ EXAMPLES = {
         ),
         Example(
             "segmenter",
-            {**NETWORK, "size": "xs", "backbone": "cnn-xxs"},
+            {**NETWORK, "size": "xs", "backbone": "cnn-xxs", "batch_size": 4},
             masked_photos,
             of_classes,
-            labels_too_few(masked_photos, "13 masks for 16 images"),
+            labels_too_few(masked_photos, "5 masks for 8 images"),
         ),
         Example(
             "sentences",
@@ -390,5 +428,39 @@ EXAMPLES = {
             "text", {**NETWORK, "size": "xs"}, texts, of_classes, labels_too_few(texts, r"\(25,\)")
         ),
         Example("tfidf", {}, texts, of_classes, labels_too_few(texts, r"\(25,\)")),
+    )
+}
+
+
+def variant(
+    name: str, what: str, settings: dict[str, Any] | None = None, **changes: Any
+) -> Example:
+    """An example again, with these settings beside its own, or asked or taught otherwise."""
+    example = EXAMPLES[name]
+    return replace(example, settings={**example.settings, **(settings or {})}, **changes, what=what)
+
+
+VARIANTS = {
+    f"{example.name} {example.what}": example
+    for example in (
+        variant("captioner", "frozen", {"freeze": "all", "dropout": 0.2}),
+        variant("image-text", "frozen", {"freeze": "all", "dropout": 0.2}),
+        variant("video", "frozen", {"freeze": "all"}),
+        variant("image-classifier", "adapted", {"freeze": 1, "epochs": 2}),
+        variant("dbn", "unlabelled", **OF_DATA),
+        variant("dbm", "unlabelled", **OF_DATA),
+        variant("autoencoder", "unlabelled", **OF_DATA),
+        variant("dsn", "on machines", {"init": "rbm", "init_epochs": 2, "epochs": 3}),
+        variant("linear", "of one number", data=one_number),
+        variant("boosting_regressor", "of one number", data=one_number),
+        variant("text", "of word order", {"size": "s"}),
+        variant(
+            "sentences",
+            "together",
+            {"cross": True, "size": "s"},
+            data=classed_pairs,
+            answers=of_classes,
+            wrong=labels_too_few(classed_pairs, r"\(24,\)"),
+        ),
     )
 }

@@ -215,6 +215,14 @@ class Estimator(BaseEstimator, abc.ABC):
     def _whole_network(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return self.build(input_shape, n_outputs)
 
+    def _drawn_network(self) -> Any:
+        """The whole network, untrained, its weights drawn by the seed; the process's own generator
+        is left as it was."""
+        seed = self._seed()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self._whole_network(self.input_shape_, self.n_outputs)
+
     # -- settings -------------------------------------------------------------------------------
 
     def _seed(self) -> int:

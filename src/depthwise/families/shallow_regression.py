@@ -199,7 +199,7 @@ class LinearRegression(Regressor):
     def _new_network(
         self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> Any:
-        network: Any = self._whole_network(self.input_shape_, self.n_targets_)
+        network = self._drawn_network()
         network.network.standardise.set_statistics(*statistics(inputs, weights))
         self._set_scale(network, targets, weights)
         return network
