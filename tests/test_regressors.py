@@ -3,14 +3,12 @@ referee where it has the same model."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -87,32 +85,6 @@ def test_several_targets_are_learnt_each_in_its_own_units(family: str, several: 
     first, second = (r2_score(y_test[:, t], answers[:, t]) for t in (0, 1))
     assert min(first, second) > (0.25 if family != "mean" else -0.05)
     assert len(model.assess(X_test, y_test)["per_target"]) == 2
-
-
-def test_save_then_load_predicts_the_same(
-    family: str, fitted: Any, several: Any, tmp_path: Path
-) -> None:
-    X, X_test, y, _ = several
-    for model in (fitted[family], make(family).fit(X, y)):
-        again = depthwise.load(model.save(tmp_path / "model"))
-        assert np.array_equal(model.predict(X_test), again.predict(X_test))
-        assert again.get_params() == model.get_params()
-        assert np.array_equal(
-            pickle.loads(pickle.dumps(model)).predict(X_test), again.predict(X_test)
-        )
-
-
-def test_the_same_seed_twice_is_the_same_model(family: str, diabetes: Any) -> None:
-    X, X_test, y, _ = diabetes
-    model = make(family)
-    assert clone(model).get_params() == model.get_params()
-    assert np.array_equal(model.fit(X, y).predict(X_test), make(family).fit(X, y).predict(X_test))
-
-
-def test_a_batch_answers_as_singles(family: str, fitted: Any, diabetes: Any) -> None:
-    X = diabetes[1][:7]
-    singles = np.concatenate([fitted[family].predict(X[i : i + 1]) for i in range(7)])
-    np.testing.assert_allclose(fitted[family].predict(X), singles, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", [name for name in OF_TABLES if name not in ONCE])

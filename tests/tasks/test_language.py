@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 from torch.nn import functional
 
 from depthwise.errors import DataError, DivergedError, InputError, ModelFileError
@@ -52,18 +51,6 @@ def test_it_learns_a_sentence_that_repeats(fitted: LanguageModel) -> None:
     assert written(fitted, "the quick brown", temperature=0, max_tokens=10) == " fox jumps"
     assert fitted.bits_per_byte(SENTENCE * 5) < 0.5
     assert fitted.bits_per_byte("qqxz#") > 4
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = make()
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_the_same_seed_is_the_same_model() -> None:
-    a, b, c = (make(epochs=1, random_state=seed).fit(SENTENCE * 9) for seed in (1, 1, 2))
-    assert a.bits_per_byte("the lazy") == b.bits_per_byte("the lazy")
-    assert a.bits_per_byte("the lazy") != c.bits_per_byte("the lazy")
 
 
 # -- scores ---------------------------------------------------------------------------------------
@@ -256,40 +243,6 @@ def test_a_description_that_lies_is_refused(
     path.write_text(json.dumps(described))
     with pytest.raises(ModelFileError, match=r"model\.json"):
         read_model(tmp_path / "model", FAMILIES)
-
-
-def test_it_survives_pickle_for_joblib(fitted: LanguageModel) -> None:
-    again = pickle.loads(pickle.dumps(fitted))
-    assert again.bits_per_byte(SENTENCE) == fitted.bits_per_byte(SENTENCE)
-
-
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    import depthwise.training as training
-
-    text, settings = SENTENCE * 12, {"epochs": 4, "dropout": 0.2}
-    whole = make(**settings).fit(text)
-    before = {**training.train.__kwdefaults__}
-    training.train.__kwdefaults__["checkpoint_seconds"] = 0.0
-    try:
-        with pytest.raises(Stop):
-            make(**settings).fit(text, checkpoint=tmp_path / "run", watch=kill)
-        resumed = make(**settings).fit(text, checkpoint=tmp_path / "run")
-    finally:
-        training.train.__kwdefaults__.update(before)
-    assert np.array_equal(whole.token_nats(text), resumed.token_nats(text))
-
-
-def test_another_text_does_not_take_up_a_checkpoint(tmp_path: Path) -> None:
-    make(epochs=1).fit(SENTENCE * 3, checkpoint=tmp_path / "run")
-    with pytest.raises(ModelFileError, match="other data or settings"):
-        make(epochs=1).fit(SENTENCE * 4, checkpoint=tmp_path / "run")
 
 
 def test_partial_fit_learns_in_pieces() -> None:

@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 import torch
 from made_shapes import CLASSES, shapes
-from sklearn.base import clone
 
-from depthwise.compute import Compute
 from depthwise.data.dataset import IGNORE, Dataset
 from depthwise.errors import DivergedError, InputError
 from depthwise.modelfile import read_model
@@ -161,12 +159,6 @@ def test_without_augmentation_nothing_moves() -> None:
 # -- answers --------------------------------------------------------------------------------------
 
 
-def test_a_batch_answers_as_singles(model: Segmenter) -> None:
-    X = shapes(5, seed=4)[0]
-    singles = np.concatenate([model.predict_proba(X[i : i + 1]) for i in range(5)])
-    np.testing.assert_allclose(model.predict_proba(X), singles, atol=1e-4)
-
-
 def test_probabilities_are_probabilities_and_masks_their_largest(model: Segmenter) -> None:
     X = shapes(3, seed=4)[0]
     p = model.predict_proba(X)
@@ -213,15 +205,6 @@ def test_an_answer_that_is_no_number_is_told(model: Segmenter) -> None:
 # -- the contract ---------------------------------------------------------------------------------
 
 
-def test_save_then_load_answers_the_same(model: Segmenter, tmp_path: Path) -> None:
-    X = shapes(4, seed=6)[0]
-    model.save(tmp_path / "model")
-    again = load(tmp_path / "model")
-    assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
-    assert again.get_params() == model.get_params()
-    assert again.classes_.tolist() == CLASSES
-
-
 @pytest.mark.parametrize("size", list(Segmenter.sizes))
 def test_every_rung_is_built_without_memory(size: str) -> None:
     with torch.device("meta"):
@@ -229,36 +212,6 @@ def test_every_rung_is_built_without_memory(size: str) -> None:
         assert network(torch.zeros(2, 3, 48, 40)).shape == (2, 7, 48, 40)
         shown = network.representations(torch.zeros(2, 3, 48, 40))
     assert all(each.ndim == 2 for each in shown)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = Segmenter(size="m", class_weight=(1.0, 2.0))
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import depthwise.training as training
-
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    how = Compute(channels_last=True, threads=1)
-    monkeypatch.setattr(Segmenter, "_choose_compute", lambda *_: how)
-    data = shapes(16)
-    whole = quick(epochs=3).fit(*data)
-    monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    with pytest.raises(Stop):
-        quick(epochs=3).fit(*data, checkpoint=tmp_path / "run", watch=kill)
-    resumed = quick(epochs=3).fit(*data, checkpoint=tmp_path / "run")
-    for one, two in zip(whole.network_.parameters(), resumed.network_.parameters(), strict=True):
-        assert torch.equal(one, two)
 
 
 def test_a_frozen_backbone_stays_as_it_was() -> None:

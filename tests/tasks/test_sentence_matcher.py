@@ -13,7 +13,6 @@ import pytest
 import torch
 from made_encoder import made_encoder
 from scipy.stats import spearmanr
-from sklearn.base import clone
 from sklearn.metrics import f1_score
 
 from depthwise.errors import InputError, ModelFileError
@@ -165,13 +164,6 @@ def test_partial_fit_learns_in_pieces(folder: str) -> None:
     assert numbers.kind_ == "similarity"
 
 
-def test_the_same_seed_twice_is_the_same_model() -> None:
-    data, new = made_pairs(count=60), made_pairs(1)[0][:9]
-    a, b, c = (make(epochs=1, targets=(0, 5), random_state=s).fit(*data) for s in (1, 1, 2))
-    assert np.array_equal(a.predict(new), b.predict(new))
-    assert not np.array_equal(a.predict(new), c.predict(new))
-
-
 @pytest.mark.parametrize("on_encoder", [False, True])
 def test_a_fit_killed_between_epochs_resumes_as_never_killed(
     on_encoder: bool, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -281,12 +273,6 @@ def test_a_description_that_lies_is_refused(lie: dict, fitted: Any, tmp_path: Pa
     path.write_text(json.dumps(described))
     with pytest.raises(ModelFileError, match=r"model\.json"):
         read_model(tmp_path / "model", FAMILY)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = make(targets=(0, 5), encoder="minilm-l6")
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
 
 
 @pytest.mark.parametrize("cross", [False, True])

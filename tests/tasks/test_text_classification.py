@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from made_encoder import made_encoder
-from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -107,30 +105,6 @@ def test_every_rung_learns(size: str) -> None:
     assert model.predict_proba(texts[:3]).shape == (3, 2)
 
 
-def test_the_constructor_stores_its_arguments_unchanged(family: str) -> None:
-    model = make(family)
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
-
-
-def test_the_same_seed_twice_is_the_same_model() -> None:
-    texts, labels = made_texts()
-    a, b, c = (make("text", epochs=1, random_state=s).fit(texts, labels) for s in (1, 1, 2))
-    assert np.array_equal(a.predict_proba(texts[:9]), b.predict_proba(texts[:9]))
-    assert not np.array_equal(a.predict_proba(texts[:9]), c.predict_proba(texts[:9]))
-
-
-def test_saved_and_loaded_it_is_the_same(family: str, fitted: Any, tmp_path: Path) -> None:
-    model, texts = fitted[family], made_texts()[0][:9]
-    model.save(tmp_path / "model")
-    again = read_model(tmp_path / "model", FAMILIES)
-    assert np.array_equal(again.predict_proba(texts), model.predict_proba(texts))
-    assert again.get_params() == model.get_params()
-    assert np.array_equal(
-        pickle.loads(pickle.dumps(model)).predict_proba(texts), model.predict_proba(texts)
-    )
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -150,29 +124,6 @@ def test_a_description_that_lies_is_refused(
     path.write_text(json.dumps(described))
     with pytest.raises(ModelFileError, match=r"model\.json"):
         read_model(tmp_path / "model", FAMILIES)
-
-
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    import depthwise.training as training
-
-    data = made_texts()
-    whole = make("text").fit(*data)
-    before = {**training.train.__kwdefaults__}
-    training.train.__kwdefaults__["checkpoint_seconds"] = 0.0
-    try:
-        with pytest.raises(Stop):
-            make("text").fit(*data, checkpoint=tmp_path / "run", watch=kill)
-        resumed = make("text").fit(*data, checkpoint=tmp_path / "run")
-    finally:
-        training.train.__kwdefaults__.update(before)
-    assert np.array_equal(whole.predict_proba(data[0]), resumed.predict_proba(data[0]))
 
 
 def test_partial_fit_learns_in_pieces() -> None:

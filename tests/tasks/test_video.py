@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 from torch import nn
 
 from depthwise.data.dataset import Dataset
@@ -198,30 +197,6 @@ def test_floats_are_bytes_by_255(trained: dict[str, VideoClassifier], clips: Cli
         model.predict(X[:2] / 255)
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_fit_killed_between_epochs_resumes_as_never_killed(
-    clips: Clips, below: Path, frozen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import depthwise.training as training
-
-    class Stop(Exception):
-        pass
-
-    def kill(event: Any) -> None:
-        if event.epoch >= 2:
-            raise Stop
-
-    X, y = clips[0][:40], clips[1][:40]
-    settings = {**QUICK, "epochs": 3, "augment": "shift", "enlarge": 1}
-    settings |= {"backbone": str(below)} if frozen else {}
-    whole = VideoClassifier(**settings).fit(X, y)
-    monkeypatch.setitem(training.train.__kwdefaults__, "checkpoint_seconds", 0.0)
-    with pytest.raises(Stop):
-        VideoClassifier(**settings).fit(X, y, checkpoint=tmp_path / "run", watch=kill)
-    resumed = VideoClassifier(**settings).fit(X, y, checkpoint=tmp_path / "run")
-    assert np.array_equal(whole.predict_proba(X), resumed.predict_proba(X))
-
-
 @pytest.mark.parametrize("temporal", TEMPORAL)
 def test_what_a_head_learnt_alone_is_what_the_whole_network_answers(
     clips: Clips, below: Path, temporal: str, tmp_path: Path
@@ -303,12 +278,6 @@ def test_the_exported_network_answers_the_same(
     program = torch.export.export(network, (x,), dynamic_shapes=(batch,)).module()
     with torch.no_grad():
         torch.testing.assert_close(program(x[:2]), network(x[:2]), rtol=1e-4, atol=1e-5)
-
-
-def test_the_constructor_stores_its_arguments_unchanged() -> None:
-    model = VideoClassifier(size="m", frames=4, temporal="conv")
-    assert clone(model).get_params() == model.get_params()
-    assert not [name for name in vars(model) if name.endswith("_")]
 
 
 # -- bad input ------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _least_seconds(trials: Trials, candidate: Candidate) -> float | None:
     pace = unit_seconds(trials, candidate)
     if pace is None:
         return None
-    frozen = getattr(candidate.model(), "is_frozen", False)  # all items go through it once
+    frozen = candidate.model().is_frozen  # all items go through it once
     return pace * (1.0 if frozen else least_passes(trials, candidate))
 
 

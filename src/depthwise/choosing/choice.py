@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from depthwise.base import Estimator
 from depthwise.catalog import load_model
 from depthwise.errors import InputError
-from depthwise.estimator import Classifier
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.ship.judging import worthless
@@ -22,7 +22,7 @@ class Choice:
     """The outcome. `record` is what choice.json holds; `winner` the fitted model, or None."""
 
     record: dict[str, Any]
-    winner: Classifier | None
+    winner: Estimator | None
     out: Path | None
 
     @property

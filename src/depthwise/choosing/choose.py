@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.backbones.kept import keep_features
+from depthwise.base import Estimator
 from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.answers import compared, scored
@@ -66,7 +67,6 @@ from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
-from depthwise.estimator import Classifier
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices import Device, find
 from depthwise.measuring.quality import (
@@ -215,7 +215,7 @@ class _Run:
         task: str,
         device: Device,
         budget: Budget,
-        families: dict[str, type[Classifier]],
+        families: dict[str, type[Estimator]],
         seed: int,
         metric: ClassMetric,
         out: Path,

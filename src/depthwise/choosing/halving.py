@@ -33,7 +33,6 @@ from depthwise.choosing.once import train_once
 from depthwise.choosing.refit import refit_seconds
 from depthwise.choosing.trials import Trials, named
 from depthwise.data.dataset import Dataset
-from depthwise.estimator import Classifier
 from depthwise.networks import NetworkEstimator
 
 __all__ = ["fill", "halve", "rung_sizes"]
@@ -79,7 +78,7 @@ def _goes_on(candidate: Candidate) -> bool:
     model = candidate.model()
     if not isinstance(model, NetworkEstimator) or "warm_start" not in model.get_params():
         return False
-    return not getattr(model, "is_frozen", False)
+    return not model.is_frozen
 
 
 def rung_sizes(candidates: int) -> list[int]:
@@ -209,10 +208,15 @@ def _epochs_left(trials: Trials, candidate: Candidate) -> float:
     return max(0.0, _full_epochs(trials, candidate) - (done.epochs if done else 0.0))
 
 
-def _full_epochs(trials: Trials, candidate: Candidate) -> float:
+def _network(candidate: Candidate) -> NetworkEstimator:
+    """An untrained model of one that `_goes_on`."""
     model = candidate.model()
     assert isinstance(model, NetworkEstimator)
-    return model.recipe(len(trials.data.indices["train"])).epochs
+    return model
+
+
+def _full_epochs(trials: Trials, candidate: Candidate) -> float:
+    return _network(candidate).recipe(len(trials.data.indices["train"])).epochs
 
 
 def _train(trials: Trials, candidate: Candidate, rung: int, epochs: float, limit: float) -> None:
@@ -231,10 +235,10 @@ def _pace(trials: Trials, candidate: Candidate, seconds: float = math.inf) -> fl
     if done and done.epochs:
         return done.seconds / done.epochs
     limit = min(MOST_PACING, max(LEAST_PACING, PACE_SHARE * seconds))
-    return trials.pace(candidate, lambda: _epoch_seconds(candidate.model(), trials.data, limit))
+    return trials.pace(candidate, lambda: _epoch_seconds(_network(candidate), trials.data, limit))
 
 
-def _epoch_seconds(model: Classifier, data: Dataset, limit: float = MOST_PACING) -> float:
+def _epoch_seconds(model: NetworkEstimator, data: Dataset, limit: float = MOST_PACING) -> float:
     """From PACE_STEPS steps, or those that `limit` seconds suffice for, at least one."""
     items = len(data.indices["train"])
     steps_per_epoch = math.ceil(items / model.recipe(items).batch_size)

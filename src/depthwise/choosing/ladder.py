@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from depthwise.base import Estimator
 from depthwise.custom_scores import class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.estimator import Classifier
 from depthwise.layers import parameter_count
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.quality import LABELLED
@@ -32,7 +32,7 @@ class Candidate:
     """One family at one size; `more`: settings beside these, as pairs."""
 
     name: str
-    make: type[Classifier]
+    make: type[Estimator]
     size: str | None
     seed: int
     more: tuple[tuple[str, Any], ...] = ()
@@ -45,10 +45,10 @@ class Candidate:
     @property
     def settings(self) -> dict[str, Any]:
         size = {} if self.size is None else {"size": self.size}
-        own = _pretrained(self.make).get(self.size, size)
+        own = size if self.size is None else self.make.pretrained.get(self.size, size)
         return {**own, "random_state": self.seed, **dict(self.more)}
 
-    def model(self) -> Classifier:
+    def model(self) -> Estimator:
         return self.make(**self.settings)
 
     def rank(self, kind: str) -> int:
@@ -96,15 +96,9 @@ def deciding(
     return [replace(c, more=pairs) if issubclass(c.make, Deciding) else c for c in candidates]
 
 
-def _pretrained(make: type[Classifier]) -> dict[Any, dict[str, Any]]:
-    """Settings of the rungs that stand on what has learnt before, by name; of a family that has
-    such rungs besides its sizes."""
-    return getattr(make, "pretrained", {})
-
-
 def able(
-    families: Mapping[str, type[Classifier]], task: str, asked_for: bool
-) -> dict[str, type[Classifier]]:
+    families: Mapping[str, type[Estimator]], task: str, asked_for: bool
+) -> dict[str, type[Estimator]]:
     """Those of the families that can do `task`. Raises InputError where one that was asked for by
     name cannot."""
     fit = {name: make for name, make in families.items() if task in make.tasks}
@@ -121,10 +115,10 @@ def able(
 
 
 def worthwhile(
-    families: dict[str, type[Classifier]],
+    families: dict[str, type[Estimator]],
     input_shape: tuple[int, ...],
     tell: Callable[[str], None],
-) -> dict[str, type[Classifier]]:
+) -> dict[str, type[Estimator]]:
     """Without those that say that they are no use on such items, or that need a package which is
     not there: a line is told of each."""
     reasons = {name: make.why_not(input_shape) for name, make in families.items()}
@@ -135,7 +129,7 @@ def worthwhile(
 
 
 def ladder(
-    families: dict[str, type[Classifier]], input_shape: tuple[int, ...], seed: int
+    families: dict[str, type[Estimator]], input_shape: tuple[int, ...], seed: int
 ) -> list[Candidate]:
     """Every family that takes such inputs, each at all its sizes, smallest first.
 

@@ -19,7 +19,7 @@ FIRST = 0.6  # of the time for training
 
 def looks_once(candidate: Candidate) -> bool:
     """Whether what it sees of items is kept for all heads on it."""
-    return bool(getattr(candidate.model(), "keeps_features", False))
+    return candidate.model().keeps_features
 
 
 def train_looking(

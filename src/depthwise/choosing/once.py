@@ -21,11 +21,11 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 
+from depthwise.base import Estimator
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.looking import looks_once, train_looking
 from depthwise.choosing.trials import Trained, Trials, named
 from depthwise.data.dataset import Dataset
-from depthwise.estimator import Classifier
 
 __all__ = ["train_once", "unit_seconds"]
 
@@ -143,7 +143,7 @@ def _is_whole(trials: Trials, done: Trained, limit: float) -> bool:
     return done.seconds < WHOLE * limit or any(done.epochs >= other.epochs for other in whole)
 
 
-def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
+def _too_short(trials: Trials, candidate: Candidate, model: Estimator, limit: float) -> str:
     """Why `limit` seconds are no use; "" if they are."""
     pace = unit_seconds(trials, candidate)
     if pace is None or limit >= LEAST_PASS * pace:
@@ -154,7 +154,7 @@ def _too_short(trials: Trials, candidate: Candidate, model: Classifier, limit: f
     )
 
 
-def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, limit: float) -> str:
+def _too_few_rounds(trials: Trials, candidate: Candidate, model: Estimator, limit: float) -> str:
     """Why `limit` seconds are no use; "" if they are: it stops growing in time by itself."""
     pace = unit_seconds(trials, candidate)
     if pace is None or limit >= FEWEST_ROUNDS * pace:
@@ -165,7 +165,7 @@ def _too_few_rounds(trials: Trials, candidate: Candidate, model: Classifier, lim
     )
 
 
-def _round_seconds(model: Classifier, data: Dataset, most: float = 2e7) -> float:
+def _round_seconds(model: Estimator, data: Dataset, most: float = 2e7) -> float:
     """Seconds a round of boosting, from one round on at most `most` numbers and MOST_COLUMNS of the
     columns, scaled up by both."""
     X, y = named(data, "train")

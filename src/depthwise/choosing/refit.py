@@ -21,6 +21,7 @@ import numpy as np
 
 from depthwise.choosing.trials import FAILURES, Trained, Trials
 from depthwise.data.dataset import Dataset
+from depthwise.estimator import Classifier
 from depthwise.measuring.scorecard import quality
 from depthwise.stages import stage_files
 
@@ -82,8 +83,8 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
     checkpoint = folder.with_suffix(".checkpoint")
     try:
         model.fit(both, checkpoint=checkpoint, seconds_limit=left)
-        if (threshold := getattr(validated, "decision_threshold_", None)) is not None:
-            model.decision_threshold_ = threshold
+        if isinstance(model, Classifier) and isinstance(validated, Classifier):
+            model.decision_threshold_ = validated.decision_threshold_
         after = quality(model, trials.data, "validation", trials.task, trials.metric)
     except FAILURES as error:
         return {"reason": f"it failed ({type(error).__name__})"}

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.base import Estimator
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import FAILURES, Trained, Trials, named, told_gain
-from depthwise.estimator import Classifier
 from depthwise.networks import NetworkClassifier
 
 __all__ = ["TaughtCandidate", "lesson_seconds", "teach", "teacher_of"]
@@ -44,7 +44,7 @@ class TaughtCandidate(Candidate):
     def learns_anew(self) -> bool:
         return False
 
-    def model(self) -> Classifier:
+    def model(self) -> Estimator:
         made: Any = super().model()
         made.teacher_logits = self.logits
         return made
@@ -63,7 +63,7 @@ def teacher_of(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
 
 def _is_frozen(candidate: Candidate) -> bool:
     model: Any = candidate.model()
-    return bool(getattr(model, "is_frozen", False)) and not getattr(model, "hidden", 0)
+    return model.is_frozen and not getattr(model, "hidden", 0)
 
 
 def lesson_seconds(
@@ -92,7 +92,7 @@ def teach(trials: Trials, teachers: list[Candidate], seconds: float) -> list[Can
     time; the candidates that came of it. Raises Interrupted."""
     begun, made = trials.clock.spent, list[Candidate]()
     pupils = [t for t in trials.trained.values() if issubclass(t.candidate.make, NetworkClassifier)]
-    pupils = [t for t in pupils if t.epochs and not getattr(t.model(), "is_frozen", False)]
+    pupils = [t for t in pupils if t.epochs and not t.model().is_frozen]
     teacher = _affordable(trials, teachers, seconds * LOOKING) if pupils else None
     logits = _answers(trials, teacher, seconds * LOOKING) if teacher else None
     if teacher is None or logits is None:

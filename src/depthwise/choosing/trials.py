@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthwise.base import Estimator
 from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
@@ -27,7 +28,6 @@ from depthwise.choosing.ladder import Candidate
 from depthwise.compute import Compute, has_bfloat16
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InputError
-from depthwise.estimator import Classifier
 from depthwise.inputs import as_tensor
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
@@ -70,8 +70,8 @@ class Trained:
     def score(self) -> float:
         return self.accuracy.value
 
-    def model(self) -> Classifier:
-        model: Classifier = read_model(
+    def model(self) -> Estimator:
+        model: Estimator = read_model(
             self.folder, {self.candidate.make.family: self.candidate.make}
         )
         return model
@@ -101,7 +101,7 @@ class Trials:
         self.tell(f"{candidate.name}: {reason}")
 
     def train(
-        self, candidate: Candidate, rung: int, model: Classifier, limit: float
+        self, candidate: Candidate, rung: int, model: Estimator, limit: float
     ) -> Trained | None:
         """Train `model` within `limit` seconds; what is known of the candidate then, or None if
         it failed. Raises Interrupted after Ctrl-C, with what was trained until then noted."""
@@ -119,7 +119,7 @@ class Trials:
             raise Interrupted
         return self.trained.get(candidate.name)
 
-    def _fit(self, model: Classifier, name: str, folder: Path, limit: float) -> dict[str, Any]:
+    def _fit(self, model: Estimator, name: str, folder: Path, limit: float) -> dict[str, Any]:
         checkpoint, begun = folder.with_suffix(".checkpoint"), time.monotonic()
         self.heart.doing(f"{name}: training")
         try:
@@ -224,7 +224,7 @@ class Trials:
     def _seconds_of_texts(self, candidate: Candidate) -> float:
         """From some texts seen by a pretrained encoder, which sees each once; of TF-IDF little."""
         model: Any = candidate.model()
-        if not getattr(model, "is_frozen", False):
+        if not model.is_frozen:
             return QUICK
         items = self.data.indices["train"]
         spread = items[np.linspace(0, len(items) - 1, min(BATCH, len(items))).astype(np.int64)]
@@ -249,7 +249,7 @@ class Trials:
         network = candidate.network(self.data.input_shape, candidate.outputs(self.data))
         items = len(self.data.indices["train"])
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
-        if getattr(candidate.model(), "keeps_features", False):  # it looks once, never back
+        if candidate.model().keeps_features:  # it looks once, never back
             looked = items + len(self.data.indices["validation"])
             return FOLDED * _batch_seconds(network, x, Compute()) * looked / len(x)
         ways = _likely_ways(candidate)

@@ -42,6 +42,7 @@ class Boosting(Supervised):
     # where rounds are cut by the clock, those of the largest are worth as much as a small one's
     first_sizes: ClassVar[tuple[str, ...]] = ("l", "xs", "m", "s")
     resource: ClassVar[str] = "max_iter"
+    resumes: ClassVar[bool] = False
     sizes: ClassVar[dict[str, int]] = {size: plan.rounds for size, plan in TREES.items()}
 
     size: str = "m"

@@ -346,6 +346,7 @@ class ContrastiveUpdate:
         self.means = {name: mean.to(weight, copy=True) for name, mean in state["means"].items()}
         self.velocity = {name: v.to(weight, copy=True) for name, v in state["velocity"].items()}
         self.hidden = state["hidden"].to(weight, copy=True) if "hidden" in state else None
+        self.steps, self.error = int(state["steps"]), state["error"].to(weight)
 
 
 def _as_rows(rbm: RBMNetwork) -> Callable[[Tensor], Tensor]:

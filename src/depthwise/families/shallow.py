@@ -69,6 +69,7 @@ class LogisticRegression(Deciding, Classifier):
     """
 
     family: ClassVar[str] = "logistic"
+    resumes: ClassVar[bool] = False
     priority: ClassVar[dict[str, int]] = {"images": 3, "table": 0}
     resource: ClassVar[str] = "max_iter"
 
@@ -101,7 +102,7 @@ class LogisticRegression(Deciding, Classifier):
         inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
-        network = LinearNetwork(self.input_shape_, len(self.classes_))
+        network = self._drawn_network()
         network.standardise.set_statistics(*statistics(inputs, weights))
         with torch.inference_mode():
             columns = torch.flatten(network.standardise(as_tensor(inputs)), 1).numpy()
@@ -141,7 +142,7 @@ class LogisticRegression(Deciding, Classifier):
         """One pass of gradient descent over X, y from the present weights."""
         inputs, labels = self._take_more(X, y, classes)
         if not hasattr(self, "network_"):
-            network = LinearNetwork(self.input_shape_, len(self.classes_))
+            network = self._drawn_network()
             network.standardise.set_statistics(*statistics(inputs))
             self.network_ = network
         recipe = Recipe(1, 32, self.lr, schedule="constant", average=0.0, seed=self._seed())

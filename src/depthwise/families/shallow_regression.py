@@ -57,6 +57,7 @@ class MeanRegressor(Regressor):
     """
 
     family: ClassVar[str] = "mean"
+    resumes: ClassVar[bool] = False
 
     statistic: str = "mean"
     random_state: Any = 0
@@ -128,6 +129,7 @@ class LinearRegression(Regressor):
     """
 
     family: ClassVar[str] = "linear"
+    resumes: ClassVar[bool] = False
 
     alpha: float | str = "auto"
     lr: float = 1e-3
@@ -197,7 +199,7 @@ class LinearRegression(Regressor):
     def _new_network(
         self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> Any:
-        network: Any = self._whole_network(self.input_shape_, self.n_targets_)
+        network = self._drawn_network()
         network.network.standardise.set_statistics(*statistics(inputs, weights))
         self._set_scale(network, targets, weights)
         return network

@@ -22,7 +22,7 @@ from typing import Any
 
 from depthwise.choosing.budget import Miss
 from depthwise.errors import InputError
-from depthwise.networks import NetworkClassifier
+from depthwise.networks import NetworkClassifier, NetworkEstimator
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.shrinking.exits import add_exits
 from depthwise.shrinking.finetuning import compute_of, fine_tune
@@ -74,7 +74,7 @@ class Plan:
 class Search:
     """One search for `model`, which stays as it is."""
 
-    model: NetworkClassifier
+    model: NetworkEstimator
     trying: Trying
     seconds: float
     seed: int
@@ -128,15 +128,16 @@ class Search:
     # -- without training -------------------------------------------------------------------------
 
     def _with_exits(self) -> None:
-        if not hasattr(self.model, "classes_"):
+        if not isinstance(self.model, NetworkClassifier):
             return  # numbers are never sure
+        model = self.model
         missed = {miss.limit for miss in self.trying.original.misses}
         if not missed <= {"latency_ms", "energy_mj"} or not self.trying.costing.device.is_here:
             return  # exits save time alone
         parts, family = self.trying.parts, type(self.model)
 
         def make() -> Any:
-            made, record = add_exits(self.model, parts.inputs, parts.targets, parts.held_out)
+            made, record = add_exits(model, parts.inputs, parts.targets, parts.held_out)
             made.history_ = {**made.history_, "exits": record}
             return made
 
@@ -255,7 +256,7 @@ class Search:
     def _narrowed(self, share: float) -> Any:
         return narrowed(self.model, share, self._cost_kind(), self.seed)
 
-    def _rung(self, size: str) -> NetworkClassifier:
+    def _rung(self, size: str) -> NetworkEstimator:
         parts = self.trying.parts
         return on_rung(self.model, size, parts.inputs, parts.targets, self.seed)
 

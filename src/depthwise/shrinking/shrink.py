@@ -28,7 +28,7 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.inputs import fingerprint_arrays
 from depthwise.measuring.devices import Device, find
 from depthwise.modelfile import read_model, versions
-from depthwise.networks import NetworkClassifier, NetworkRegressor
+from depthwise.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
 from depthwise.shrinking.limits import Costing, Limits
 from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
@@ -114,7 +114,7 @@ def _instead(model: Any) -> str:
 
 
 def _shrink(
-    model: NetworkClassifier,
+    model: NetworkEstimator,
     data: Dataset,
     limits: Limits,
     device: Device,
@@ -164,7 +164,7 @@ def _shrink(
 # -- data -----------------------------------------------------------------------------------------
 
 
-def _parts(model: NetworkClassifier, data: Dataset) -> Parts:
+def _parts(model: NetworkEstimator, data: Dataset) -> Parts:
     """Training and validation items as the model takes them."""
     known = data.classes or data.targets is not None
     if not known or not len(data.indices["validation"]):
@@ -179,7 +179,7 @@ def _parts(model: NetworkClassifier, data: Dataset) -> Parts:
     return Parts(inputs, targets(model, data, train.y), held_inputs, targets(model, data, held.y))
 
 
-def _test_score(model: Any, data: Dataset, original: NetworkClassifier) -> dict[str, Any]:
+def _test_score(model: Any, data: Dataset, original: NetworkEstimator) -> dict[str, Any]:
     """Accuracy, or R2, on the test part, with its interval."""
     X, y = data.test
     scoring = scoring_of(original)

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 
 from depthwise.layers import parameter_count
-from depthwise.networks import NetworkClassifier
+from depthwise.networks import NetworkEstimator
 from depthwise.shrinking.channels import channels_of
 from depthwise.shrinking.pruning import lowest, pruned_network
 
@@ -23,7 +23,7 @@ LEARNT = (
 )
 
 
-def narrowed(model: NetworkClassifier, share: float, cost: str, seed: int) -> Any:
+def narrowed(model: NetworkEstimator, share: float, cost: str, seed: int) -> Any:
     """A copy with that share of the cost, "weights" or "macs", its channels drawn by chance.
 
     Raises InputError where no layer can become narrower.
@@ -37,28 +37,27 @@ def narrowed(model: NetworkClassifier, share: float, cost: str, seed: int) -> An
     return smaller
 
 
-def rungs_below(model: NetworkClassifier) -> list[str]:
+def rungs_below(model: NetworkEstimator) -> list[str]:
     """Rungs of the family's ladder with clearly fewer weights than the model, the largest first."""
     now = parameter_count(model.network_)
     return [size for size in reversed(list(type(model).sizes)) if _weights(model, size) < 0.9 * now]
 
 
-def _weights(model: NetworkClassifier, size: str) -> int:
+def _weights(model: NetworkEstimator, size: str) -> int:
     with torch.device("meta"):
         return parameter_count(_fresh(model, size).build(model.input_shape_, model.n_outputs))
 
 
-def _fresh(model: NetworkClassifier, size: str) -> NetworkClassifier:
+def _fresh(model: NetworkEstimator, size: str) -> NetworkEstimator:
     """An untrained model of that rung, otherwise set as the original."""
     known = model.get_params()
     changes: dict[str, Any] = {name: None for name in OWN_WIDTHS if name in known}
-    pupil: NetworkClassifier = clone(model).set_params(size=size, **changes)
-    return pupil
+    return clone(model).set_params(size=size, **changes)
 
 
 def on_rung(
-    model: NetworkClassifier, size: str, inputs: np.ndarray, targets: np.ndarray, seed: int
-) -> NetworkClassifier:
+    model: NetworkEstimator, size: str, inputs: np.ndarray, targets: np.ndarray, seed: int
+) -> NetworkEstimator:
     """The same with random weights, ready to learn what the model has learnt. inputs (N, ...),
     targets (N,) or (N, T): what its standardisation is taken from."""
     pupil = _fresh(model, size).set_params(random_state=seed)

@@ -96,8 +96,6 @@ class LanguageModel(Scoring):
     sizes: ClassVar[dict[str, Rung]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     # learnt
-    tokenizer_: Tokenizer
-    context_: int  # tokens of a window; the text's, where it has fewer than `context`
     network_: LanguageNetwork
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> LanguageNetwork:
@@ -226,11 +224,6 @@ class LanguageModel(Scoring):
         except Interrupted:
             self.network_.eval()
         self.history_ = stages.history()
-
-    def _row(self, texts: Sequence[str]) -> np.ndarray:
-        """All texts in one row (S,) int32, `end` before each."""
-        end = np.array([self.tokenizer_.end], dtype=np.int32)
-        return np.concatenate([part for t in texts for part in (end, self.tokenizer_.encode(t))])
 
     def _take_row(self, text: np.ndarray, reset: bool) -> None:
         if len(text) < 3:

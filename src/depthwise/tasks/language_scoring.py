@@ -11,6 +11,7 @@ Shapes: S tokens of a text.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,11 @@ class Scoring(LanguageSettings):
                 f"the network's answer is not a number. Fit again with a lower lr, now {self.lr:g}."
             )
         return nats
+
+    def _row(self, texts: Sequence[str]) -> np.ndarray:
+        """All texts in one row (S,) int32, `end` before each."""
+        end = np.array([self.tokenizer_.end], dtype=np.int32)
+        return np.concatenate([part for t in texts for part in (end, self.tokenizer_.encode(t))])
 
     @torch.inference_mode()
     def _nats(self, text: np.ndarray, network: nn.Module, overlap: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from depthwise.base import Estimator
 from depthwise.schedules import require_quality
 from depthwise.settings import Descending, no_setting, settings
-from depthwise.text import KINDS
+from depthwise.text import KINDS, Tokenizer
 from depthwise.updates import WARM_UP, Recipe
 
 __all__ = ["LONGEST_CONTEXT", "LanguageSettings"]
@@ -24,7 +24,8 @@ MOST_ORDER = 20
 class LanguageSettings(Descending, Estimator):
     """The constructor and the recipe of `LanguageModel`."""
 
-    context_: int = no_setting()
+    tokenizer_: Tokenizer = no_setting()
+    context_: int = no_setting()  # tokens of a window; the text's, where it has fewer
 
     size: str = "s"
     tokens: str = "bytes"

@@ -72,6 +72,7 @@ class TextLogistic(Deciding, OfTexts):
     """
 
     family: ClassVar[str] = "tfidf"
+    resumes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("text",)
     resource: ClassVar[str] = "max_iter"
 
@@ -106,7 +107,7 @@ class TextLogistic(Deciding, OfTexts):
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
         started = time.monotonic()
-        network = self.build(self.input_shape_, len(self.classes_))
+        network = self._drawn_network()
         steps = solve(network, inputs, labels, self.C, self.max_iter, weights)
         self.network_ = network.eval()
         self._record(steps, started, held_out, watching(watch, callbacks))
