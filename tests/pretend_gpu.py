@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 GPU = torch.device("cuda", 0)
@@ -28,6 +28,7 @@ aten = torch.ops.aten
 CROSSING = {aten.copy_, aten._foreach_copy_}
 INDEXED = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 MOVES = {Tensor.to, Tensor.cpu, Tensor.cuda}
+MADE_WITHIN = {torch.nn.functional.one_hot}  # from tensors of its own, where its argument lies
 AS_ARRAYS = {Tensor.numpy, Tensor.__array__}
 
 
@@ -92,6 +93,10 @@ class Functions(TorchFunctionMode):
             return self.there.has(args[0])
         if f in AS_ARRAYS and self.there.has(args[0]):
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        if f in MADE_WITHIN:
+            with _disable_current_modes():
+                made = f(*args, **kwargs)
+            return self.there.mark(made) if self.there.has(args[0]) else made
         if f in MOVES:
             return self.move(f, args, kwargs)
         device = kwargs.get("device")
