@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import abc
 import copy
-import itertools
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,6 +34,7 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from depthwise.compute import exact_products, own_randomness
 from depthwise.data.columns import Column, width
 from depthwise.data.dataset import SplitMarks
 from depthwise.data.frame_features import (
@@ -46,6 +46,7 @@ from depthwise.data.frame_features import (
 from depthwise.data.frames import as_frame, is_frame
 from depthwise.data.sparse import densified, is_sparse
 from depthwise.errors import InputError
+from depthwise.gpu_answers import home_of, pieces, placed
 from depthwise.inputs import as_images, as_tensor, check_labels
 from depthwise.modelfile import write_model
 from depthwise.reshaping import Edit, edits_of
@@ -97,6 +98,8 @@ class Estimator(BaseEstimator, abc.ABC):
     n_features_in_: int
     split_: SplitMarks | None = None
     running_: Running | None = None
+    # inputs that are gone through again and again, and themselves on a GPU
+    _kept_there: tuple[np.ndarray, Tensor] | None = None
 
     @classmethod
     def rungs(cls, input_shape: tuple[int, ...]) -> list[str]:
@@ -178,16 +181,25 @@ class Estimator(BaseEstimator, abc.ABC):
     ) -> Tensor:
         """run(network, x) batch by batch: (N, ...) -> (N, ...) in the inputs' precision, so that
         float64 columns are computed in float64."""
-        network = (network or self.network_).eval()
+        own = network or self.network_
+        network = placed(self, own, inputs)
+        try:
+            return self._answered(network, inputs, run)
+        except torch.OutOfMemoryError:
+            if network is own:
+                raise
+            return self._answered(own, inputs, run)  # others hold the GPU's memory
+
+    def _answered(
+        self, network: nn.Module, inputs: np.ndarray, run: Callable[[Any, Tensor], Tensor]
+    ) -> Tensor:
+        network = network.eval()
         if inputs.dtype == np.float64:
             network = copy.deepcopy(network).double()
-        device = _home(network)
-        batch = self._items_at_once(inputs, device)
-        with torch.inference_mode():
-            parts = [
-                run(network, as_tensor(inputs[i : i + batch]).to(device)).cpu()
-                for i in range(0, len(inputs), batch)
-            ]
+        home = home_of(network)
+        batch = self._items_at_once(inputs, home)
+        with torch.inference_mode(), exact_products(home):
+            parts = [run(network, x).cpu() for x in pieces(inputs, batch, home, self._kept_there)]
         return torch.cat(parts)
 
     def _items_at_once(self, inputs: np.ndarray, device: torch.device) -> int:
@@ -229,9 +241,7 @@ class Estimator(BaseEstimator, abc.ABC):
     def _drawn_network(self) -> Any:
         """The whole network, untrained, its weights drawn by the seed; the process's own generator
         is left as it was."""
-        seed = self._seed()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with own_randomness(self._seed()):
             return self._whole_network(self.input_shape_, self.n_outputs)
 
     # -- settings -------------------------------------------------------------------------------
@@ -379,7 +389,7 @@ class Layered(TransformerMixin, Estimator):
         """
         check_is_fitted(self, "network_")
         inputs = self._take(X, reset=False)[0]
-        layers = len(self._layers(self.network_, as_tensor(inputs[:2]).to(_home(self.network_))))
+        layers = len(self._layers(self.network_, as_tensor(inputs[:2]).to(home_of(self.network_))))
         wanted = layers if layer is None else layer
         if not isinstance(wanted, int | np.integer) or not 1 <= wanted <= layers:
             raise InputError(f"layer must be 1 to {layers}, or None for the last; got {layer!r}.")
@@ -404,7 +414,7 @@ class Layered(TransformerMixin, Estimator):
             return np.array([f"{name}_layer{layer}_{k}" for k in range(width)], dtype=object)
         item = torch.zeros(1, *self.input_shape_)
         raw = item.to(torch.uint8) if self.input_dtype_ == "uint8" else item
-        width = self._layers(self.network_, raw.to(_home(self.network_)))[-1].shape[1]
+        width = self._layers(self.network_, raw.to(home_of(self.network_)))[-1].shape[1]
         return np.array([f"{name}{k}" for k in range(width)], dtype=object)
 
     def _require_input_features(self, names: np.ndarray) -> None:
@@ -463,11 +473,6 @@ def columns_of(dataset: Any) -> list[Column] | None:
 def _told(shape: tuple[int, ...]) -> str:
     """What items of this shape are called."""
     return f"clips of {shape} (T, C, H, W)" if len(shape) == 4 else f"images of {shape} (C, H, W)"
-
-
-def _home(network: nn.Module) -> torch.device:
-    first = next(itertools.chain(network.parameters(), network.buffers()))
-    return first.device
 
 
 def _dimensions(X: Any) -> int:

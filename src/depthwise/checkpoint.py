@@ -20,7 +20,7 @@ from torch import Tensor
 
 from depthwise.errors import InputError, ModelFileError
 
-__all__ = ["read_state", "write_atomically", "write_state"]
+__all__ = ["moved", "read_state", "write_atomically", "write_state"]
 
 MARK = "__tensor__"
 
@@ -45,6 +45,17 @@ def read_state(path: Path, device: str = "cpu") -> dict[str, Any]:
         raise ModelFileError(
             f"{path} is not a readable checkpoint ({error}). Delete it to start again."
         ) from None
+
+
+def moved(state: Any, device: str | torch.device) -> Any:
+    """The same with its tensors on `device`: what was learnt on one is gone on with on another."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {name: moved(value, device) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(moved(value, device) for value in state)
+    return state
 
 
 def write_atomically(path: Path, write: Any) -> None:

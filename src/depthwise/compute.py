@@ -31,16 +31,25 @@ from depthwise.host import available_cores, cache_folder
 __all__ = [
     "Compute",
     "cached_choice",
+    "exact_products",
     "fastest",
     "free_cores",
     "has_bfloat16",
+    "has_room",
+    "is_gpu",
+    "is_here",
     "keep_freed_memory",
+    "own_randomness",
     "resolve_device",
+    "seed_draws",
+    "synchronise",
     "with_threads",
 ]
 
 FAR_BEHIND = 8.0  # times the quickest candidate's first run
+ROOM = 0.4  # of a GPU's free memory, for data that stay there
 T = TypeVar("T")
+Place = str | torch.device
 
 
 @dataclass(frozen=True)
@@ -53,19 +62,22 @@ class Compute:
     | `precision`     | "float32", "bfloat16"   | bfloat16 runs products in autocast, weights stay |
     | `channels_last` | bool                    | NHWC memory order for images                     |
     | `threads`       | 1 .. cores              | processor threads inside `active()`              |
+    | `graph`         | bool                    | a GPU records a step and replays it (graphs.py)  |
     """
 
     device: str = "cpu"
     precision: str = "float32"
     channels_last: bool = False
     threads: int = 1
+    graph: bool = False
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            yield
+            with _gpu_at_work(self.device):
+                yield
         finally:
             torch.set_num_threads(before)
 
@@ -92,19 +104,96 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        kind = torch.device(device).type
+        here = is_here(device)
     except RuntimeError:
         raise InputError(f'device={device!r} is not one of "auto", "cpu", "cuda".') from None
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not here:
         raise InputError(f'device={device!r}, but this machine has no usable GPU; use "cpu".')
     return device
+
+
+def is_gpu(device: Place) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+def is_here(device: str) -> bool:
+    """Whether this machine has the device: a run may go on where another one began it."""
+    if not is_gpu(device):
+        return True
+    number = torch.device(device).index or 0
+    return torch.cuda.is_available() and number < torch.cuda.device_count()
+
+
+def synchronise(device: Place) -> None:
+    """Wait until a GPU has done what it was given: a clock read before that tells how long it took
+    to ask for it."""
+    if is_gpu(device):
+        torch.cuda.synchronize(device)
+
+
+def has_room(device: Place, size_bytes: int) -> bool:
+    """Whether data of that size may stay on a device, beside the network and its batches."""
+    return not is_gpu(device) or size_bytes <= ROOM * torch.cuda.mem_get_info(device)[0]
+
+
+@contextlib.contextmanager
+def _gpu_at_work(device: Place) -> Iterator[None]:
+    """`device` is torch's current one, if it is a GPU; its convolutions try their algorithms on the
+    first batch of a shape and keep to the quickest."""
+    if not is_gpu(device):
+        yield
+        return
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        with torch.cuda.device(device):
+            yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+@contextlib.contextmanager
+def exact_products(device: Place | None) -> Iterator[None]:
+    """A GPU's convolutions and products round to float32, not to the 10 bits of TF32: answers are
+    the processor's, but for the order of sums. Learning does not need that."""
+    if device is None or not is_gpu(device):
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    parts = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
+    before = [part.fp32_precision for part in parts]
+    try:
+        for part in parts:
+            part.fp32_precision = "ieee"
+        yield
+    finally:
+        for part, value in zip(parts, before):
+            part.fp32_precision = value
+
+
+def seed_draws(seed: int, device: Place = "cpu") -> None:
+    """Torch's draws on the processor and on `device` begin at `seed`; other GPUs' go on."""
+    torch.default_generator.manual_seed(int(seed))
+    if is_gpu(device):
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(int(seed))
+
+
+@contextlib.contextmanager
+def own_randomness(seed: int | None = None, device: Place = "cpu") -> Iterator[None]:
+    """What is drawn inside, on the processor and on `device`, begins at `seed` and leaves no trace
+    outside. Other GPUs are left alone: to ask for their state would wake them."""
+    with torch.random.fork_rng(devices=[torch.device(device)] if is_gpu(device) else []):
+        if seed is not None:
+            seed_draws(seed, device)
+        yield
 
 
 @functools.cache
 def has_bfloat16(device: str = "cpu") -> bool:
     """Whether `device` multiplies bfloat16 numbers in hardware. Without it they are converted at
     every product, which takes several times as long as float32."""
-    if device.startswith("cuda"):
+    if is_gpu(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     kernels = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if platform.machine() not in ("x86_64", "AMD64"):
@@ -168,8 +257,10 @@ def fastest(
 
 def _seconds(run: Callable[[Compute], object], compute: Compute) -> float:
     with compute.active():
+        synchronise(compute.device)
         start = time.perf_counter()
         run(compute)
+        synchronise(compute.device)
         return time.perf_counter() - start
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,8 +32,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.base import Layered, Watch, is_dataset
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
+from depthwise.gpu_answers import at_work, home_of, keeping_there
 from depthwise.inputs import statistics
 from depthwise.schedules import require_quality
 from depthwise.settings import Learning, no_setting, settings
@@ -191,7 +193,9 @@ class Generative(Learning, Layered, Classifier):
         held_out: tuple[np.ndarray, Any] | None,
         **options: Any,
     ) -> None:
-        with Stages(self, self.network_, inputs, labels, held_out, **options) as stages:
+        held = held_out[0] if held_out else None
+        stages = Stages(self, self.network_, inputs, labels, held_out, **options)
+        with stages, keeping_there(self, held, stages.compute.device):
             try:
                 self._learn(stages)
             except Interrupted:
@@ -202,8 +206,7 @@ class Generative(Learning, Layered, Classifier):
         self._set_threshold(held_out[0] if held_out else inputs)
 
     def _new_network(self, inputs: np.ndarray) -> nn.Module:
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed()):
             network = self._whole_network(self.input_shape_, self.n_outputs)
         self._set_units(network, inputs)
         self._initialise(network, inputs)
@@ -256,8 +259,8 @@ class Generative(Learning, Layered, Classifier):
             raise InputError(f"n must be at least 1; got {n!r}.")
         wanted = None if labels is None else self._wanted(labels, int(n))
         source = check_random_state(self.random_state if random_state is None else random_state)
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(int(source.randint(2**31 - 1)))
+        seed = int(source.randint(2**31 - 1))
+        with own_randomness(seed, home_of(self.network_)), torch.inference_mode():
             return self._to_items(self._sample(int(n), wanted))
 
     def reconstruct(self, X: Any) -> np.ndarray:
@@ -272,9 +275,7 @@ class Generative(Learning, Layered, Classifier):
         if self.visible_ == "bernoulli":
             source = torch.Generator().manual_seed(BINARISE_SEED)
             v = (torch.rand(v.shape, generator=source, dtype=v.dtype) < v).to(v.dtype)
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(BINARISE_SEED)
-            scores = torch.cat([self._log_likelihood(part) for part in v.split(1000)])
+        scores = self._part_by_part(v, self._log_likelihood)
         return (scores + self._jacobian(v.shape[1])).double().numpy()
 
     def anomaly_score(self, X: Any) -> np.ndarray:
@@ -318,10 +319,14 @@ class Generative(Learning, Layered, Classifier):
         return raw.numpy()
 
     def _strange(self, v: Tensor) -> np.ndarray:
-        with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(BINARISE_SEED)
-            parts = [self._strangeness(part) for part in v.split(1000)]
-        return torch.cat(parts).double().numpy()
+        return self._part_by_part(v, self._strangeness).double().numpy()
+
+    def _part_by_part(self, v: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+        """Scores of visible units (N, D), in parts: (N,)."""
+        with at_work(self, v.nbytes):
+            home = home_of(self.network_)
+            with own_randomness(BINARISE_SEED, home), torch.inference_mode():
+                return torch.cat([score(part.to(home)).cpu() for part in v.split(1000)])
 
     def _set_threshold(self, inputs: np.ndarray) -> None:
         chosen = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), SCORED)).astype(int)]

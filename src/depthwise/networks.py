@@ -23,17 +23,21 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.base import Layered
+from depthwise.checkpoint import moved
 from depthwise.compute import (
     Compute,
     cached_choice,
     fastest,
     has_bfloat16,
+    is_gpu,
     resolve_device,
     with_threads,
 )
 from depthwise.data.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Regressor, Supervised, Watch
+from depthwise.gpu_answers import keeping_there
+from depthwise.graphs import RecordedUpdate, are_wanted, settled_step_seconds
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import Taught, Weighted, over_answers, smoothed_cross_entropy, squared_error
@@ -42,7 +46,7 @@ from depthwise.quantised import learning
 from depthwise.schedules import Passes, of_quality, require_quality
 from depthwise.settings import Descending
 from depthwise.training import recorded_compute, time_left, train, watching
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.updates import GradientUpdate, Recipe, Update
 
 __all__ = ["LONG", "NetworkClassifier", "NetworkEstimator", "NetworkRegressor", "auto_batch_size"]
 
@@ -167,21 +171,22 @@ class NetworkEstimator(Descending, Layered, Supervised):
         begun, limit = time.monotonic(), options.get("seconds_limit")
         x, y = as_tensor(inputs), self._weighted(torch.from_numpy(labels))
         loss = self._loss()
-        compute = recorded_compute(options.get("checkpoint"))
+        compute = recorded_compute(options.get("checkpoint"), self.device)
         if compute is None or self.threads not in ("auto", compute.threads):
             compute = self._choose_compute(x, y, recipe, loss, limit)
+        held = next(iter(getattr(options.get("validate"), "args", ())), None)
         compute.place(self.network_)
         try:
-            with learning(self.network_):
-                update = self._update(loss, recipe, compute)
+            with learning(self.network_), keeping_there(self, held, compute.device):
+                update = self._recorded(self._update(loss, recipe, compute), compute)
                 if state is not None:
-                    update.load_state_dict(state)
+                    update.load_state_dict(moved(state, compute.device))
                 options["seconds_limit"] = time_left(limit, begun)
                 history = train(self.network_, update, x, y, recipe, compute=compute, **options)
         finally:
             Compute().place(self.network_)
         self.history_ = asdict(history)
-        return update.state_dict()
+        return moved(update.state_dict(), "cpu")
 
     def _weighted(self, targets: Tensor) -> Tensor | Weighted:
         """The targets of `fit`'s items, with their weights where there are some, and a teacher's
@@ -205,6 +210,16 @@ class NetworkEstimator(Descending, Layered, Supervised):
         """One step of gradient descent."""
         augment = augmenter(self.augment, self.input_shape_)
         return GradientUpdate(self.network_, loss, recipe, compute, augment)
+
+    def _recorded(self, update: GradientUpdate, compute: Compute) -> Update:
+        """The update, its steps recorded and replayed where that is how to compute."""
+        return RecordedUpdate(update) if compute.graph else update
+
+    @property
+    def records_steps(self) -> bool:
+        """Whether each step is the same work whatever a batch holds, so that a GPU may record it
+        and replay it. A family says so."""
+        return False
 
     def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
         network: nn.Module = self._drawn_network()
@@ -286,7 +301,8 @@ class NetworkEstimator(Descending, Layered, Supervised):
         device = resolve_device(self.device)
         precision = "float32" if self.precision == "auto" else self.precision
         threads = 1 if self.threads == "auto" else int(self.threads)
-        plain = Compute(device, precision, False, threads)
+        graph = is_gpu(device) and are_wanted() and self.records_steps and not self.shrunk_
+        plain = Compute(device, precision, False, threads, graph)
         if _is_tiny(self.network_, x):
             return plain
         batch_size = min(len(x), recipe.batch_size)
@@ -297,8 +313,13 @@ class NetworkEstimator(Descending, Layered, Supervised):
                 update = GradientUpdate(trial, loss, recipe, compute)
                 for _ in range(TIMED_STEPS):
                     update(x[:items].to(device), y[:items].to(device), 0.5)
-            if compute.device.startswith("cuda"):
-                torch.cuda.synchronize()
+
+        def settled(compute: Compute) -> float:
+            trial = compute.place(copy.deepcopy(self.network_)).train()
+            with learning(trial):
+                update = self._recorded(GradientUpdate(trial, loss, recipe, compute), compute)
+                batch = x[:batch_size].to(device), y[:batch_size].to(device)
+                return settled_step_seconds(update, *batch, compute)
 
         def race(ways: list[Compute]) -> Compute | None:
             few = min(batch_size, FEW_ITEMS)
@@ -316,8 +337,12 @@ class NetworkEstimator(Descending, Layered, Supervised):
 
         shape = (batch_size, *x.shape[1:])
         key = f"{self.network_!r}|{shape}|{device}|{self.precision}|{self.threads}"
-        with torch.random.fork_rng():
+        with own_randomness(device=device):
             ways = self._ways(plain, x.dim() >= 4)  # the last is what mostly wins
+            if is_gpu(device):
+                hurry = seconds_limit is not None and seconds_limit < LEAST_GPU_LIMIT
+                by_step = partial(_least, settled, ways)
+                return ways[-1] if hurry else cached_choice(f"{key}|{graph}", by_step)
             compute = cached_choice(key, lambda: race(ways), otherwise=ways[-1])
             if self.threads == "auto" and device == "cpu":
                 return with_threads(key, compute, race)
@@ -329,7 +354,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         precisions = ("float32", "bfloat16") if several else (plain.precision,)
         layouts = (False, True) if images and self.image_only else (False,)
         return [
-            Compute(plain.device, precision, layout, plain.threads)
+            replace(plain, precision=precision, channels_last=layout)
             for precision in precisions
             for layout in layouts
         ]
@@ -413,6 +438,7 @@ class NetworkRegressor(NetworkEstimator, Regressor):
 
 TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count
 FEW_ITEMS = 8  # of a first step, which says how long a batch would take
+LEAST_GPU_LIMIT = 60.0  # seconds of a run, below which ways to compute on a GPU are not timed
 TIMING_SHARE, LEAST_TIMING, MOST_TIMING = 0.03, 0.5, 5.0  # of the run; seconds
 _NOT_SETTINGS = ("verbose", "device", "precision", "threads")
 
@@ -425,6 +451,15 @@ def auto_batch_size(items: int, least: int = 8) -> int:
 def _timing_seconds(training: float, limit: float | None) -> float:
     """How long to time ways to compute a run that takes `training` seconds, or `limit` at most."""
     return min(MOST_TIMING, max(LEAST_TIMING, TIMING_SHARE * min(training, limit or math.inf)))
+
+
+def _least(seconds: Callable[[Compute], float], ways: list[Compute]) -> Compute:
+    """The way of the least seconds."""
+    taken = []
+    for way in ways:
+        with way.active():
+            taken.append(seconds(way))
+    return ways[taken.index(min(taken))]
 
 
 def _entropy(shares: np.ndarray) -> float:

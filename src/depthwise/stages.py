@@ -36,13 +36,16 @@ from depthwise.compute import (
     fastest,
     free_cores,
     has_bfloat16,
+    own_randomness,
     resolve_device,
+    seed_draws,
+    synchronise,
 )
 from depthwise.errors import InputError, ModelFileError
 from depthwise.inputs import as_tensor
 from depthwise.losses import Weighted
 from depthwise.progress import ConsoleProgress
-from depthwise.training import Event, History, recorded_compute, train
+from depthwise.training import Event, History, kept, recorded_compute, train
 from depthwise.updates import Recipe, Update
 
 __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
@@ -232,13 +235,15 @@ class Stages:
         slow ones and do not count."""
         trial = copy.deepcopy(update)
         taken: list[float] = []
-        x, y = inputs.to(self.compute.device), targets.to(self.compute.device)
-        with torch.random.fork_rng(), self.compute.active():
+        device = self.compute.device
+        x, y = kept(inputs, device), targets.to(device)
+        with own_randomness(device=device), self.compute.active():
             while len(taken) < WARM_STEPS + 4 or sum(taken) < PACE_SECONDS:
                 started = time.perf_counter()
-                torch.manual_seed(len(taken))
+                seed_draws(len(taken), device)
                 batch = torch.randint(len(x), (min(len(x), recipe.batch_size),)).to(x.device)
-                float(trial(x[batch], y[batch], 0.0))
+                float(trial(x[batch].to(device), y[batch], 0.0))
+                synchronise(device)
                 taken.append(time.perf_counter() - started)
         counted = taken[WARM_STEPS:]
         return sum(counted) / len(counted)
@@ -295,7 +300,7 @@ class Stages:
     def _compute(self) -> Compute:
         """As the run that is taken up was computed; else as set; else by measuring."""
         files = stage_files(self.checkpoint) if self.checkpoint else []
-        recorded = recorded_compute(files[0]) if files else None
+        recorded = recorded_compute(files[0], self.model.device) if files else None  # type: ignore[attr-defined]
         return recorded or compute_for(self.model, self.network)
 
 
@@ -325,7 +330,8 @@ def compute_for(model: Any, network: nn.Module) -> Compute:
     rows, columns = largest.shape[0], largest[0].numel()
 
     def race() -> Compute:
-        product = partial(_products, torch.randn(128, rows), torch.randn(rows, columns))
+        both = torch.randn(128, rows).to(device), torch.randn(rows, columns).to(device)
+        product = partial(_products, *both)
         return fastest(product, ways, advantage=1.3, seconds=PRODUCTS_SECONDS)
 
     return cached_choice(f"product 128x{rows}x{columns}|{ways}", race)
@@ -335,9 +341,7 @@ def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
     times = max(1, min(20, PRODUCTS_MACS // (a.numel() * b.shape[1])))
     with torch.inference_mode(), compute.autocast():
         for _ in range(times):
-            torch.mm(a.to(compute.device), b.to(compute.device))
-    if compute.device.startswith("cuda"):
-        torch.cuda.synchronize()
+            torch.mm(a, b)
 
 
 def _wordy(model: Any) -> bool:

@@ -30,10 +30,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthwise.checkpoint import read_state, write_state
-from depthwise.compute import Compute, keep_freed_memory
+from depthwise.checkpoint import moved, read_state, write_state
+from depthwise.compute import (
+    Compute,
+    has_room,
+    is_here,
+    keep_freed_memory,
+    own_randomness,
+    seed_draws,
+)
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import Weighted
+from depthwise.pacing import Pace
 from depthwise.updates import Recipe, Update, WeightAverage
 
 __all__ = [
@@ -150,8 +158,7 @@ def train(
     loop.held_out, loop.scorings = held_out, scorings
     loop.visits = visits
     keep_freed_memory()
-    cuda = [torch.device(compute.device)] if compute.device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda), compute.active():
+    with own_randomness(device=compute.device), compute.active():
         return loop.run()
 
 
@@ -176,7 +183,7 @@ class _Loop:
         watch: Callable[[Event], None] | None,
     ):
         self.network, self.update, self.recipe, self.compute = network, update, recipe, compute
-        self.inputs, self.targets = inputs.to(compute.device), targets.to(compute.device)
+        self.inputs, self.targets = kept(inputs, compute.device), targets.to(compute.device)
         self.validate, self.watch = validate, watch
         # never a batch of one item: batch normalisation has nothing to compare it with
         self.steps_per_epoch = max(
@@ -187,6 +194,7 @@ class _Loop:
         self.history = History(compute=compute.to_dict(), recipe=asdict(recipe))
         self.step = 0
         self.loss_sum = torch.zeros((), device=compute.device)
+        self.pace = Pace(compute.device)
         self.best: dict[str, Tensor] | None = None
         self.best_scores: tuple[float, ...] = ()
         self.best_epoch = 0
@@ -218,11 +226,13 @@ class _Loop:
         epoch = self.step // self.steps_per_epoch
         self.network.train()
         for batch in self._batches(epoch, start=self.step % self.steps_per_epoch):
-            self._seed(_mix(self.recipe.seed, self.step))
-            loss = self.update(self.inputs[batch], self.targets[batch], self.step / self.steps)
+            seed_draws(_mix(self.recipe.seed, self.step), self.compute.device)
+            items = self.inputs[batch].to(self.compute.device)
+            loss = self.update(items, self.targets[batch], self.step / self.steps)
             self.average.update(self.step)
             self.loss_sum += loss
             self.step += 1
+            self.pace()
             if self.step - self.first_step == FIRST_STEPS:
                 self.settled = time.monotonic()
             self._cut_to_time()
@@ -233,11 +243,6 @@ class _Loop:
                 self._save_now_and_then()
         self._close_epoch()
         self._save_now_and_then()
-
-    def _seed(self, seed: int) -> None:
-        torch.default_generator.manual_seed(seed)
-        if self.compute.device.startswith("cuda"):
-            torch.cuda.manual_seed(seed)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Tensor]:
         """Index batches (B,) of one epoch: sizes differ by at most one, so none is a sliver."""
@@ -413,7 +418,7 @@ class _Loop:
         self.network.load_state_dict(state["network"])
         if not self.average.is_live:
             self.average.network.load_state_dict(state["average"])
-        self.update.load_state_dict(state["update"])
+        self.update.load_state_dict(moved(state["update"], self.compute.device))
         self.loss_sum.copy_(state["loss_sum"])
         self.best, self.best_scores = state["best"], tuple(state["best_scores"])
         self.best_epoch = state["best_epoch"]
@@ -447,17 +452,25 @@ def look_in_time(
     return done, order
 
 
-def recorded_compute(checkpoint: Path | None) -> Compute | None:
+def recorded_compute(checkpoint: Path | None, device: str = "auto") -> Compute | None:
     """How the run behind a checkpoint is computed, so that it goes on in the same way, bit for bit;
-    None where there is no checkpoint yet."""
+    None where there is no checkpoint yet, or where it was begun on a GPU that is not here, or on
+    another `device` than is asked for now: then it goes on in a way of its own."""
     if checkpoint is None or not checkpoint.exists():
         return None
     try:
-        return Compute(**read_state(checkpoint)["history"]["compute"])
+        recorded = Compute(**read_state(checkpoint)["history"]["compute"])
     except (KeyError, TypeError):
         raise ModelFileError(
             f"{checkpoint} is not a checkpoint. Delete it to start again."
         ) from None
+    wanted = device in ("auto", recorded.device)
+    return recorded if wanted and is_here(recorded.device) else None
+
+
+def kept(inputs: Tensor, device: str) -> Tensor:
+    """The items of a run, on its device where they have room; else each batch is brought there."""
+    return inputs.to(device) if has_room(device, inputs.nbytes) else inputs
 
 
 def _drawn(visits: Tensor, generator: torch.Generator) -> Tensor:

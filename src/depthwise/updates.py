@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from depthwise.compute import Compute
 from depthwise.settings import Descending
 
-__all__ = ["GradientUpdate", "Recipe", "Update", "WeightAverage", "lr_factor"]
+__all__ = ["GradientUpdate", "Recipe", "Update", "WeightAverage", "lr_factor", "set_rate"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,14 @@ def set_apart(
     optimizer.param_groups[:] = [group for group in groups if group["params"]]
 
 
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Of a group of weights; in place where a recorded step reads it (graphs.py)."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
 class GradientUpdate:
     """Forward, loss, backward, clip, step."""
 
@@ -118,7 +126,11 @@ class GradientUpdate:
 
     def __call__(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(group, progress)
+            set_rate(group, self.rate(group, progress))
+        return self.descend(inputs, targets, progress)
+
+    def descend(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
+        """The step itself, at the rates as they are set."""
         loss = self.objective(inputs, targets, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from depthwise.base import Estimator
+from depthwise.compute import own_randomness
 from depthwise.custom_scores import class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
@@ -74,8 +75,7 @@ class Candidate:
 
     def network(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         """With random weights, for measuring."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with own_randomness(self.seed):
             return self.model()._whole_network(input_shape, n_classes).eval()
 
 

@@ -25,7 +25,7 @@ from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
-from depthwise.compute import Compute, has_bfloat16
+from depthwise.compute import Compute, has_bfloat16, is_gpu, resolve_device, synchronise
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InputError
 from depthwise.inputs import as_tensor
@@ -236,9 +236,11 @@ class Trials:
     def _seconds_of_prose(self, candidate: Candidate) -> float:
         model: Any = candidate.model()
         windows = torch.from_numpy(model.tokenize(self.data.train.X, learn=True))
-        network = model.build(windows.shape[1:], model.n_outputs).eval()
-        some = windows[:WINDOWS]
-        return BACKWARD * _best_of(REPEATS, lambda: network(some)) * len(windows) / len(some)
+        device = resolve_device(model.device)
+        network = model.build(windows.shape[1:], model.n_outputs).eval().to(device)
+        some = windows[:WINDOWS].to(device)
+        best = _best_of(REPEATS, lambda: network(some), device)
+        return BACKWARD * best * len(windows) / len(some)
 
     def least_pass_seconds(self, candidate: Candidate) -> float:
         """What a pass over the training part takes at least, from the network's own speed."""
@@ -251,16 +253,22 @@ class Trials:
         x = as_tensor(self.data.inputs[self.data.indices["train"][:BATCH]])
         if candidate.model().keeps_features:  # it looks once, never back
             looked = items + len(self.data.indices["validation"])
-            return FOLDED * _batch_seconds(network, x, Compute()) * looked / len(x)
+            way = Compute(_device(candidate))
+            return FOLDED * _batch_seconds(network, x, way) * looked / len(x)
         ways = _likely_ways(candidate)
         return BACKWARD * min(_batch_seconds(network, x, way) for way in ways) * items / len(x)
 
 
 def _likely_ways(candidate: Candidate) -> list[Compute]:
-    """How a family that chooses for itself may compute, on one thread."""
-    chooses = candidate.model().get_params().get("precision") == "auto"
-    quick = Compute(precision="bfloat16", channels_last=candidate.make.image_only)
-    return [Compute(), quick] if chooses and has_bfloat16() else [Compute()]
+    """How a family that chooses for itself may compute, on one thread, where it will learn."""
+    chooses, device = candidate.model().get_params().get("precision") == "auto", _device(candidate)
+    quick = Compute(device, "bfloat16", channels_last=candidate.make.image_only)
+    return [Compute(device), quick] if chooses and has_bfloat16(device) else [Compute(device)]
+
+
+def _device(candidate: Candidate) -> str:
+    """Where it will compute."""
+    return resolve_device(candidate.model().get_params().get("device", "cpu"))
 
 
 def _batch_seconds(network: nn.Module, x: Tensor, way: Compute) -> float:
@@ -271,19 +279,24 @@ def _batch_seconds(network: nn.Module, x: Tensor, way: Compute) -> float:
         with way.autocast():
             network(x[:items])
 
+    if is_gpu(way.device):  # it is as quick with a whole batch as with a few items
+        return _best_of(REPEATS, lambda: run(len(x)), way.device)
     few = min(FEW, len(x))
     seconds = _best_of(REPEATS, lambda: run(few)) * len(x) / few
     return seconds if seconds > QUICK else _best_of(REPEATS, lambda: run(len(x)))
 
 
 @torch.inference_mode()
-def _best_of(times: int, run: Callable[[], Any]) -> float:
-    """Seconds of the quickest, on one thread: where a neighbour holds a core, more wait for it."""
+def _best_of(times: int, run: Callable[[], Any], device: str = "cpu") -> float:
+    """Seconds of the quickest, on one thread: where a neighbour holds a core, more wait for it. A
+    GPU has done it all when the clock is read."""
     seconds = math.inf
-    with Compute(threads=1).active():
+    with Compute(device, threads=1).active():
         for _ in range(times):
+            synchronise(device)
             started = time.perf_counter()
             run()
+            synchronise(device)
             seconds = min(seconds, time.perf_counter() - started)
     return seconds
 

@@ -34,6 +34,7 @@ import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
 
+from depthwise.checkpoint import moved
 from depthwise.errors import InputError
 from depthwise.families.autoencoder_density import elbo, fit_posterior
 from depthwise.families.autoencoder_head import codes_of, head_recipe, head_validation
@@ -242,7 +243,7 @@ class DeepAutoencoder(Deciding, Descending, Generative):
             update.load_state_dict(self._optimizer_states[name])
         stages.run(name, update, recipe, **options)
         if stages.more:
-            self._optimizer_states[name] = update.state_dict()
+            self._optimizer_states[name] = moved(update.state_dict(), "cpu")
 
     # -- settings -------------------------------------------------------------------------------
 

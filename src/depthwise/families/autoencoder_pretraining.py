@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.compute import Compute
+from depthwise.compute import Compute, own_randomness
 from depthwise.families.autoencoder_network import AutoencoderNetwork, Centre
 from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.rbm_network import RBMNetwork
@@ -135,8 +135,7 @@ def pretrain_stack(
     ones fixed and passing up their means. Stages "rbm-1", "rbm-2", ..; `recipe.lr` is that of
     logistic units; a code has a tenth of it, Gaussian visible units a hundredth."""
     visible = "bernoulli" if network.bernoulli else "gaussian"
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with own_randomness(recipe.seed):
         machines = stack_machines(widths, visible, code)
     below: list[RBMNetwork] = []
     for i, machine in enumerate(machines):

@@ -161,6 +161,10 @@ class Convolutions(NetworkEstimator):
     label_smoothing: float = 0.05
     warm_start: bool = False
 
+    @property
+    def records_steps(self) -> bool:
+        return True
+
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         if len(input_shape) != 3:
             raise InputError(f"CNN needs images (C, H, W); got inputs of shape {input_shape}.")

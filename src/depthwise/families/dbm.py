@@ -28,6 +28,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.families.dbm_inpainting import inpaint_by_gibbs, inpaint_by_mean_field
@@ -48,6 +49,7 @@ from depthwise.families.dbm_pretraining import (
 from depthwise.families.dbm_settings import SIZES, check_settings, layer_widths
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.generative import Generative
+from depthwise.gpu_answers import at_work
 from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.schedules import Passes, of_quality
@@ -181,8 +183,7 @@ class DBM(Deciding, Generative, Classifier):
         v = network.visible(stages.inputs[some].to(stages.compute.device))
         balance(network, v)
         v = v[torch.linspace(0, len(v) - 1, int(self.chains)).long()]
-        with torch.random.fork_rng():
-            torch.manual_seed(stages.seed)
+        with own_randomness(stages.seed, stages.compute.device):
             means = network.mean_field(v, steps=int(self.mean_field_steps))
             network.chains.copy_(sample_bernoulli(torch.cat(means[1::2], dim=1)))
 
@@ -204,8 +205,7 @@ class DBM(Deciding, Generative, Classifier):
         """The classifier, from the machine's weights on."""
         network = self.network_
         if network.classifier is not None:
-            with torch.random.fork_rng():
-                torch.manual_seed(stages.seed)
+            with own_randomness(stages.seed, stages.compute.device):
                 network.classifier.take(network.weights, network.biases)
         finetune = replace(recipe, epochs=epochs, lr=self._label_rate(self.quality), average=0.02)
         self._learn_labels(stages, finetune)
@@ -302,10 +302,12 @@ class DBM(Deciding, Generative, Classifier):
         check_is_fitted(self, "network_")
         if method not in ("ais", "exact"):
             raise InputError(f'method must be "ais" or "exact"; got {method!r}.')
-        if method == "exact":
-            found = enumerated_log_partition(self.network_)
-        else:
-            found = annealed_log_partition(self.network_, chains=chains, steps=steps, seed=seed)
+        how = {"chains": chains, "steps": steps, "seed": seed}
+        with at_work(self):
+            if method == "exact":
+                found = enumerated_log_partition(self.network_)
+            else:
+                found = annealed_log_partition(self.network_, **how)
         self.network_.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
         return found.log_z, found.stderr
 
@@ -326,8 +328,7 @@ class DBM(Deciding, Generative, Classifier):
             )
         mask = np.broadcast_to(mask, inputs.shape)
         flat = torch.from_numpy(mask.reshape(len(mask), -1).copy())
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed()):
             v = self.network_.visible(as_tensor(inputs)).float()
             if sweeps:
                 filled = inpaint_by_gibbs(self.network_, v, flat, int(sweeps))

@@ -26,6 +26,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.families.dbm_network import DBMNetwork
 from depthwise.families.partition import (
@@ -70,8 +71,7 @@ def annealed_log_partition(
             f"chains must be 2 or more and steps 1 or more; got chains={chains}, steps={steps}."
         )
     device = network.biases[0].device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with own_randomness(seed, device):
         base = base_biases(network) if base is None else base
         betas = inverse_temperatures(steps).tolist()
         weights = ais_log_weights(network, base, betas, chains)

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from depthwise.compute import Compute
+from depthwise.compute import Compute, own_randomness
 from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.dbm_network import DBMNetwork
 from depthwise.families.rbm_network import RBMNetwork
@@ -43,7 +43,7 @@ __all__ = ["balance", "compose", "layer_machine", "layer_update", "turn_upside_d
 def layer_machine(network: DBMNetwork, layer: int) -> RBMNetwork:
     """The restricted machine of a layer (1 .. L), with the deep machine's present weights."""
     kind = "gaussian" if network.gaussian and layer == 1 else "bernoulli"
-    with torch.random.fork_rng():  # its own random weights are not used
+    with own_randomness():  # its own random weights are not used
         rbm = RBMNetwork(network.sizes[layer - 1], network.sizes[layer], visible=kind)
     rbm.to(network.biases[0].device)
     with torch.no_grad():

@@ -25,6 +25,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier
 from depthwise.families.dbn_network import FANTASIES, DBNNetwork, DirectedLayer
@@ -35,6 +36,7 @@ from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.generative import Generative
+from depthwise.gpu_answers import at_work
 from depthwise.schedules import of_quality
 from depthwise.settings import Deciding, no_setting, settings, whole_numbers
 from depthwise.stages import Stages
@@ -186,8 +188,7 @@ class DBN(Deciding, Generative, Classifier):
 
     def _machine(self, layer: DirectedLayer, depth: int) -> RBMNetwork:
         """A machine for a directed layer, random weights from the model's seed."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed() + 1 + depth)
+        with own_randomness(self._seed() + 1 + depth):
             kind = "gaussian" if layer.gaussian else "bernoulli"
             return RBMNetwork(*layer.recognition_weight.shape, visible=kind)
 
@@ -236,8 +237,7 @@ class DBN(Deciding, Generative, Classifier):
         """Fantasies: states that chains come to from some of the items, and have forgotten them."""
         network = self.network_
         some = torch.linspace(0, len(stages.inputs) - 1, FANTASIES).long()
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed(), stages.compute.device), torch.no_grad():
             batch = stages.inputs[some].to(stages.compute.device)
             v = _draw_upwards(network, network.directed, batch)
             network.fantasies.copy_(network.gibbs(v, None, DREAM_SWEEPS))
@@ -267,12 +267,12 @@ class DBN(Deciding, Generative, Classifier):
         network = self.network_
         if method not in ("ais", "exact"):
             raise InputError(f'method must be "ais" or "exact"; got {method!r}.')
-        if method == "exact":
-            found = exact_log_partition(network.top)
-        else:
-            found = ais_log_partition(
-                network.top, network.base(), chains=chains, steps=steps, seed=seed
-            )
+        how = {"chains": chains, "steps": steps, "seed": seed}
+        with at_work(self):
+            if method == "exact":
+                found = exact_log_partition(network.top)
+            else:
+                found = ais_log_partition(network.top, network.base(), **how)
         network.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
         return found.log_z, found.stderr
 

@@ -33,6 +33,7 @@ from depthwise.families.dnn_finetuning import POOL_SHARE, FineTuning
 from depthwise.families.dnn_network import DNNNetwork
 from depthwise.families.dnn_pretraining import Pretraining, pretrain, stage_names
 from depthwise.families.dnn_settings import DNNSettings
+from depthwise.gpu_answers import keeping_there
 from depthwise.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.layers import Rescaled
 from depthwise.networks import NetworkClassifier, NetworkRegressor
@@ -105,6 +106,10 @@ class Layers(DNNSettings):
         finally:
             del self._unlabelled
 
+    @property
+    def records_steps(self) -> bool:
+        return self.max_norm is None  # which is kept after a step
+
     def _train(
         self,
         inputs: np.ndarray,
@@ -128,7 +133,8 @@ class Layers(DNNSettings):
             seconds_limit=seconds_limit,
             watch=watch,
         )
-        with stages:
+        held = held_out[0] if held_out else None
+        with stages, keeping_there(self, held, stages.compute.device):
             try:
                 self._learn_in_stages(stages, extra, held_out)
             except Interrupted:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from depthwise.compute import Compute
+from depthwise.compute import Compute, own_randomness
 from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.dnn_network import DNNNetwork
 from depthwise.families.rbm_network import RBMNetwork
@@ -128,8 +128,7 @@ def stage_names(kind: str, layers: int) -> list[str]:
 def pretrain(network: DNNNetwork, inputs: Tensor, stages: Stages, how: Pretraining) -> None:
     """Pretrain every hidden layer of `network` in place on raw `inputs` (N, ...), one stage a
     layer; the head begins near zero."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(how.seed)
+    with torch.no_grad(), own_randomness(how.seed, stages.compute.device):
         network.output.weight.normal_(std=HEAD_SPREAD)
         network.output.bias.zero_()
     learn = _learn_machine if how.kind == "dbn" else _learn_denoising
@@ -149,8 +148,7 @@ def _learn_machine(
     how: Pretraining,
 ) -> None:
     gaussian, recipe = how.gaussian and layer == 1, how.recipe(layer)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with own_randomness(recipe.seed):
         kind = "gaussian" if gaussian else "bernoulli"
         machine = RBMNetwork(linear.in_features, linear.out_features, visible=kind)
     mean = _mean(below, inputs, stages.compute.device)
@@ -184,8 +182,7 @@ def _learn_denoising(
     recipe = how.recipe(layer)
     activation = below.network.activation()
     within_unit = not how.gaussian if layer == 1 else isinstance(activation, nn.Sigmoid)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with own_randomness(recipe.seed):
         sizes = (linear.in_features, linear.out_features)
         learner = DenoisingLayer(*sizes, activation, how.masking, within_unit)
     mean = _mean(below, inputs, stages.compute.device)

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from depthwise.base import Layered, Watch
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.estimator import Classifier, Supervised
 from depthwise.families.dsn_kernel import KernelModule
@@ -166,8 +167,7 @@ class DeepStacking(Learning, Layered, Supervised):
         rows = self._as_rows(inputs, targets, device, weights)
         held = self._as_rows(*held_out, device) if held_out else None
         growth = Growth(self._stack, rows, held, self._plan(len(inputs)), stages)
-        with torch.random.fork_rng(), stages.compute.active():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed(), device), stages.compute.active():
             growth.run()
         self._sums = growth.sums[: len(self._stack.stack)]
         if self.softmax:
@@ -218,8 +218,7 @@ class DeepStacking(Learning, Layered, Supervised):
     def _new_network(
         self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> nn.Module:
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed()):
             network = self._whole_network(self.input_shape_, self.n_outputs)
         inner = _inner(network)
         channels = inner.standardise.mean.numel()

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.families.rbm_network import RBMNetwork
 from depthwise.families.rbm_products import full_speed
@@ -179,8 +180,7 @@ def ais_log_partition(
     _require_bernoulli_hidden(rbm)
     start = base or _uniform(rbm)
     device = rbm.weight.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), full_speed():
-        torch.manual_seed(seed)
+    with own_randomness(seed, device), full_speed():
         log_weights, v = _anneal(Path(rbm, start), chains, inverse_temperatures(steps).tolist())
     estimate = estimate_from_weights(log_weights, _log_z_base(rbm, start))
     if base is None or _strays(rbm, start, v):

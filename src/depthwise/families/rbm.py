@@ -28,6 +28,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from depthwise.checkpoint import moved
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.families.contrastive import ContrastiveUpdate
 from depthwise.families.partition import BASE_SHARE, log_partition
@@ -37,6 +39,7 @@ from depthwise.families.rbm_products import full_speed
 from depthwise.families.rbm_sampling import sample_bernoulli
 from depthwise.families.rbm_tempering import Base
 from depthwise.generative import Generative
+from depthwise.gpu_answers import at_work
 from depthwise.inputs import as_tensor
 from depthwise.layers import Standardise
 from depthwise.settings import no_setting, settings
@@ -229,7 +232,7 @@ class RBM(Generative):
         if stages.more and self._chains is not None and self._chains["chains"] == self._many():
             update.load_state_dict(self._chains)
         stages.run("rbm", update, recipe)
-        self._chains = {**update.state_dict(), "chains": self._many()}
+        self._chains = {**moved(update.state_dict(), "cpu"), "chains": self._many()}
 
     def _many(self) -> tuple[int, int]:
         return self.chains, self.temperatures
@@ -264,7 +267,8 @@ class RBM(Generative):
         (14,500) and `seed`, and warns (UntrustedEstimateWarning) when it cannot be trusted.
         """
         check_is_fitted(self, "network_")
-        found = log_partition(self.network_, method, self.network_.base, **options)
+        with at_work(self):
+            found = log_partition(self.network_, method, self.network_.base, **options)
         self.network_.log_z.copy_(torch.tensor([found.log_z, found.stderr]))
         return found.log_z, found.stderr
 
@@ -287,8 +291,7 @@ class RBM(Generative):
                 f"known must be of X's shape or one item's {self.input_shape_}; got {mask.shape}."
             ) from None
         source = check_random_state(self.random_state if random_state is None else random_state)
-        with torch.random.fork_rng():
-            torch.manual_seed(int(source.randint(2**31 - 1)))
+        with own_randomness(int(source.randint(2**31 - 1))):
             return self._to_items(fill_missing(self.network_, v, as_tensor(mask), sweeps))
 
     def _sample(self, n: int, labels: Tensor | None) -> Tensor:

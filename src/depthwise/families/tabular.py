@@ -65,6 +65,10 @@ class TabularNet(Deciding, NetworkClassifier):
     augment: str | tuple[str, ...] | None = None
     warm_start: bool = False
 
+    @property
+    def records_steps(self) -> bool:
+        return True
+
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         members, width = self._rung()
         hidden: tuple[int, ...] = (width, width)

@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.base import Watch
+from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.families.transformer import Cache, Rung, Transformer
 from depthwise.families.transformer_update import NextTokenUpdate
@@ -242,8 +243,7 @@ class LanguageModel(Scoring):
         return np.arange(0, max(1, len(text) - 1), self.context_, dtype=np.int64)
 
     def _new_network(self) -> LanguageNetwork:
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed())
+        with own_randomness(self._seed()):
             return self.build(self.input_shape_, self.n_outputs)
 
     def _validation_scores(self, text: np.ndarray, network: Any) -> tuple[float, ...]:
