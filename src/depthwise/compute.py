@@ -159,8 +159,8 @@ def exact_products(device: Place | None) -> Iterator[None]:
     if device is None or not is_gpu(device):
         yield
         return
-    cudnn = torch.backends.cudnn
-    parts = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
+    cudnn: Any = torch.backends.cudnn  # whose parts torch's own types do not name
+    parts: tuple[Any, ...] = (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
     before = [part.fp32_precision for part in parts]
     try:
         for part in parts:

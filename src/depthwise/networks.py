@@ -30,6 +30,7 @@ from depthwise.compute import (
     fastest,
     has_bfloat16,
     is_gpu,
+    own_randomness,
     resolve_device,
     with_threads,
 )

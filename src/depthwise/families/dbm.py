@@ -302,7 +302,7 @@ class DBM(Deciding, Generative, Classifier):
         check_is_fitted(self, "network_")
         if method not in ("ais", "exact"):
             raise InputError(f'method must be "ais" or "exact"; got {method!r}.')
-        how = {"chains": chains, "steps": steps, "seed": seed}
+        how: dict[str, Any] = {"chains": chains, "steps": steps, "seed": seed}
         with at_work(self):
             if method == "exact":
                 found = enumerated_log_partition(self.network_)
