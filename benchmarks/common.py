@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from depthwise.data.load import load
-from depthwise.estimator import Classifier
-from depthwise.scores import wilson_interval
+from depthwise.models.supervised import Classifier
+from depthwise.scores.accuracy import wilson_interval
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OUT = Path(__file__).resolve().parent / "out"

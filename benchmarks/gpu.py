@@ -40,13 +40,14 @@ import torch
 from torch import Tensor, nn
 
 from common import SHARED, both_parts
-from depthwise import CNN, DBM, RBM, networks
+from depthwise import CNN, DBM, RBM
 from depthwise.compute import Compute, own_randomness
-from depthwise.data.augment import augmenter
-from depthwise.graphs import RecordedUpdate
+from depthwise.data.pictures.augment import augmenter
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import train
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.models import networks
+from depthwise.training.graphs import RecordedUpdate
+from depthwise.training.loop import train
+from depthwise.training.step import GradientUpdate, Recipe
 
 HELD_OUT = 5000
 MARKS = (0.90, 0.94)

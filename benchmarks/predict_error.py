@@ -34,16 +34,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.families.autoencoder import DeepAutoencoder
+from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
 from depthwise.families.cnn import CNN
-from depthwise.families.dbn import DBN
-from depthwise.families.dnn import DNN
-from depthwise.families.dsn import DSN
-from depthwise.measuring import calibration, calibration_int8, calibration_networks, corrections
-from depthwise.measuring.calibration import DTYPES, own_clock, quickest
-from depthwise.measuring.corrections import Measured
+from depthwise.families.dbn.dbn import DBN
+from depthwise.families.dnn.dnn import DNN
+from depthwise.families.dsn.dsn import DSN
 from depthwise.measuring.counting import Counts, count
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices import (
+    calibration,
+    calibration_int8,
+    calibration_networks,
+    corrections,
+)
+from depthwise.measuring.devices.calibration import DTYPES, own_clock, quickest
+from depthwise.measuring.devices.corrections import Measured
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.predict import predict_memory
 from depthwise.measuring.speed import peak_memory, using_threads
 
@@ -94,7 +99,7 @@ def program(name: str, precision: str, batch: int, threads: int) -> Callable[[],
 
 def _int8(name: str, network: nn.Module, one: Tensor, threads: int) -> Callable[..., object]:
     """The network quantised by the library, as an ONNX file that is made once."""
-    from depthwise.quantising import quantise_network
+    from depthwise.reshaping.quantise import quantise_network
     from depthwise.runtimes.onnx_graph import to_onnx
     from depthwise.runtimes.onnx_runtime import run_onnx
 

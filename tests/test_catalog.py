@@ -12,9 +12,9 @@ from PIL import Image
 
 from depthwise import CNN
 from depthwise.catalog import FAMILIES, TASKS, Makers, find_family
-from depthwise.families.shallow import LogisticRegression
+from depthwise.families.shallow.shallow import LogisticRegression
 
-HEAVY = ("scipy.stats", "sklearn.ensemble", "torch._dynamo", "sympy", "depthwise.families.dbm")
+HEAVY = ("scipy.stats", "sklearn.ensemble", "torch._dynamo", "sympy", "depthwise.families.dbm.dbm")
 
 
 def modules_after(code: str) -> set[str]:
@@ -42,7 +42,7 @@ def test_every_name_leads_to_the_class_of_that_name(makers: Makers) -> None:
 
 
 def test_a_name_can_be_added_and_taken_away() -> None:
-    makers = Makers({"logistic": "families.shallow:LogisticRegression"})
+    makers = Makers({"logistic": "families.shallow.shallow:LogisticRegression"})
     makers["mine"] = LogisticRegression
     assert {**makers} == {"logistic": LogisticRegression, "mine": LogisticRegression}
     del makers["mine"]
@@ -63,7 +63,7 @@ def test_asking_a_model_at_the_command_line_imports_only_what_that_needs(model: 
 
 def test_a_deferred_module_comes_when_something_is_asked_of_it() -> None:
     code = (
-        "from depthwise.deferred import defer\n"
+        "from depthwise.commands.deferred import defer\n"
         "defer('scipy.stats')\n"
         "import scipy.stats\n"
         "from scipy.stats import norm\n"

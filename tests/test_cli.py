@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from depthwise.cli import main
-from depthwise.measuring import machine
-from depthwise.measuring.devices import catalog
+from depthwise.measuring.devices import machine
+from depthwise.measuring.devices.device import catalog
 
 MODEL = ("--family", "dnn", "--size", "xs", "--epochs", "8")
 

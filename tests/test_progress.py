@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from depthwise import CNN, DBN
+from depthwise.commands.fit_folder import score_words
 from depthwise.data.load import load
-from depthwise.measuring.score import per_cent
 from depthwise.progress import PACE_SECONDS, ConsoleProgress, as_duration, line
-from depthwise.ship.fitting import score_words
-from depthwise.stages import Stages
-from depthwise.training import Event
+from depthwise.task import per_cent
+from depthwise.training.loop import Event
+from depthwise.training.stages import Stages
 
 EVENT = Event(1.0, 4.0, 10, 40, 0.5, 0.7163, 1000.0, 10.0, 30.0)
 

@@ -11,9 +11,9 @@ import pytest
 import typer.main
 
 from depthwise.cli import app
-from depthwise.measuring.score import SCORES
-from depthwise.ship.figures import LIMITS
-from depthwise.tables import COLUMNS
+from depthwise.commands.screen import COLUMNS
+from depthwise.reporting.figures import LIMITS
+from depthwise.task import SCORES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from depthwise.catalog import FAMILIES
+from depthwise.commands.fit_folder import claim
+from depthwise.commands.settings_text import parse_settings
 from depthwise.errors import InputError
-from depthwise.families.dnn import DNN
+from depthwise.families.dnn.dnn import DNN
 from depthwise.settings import whole_numbers
-from depthwise.ship.fitting import claim
-from depthwise.ship.settings import parse_settings
 
 X = np.random.default_rng(0).random((40, 6), dtype=np.float32)
 Y = np.arange(40) % 2

@@ -29,7 +29,7 @@ from depthwise.catalog import FAMILIES, TASKS
 from depthwise.choosing.choice import finished, refuse_strangers
 from depthwise.cli import main
 from depthwise.errors import InputError
-from depthwise.ship.report import write_report
+from depthwise.reporting.choice_page import write_report
 from every_model import EXAMPLES, of_classes
 
 pytestmark = pytest.mark.numerical

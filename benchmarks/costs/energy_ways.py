@@ -25,11 +25,11 @@ from dataclasses import replace
 import torch
 
 from depthwise.measuring.counting import Counts, count
-from depthwise.measuring.devices import Device, catalog
+from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.energy import predict_energy
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.predict import by_layer, predict_latency
-from depthwise.measuring.reference_networks import REFERENCES
 
 PUBLISHED = {  # board -> network -> (ms, uJ)
     "stm32h7a3": {

@@ -5,7 +5,7 @@ rounds and compared with what was published.
 
 Leave one network out: a board is described by its class alone (clock, and for all boards of the
 class the same efficiency of depthwise and matrix-vector products); the other networks' published
-times correct that description (measuring/fitting.py), the network left out is predicted and
+times correct that description (measuring/devices/fitting.py), the network left out is predicted and
 compared. Nothing of one board is used for another. Energy: power from the other networks' energy
 over time, times the predicted latency. --catalogue: also what all four together say, which is what
 devices.toml holds.
@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import torch
 
 from depthwise.measuring.counting import Counts, count
-from depthwise.measuring.devices import Device
-from depthwise.measuring.fitting import Timed, fitted
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.fitting import Timed, fitted
+from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.predict import predict_latency
-from depthwise.measuring.reference_networks import REFERENCES
 
 NAMES = {"resnet-8": "IC", "mobilenet": "VWW", "ds-cnn": "KWS", "autoencoder": "AD"}
 RELATIVE = {"depthwise": 0.5, "linear": 0.7}

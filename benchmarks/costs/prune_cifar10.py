@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import OUT, SHARED
 from depthwise import load, load_data
-from depthwise.measuring.devices import find
-from depthwise.shrinking.limits import FLOAT, Costing, Way
+from depthwise.measuring.devices.device import find
+from depthwise.shrinking.costing import FLOAT, Costing, Way
 from depthwise.shrinking.pruning import prune
 
 SHARE = 0.9

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import OUT, SHARED, both_parts
 from depthwise import CNN
 from depthwise.measuring.counting import count
-from depthwise.reshaping import reshape
+from depthwise.reshaping.edits import reshape
 from depthwise.shrinking.finetuning import fine_tune
 from depthwise.shrinking.pruning import prune
 

@@ -31,8 +31,8 @@ from torch import nn
 
 from depthwise import CNN, load_data
 from depthwise.layers import Standardise
-from depthwise.quantising import METHODS, quantise
-from depthwise.running import best_runtime
+from depthwise.reshaping.quantise import METHODS, quantise
+from depthwise.runtimes.attached import best_runtime
 from depthwise.runtimes.onnx_graph import INPUT, to_onnx
 from depthwise.runtimes.picking import race
 

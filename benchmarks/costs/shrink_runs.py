@@ -20,8 +20,8 @@ import numpy as np
 
 from common import OUT
 from depthwise import load, load_data
-from depthwise.measuring.devices import find
-from depthwise.shrinking.limits import FLOAT, Costing, Figures, Way
+from depthwise.measuring.devices.device import find
+from depthwise.shrinking.costing import FLOAT, Costing, Figures, Way
 from depthwise.shrinking.shrink import shrink
 
 TURNS, PAUSE = 6, 2.0  # timings, and seconds between them

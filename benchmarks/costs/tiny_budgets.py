@@ -49,13 +49,13 @@ from autoencoder_anomaly import means, run
 
 from common import OUT, SHARED, both_parts
 from depthwise import CNN, load
-from depthwise.choosing.budget import Budget, misses
 from depthwise.layers import parameter_count
-from depthwise.measuring.devices import find
+from depthwise.measuring.devices.device import find
+from depthwise.measuring.limits import Budget, misses
 from depthwise.measuring.scorecard import costs
-from depthwise.scores import wilson_interval
+from depthwise.scores.accuracy import wilson_interval
 from depthwise.shrinking.pruning import prune
-from depthwise.training import Event
+from depthwise.training.loop import Event
 
 IMAGE = Budget(parameters=78_000, macs=12_500_000)
 ANOMALY = Budget(parameters=270_000, macs=264_192)

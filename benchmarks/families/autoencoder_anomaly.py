@@ -32,7 +32,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
-from depthwise.families.autoencoder import DeepAutoencoder
+from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
 
 
 def main() -> None:

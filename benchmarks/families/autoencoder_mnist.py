@@ -22,8 +22,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from depthwise.data.load import load
-from depthwise.families.autoencoder import DeepAutoencoder
-from depthwise.training import Event
+from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
+from depthwise.training.loop import Event
 
 HERE = Path(__file__).resolve().parent
 MNIST = HERE.parents[2] / "shared" / "data" / "mnist"

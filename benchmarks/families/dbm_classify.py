@@ -19,8 +19,8 @@ from pathlib import Path
 
 from mnist_runs import OUT, fit, mnist, percent_wrong
 
-from depthwise.families.dbm import DBM
-from depthwise.modelfile import read_model
+from depthwise.families.dbm.dbm import DBM
+from depthwise.models.modelfile import read_model
 
 SETTINGS = {
     "finetune_epochs": 60.0,

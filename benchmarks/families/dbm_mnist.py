@@ -22,8 +22,8 @@ import numpy as np
 from mnist_runs import OUT, fit, mnist
 from PIL import Image
 
-from depthwise.families.dbm import DBM
-from depthwise.modelfile import read_model
+from depthwise.families.dbm.dbm import DBM
+from depthwise.models.modelfile import read_model
 
 SETTINGS = {
     "epochs": 120.0,

@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import OUT, SHARED, both_parts
-from depthwise.families.dbn import DBN
+from depthwise.families.dbn.dbn import DBN
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ test images, and at most two thirds as often as the best DNN here that is not pr
 Four networks, the same 1,000 labels (100 a class, drawn by the seed from the training part):
 
     control             rectifiers, He's weights, dropout, labels only
-    control, agreement  the same, and agreement on the 60,000 images (see dnn_finetuning.py)
+    control, agreement  the same, and agreement on the 60,000 images (see
+                        families/dnn/finetuning.py)
     pretrained          logistic layers, a stack of RBMs learnt from the 60,000 images, dropout
     hybrid              the same, and agreement on the 60,000 images
 

@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import SHARED, both_parts
-from depthwise.families.dsn import DSN
+from depthwise.families.dsn.dsn import DSN
 
 MEGABYTE = 2**20
 

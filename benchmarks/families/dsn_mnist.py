@@ -23,9 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import OUT, SHARED, both_parts
-from depthwise.families.dsn import DSN
-from depthwise.scores import wilson_interval
-from depthwise.stages import stage_files
+from depthwise.families.dsn.dsn import DSN
+from depthwise.scores.accuracy import wilson_interval
+from depthwise.training.stages import stage_files
 
 
 def main() -> None:

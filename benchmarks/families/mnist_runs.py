@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.training import Event
+from depthwise.training.loop import Event
 
 HERE = Path(__file__).resolve().parent
 MNIST = HERE.parents[2] / "shared" / "data" / "mnist"

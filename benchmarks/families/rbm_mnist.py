@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import OUT, SHARED, both_parts
 from depthwise.families.rbm import RBM
-from depthwise.training import Event
+from depthwise.training.loop import Event
 
 
 def options() -> argparse.Namespace:

@@ -146,7 +146,7 @@ def peak() -> Callable[[], object]:
     """GFLOP/s of float32 products, the best of many short bursts."""
     import torch
 
-    from depthwise.families.rbm_products import full_speed
+    from depthwise.families.boltzmann.products import full_speed
 
     v, w = torch.rand(BATCH, VISIBLE), torch.rand(VISIBLE, HIDDEN)
     square = torch.rand(1024, 1024)

@@ -71,7 +71,7 @@ def exported(family: str, size: str, epochs: float, out: Path) -> Any:
     from depthwise import load_data
     from depthwise.catalog import FAMILIES
     from depthwise.exporting import export
-    from depthwise.quantising import quantise
+    from depthwise.reshaping.quantise import quantise
 
     data = load_data("digits", cache=False)
     model: Any = FAMILIES[family](size=size, epochs=epochs, threads=1).fit(data)

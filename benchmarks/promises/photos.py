@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from depthwise import Budget, choose, load_data
-from depthwise.tasks.classification import ImageClassifier
+from depthwise.tasks.image_classification.classifier import ImageClassifier
 
 FLOWERS = Path(__file__).resolve().parents[2] / "../shared/data/flowers-128.zip"
 ROWS: dict[str, tuple[int | None, dict[str, float], float]] = {  # photos a class, limits, wanted

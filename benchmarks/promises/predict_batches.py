@@ -1,5 +1,5 @@
 """Items a second that a network answers, by how many are given at once: why pictures are answered
-in small batches (`depthwise.base`).
+in small batches (`depthwise.models.estimator`).
 
     python benchmarks/promises/predict_batches.py
 """
@@ -11,7 +11,7 @@ import time
 import torch
 
 from depthwise import CNN, ImageClassifier
-from depthwise.base import BATCH_NUMBERS, LEAST_BATCH
+from depthwise.models.estimator import BATCH_NUMBERS, LEAST_BATCH
 
 BATCHES = (512, 128, 64, 32, 16, 8)
 ROWS = [

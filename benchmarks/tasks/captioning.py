@@ -28,9 +28,9 @@ from rungs import quietest_ms, tell_rungs
 from torch import Tensor, nn
 
 from depthwise.data.dataset import Dataset
-from depthwise.modelfile import read_model
-from depthwise.tasks.captioning import Captioner
-from depthwise.tasks.captioning_scores import caption_report
+from depthwise.models.modelfile import read_model
+from depthwise.tasks.captioning.captioner import Captioner
+from depthwise.tasks.captioning.scores import caption_report
 
 OUT = ROOT / "benchmarks" / "out" / "captioning"
 BEAMS, PENALTIES = (1, 2, 4, 8), (0.0, 0.5, 0.7, 1.0)

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
 from depthwise.data.load import load
-from depthwise.modelfile import read_model
-from depthwise.tasks.detection import SIZES, Detector
-from depthwise.tasks.detection_counts import true_counts
+from depthwise.data.targets.boxes import BoxTable
+from depthwise.models.modelfile import read_model
+from depthwise.tasks.detection.counts import true_counts
+from depthwise.tasks.detection.detector import SIZES, Detector
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "bccd.zip"
 OUT = Path(__file__).resolve().parents[1] / "out" / "detection"

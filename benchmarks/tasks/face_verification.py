@@ -30,10 +30,10 @@ import numpy as np
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from depthwise.modelfile import read_model
-from depthwise.scores import mean_interval
-from depthwise.tasks.faces import FaceRecognizer
-from depthwise.tasks.faces_scores import fold_accuracies, threshold_at
+from depthwise.models.modelfile import read_model
+from depthwise.scores.accuracy import mean_interval
+from depthwise.tasks.faces.recognizer import FaceRecognizer
+from depthwise.tasks.faces.scores import fold_accuracies, threshold_at
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "lfw-64.zip"

@@ -19,8 +19,8 @@ import numpy as np
 from torch import nn
 
 from depthwise.data.dataset import Dataset
+from depthwise.data.inputs import as_tensor, fingerprint_arrays
 from depthwise.data.load import load
-from depthwise.inputs import as_tensor, fingerprint_arrays
 from depthwise.runtimes import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,8 +26,8 @@ from captioning import KeptCaptioner, _cpu_seconds
 from flickr8k import ROOT, flickr8k, kept
 from rungs import quietest_ms, tell_rungs
 
-from depthwise.modelfile import read_model
-from depthwise.tasks.image_text import ImageTextMatcher
+from depthwise.models.modelfile import read_model
+from depthwise.tasks.image_text.matcher import ImageTextMatcher
 
 OUT = ROOT / "benchmarks" / "out" / "image_text"
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.tasks.language import LanguageModel
-from depthwise.tasks.language_kneser_ney import KneserNey
-from depthwise.text import as_bytes
+from depthwise.tasks.language.kneser_ney import KneserNey
+from depthwise.tasks.language.language_model import LanguageModel
+from depthwise.text.tokens import as_bytes
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 OUT = Path(__file__).resolve().parents[1] / "out"

@@ -26,9 +26,9 @@ import numpy as np
 
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
-from depthwise.modelfile import read_model
-from depthwise.tasks.segmentation import Segmenter
-from depthwise.tasks.segmentation_scores import confusions, segmentation_report
+from depthwise.models.modelfile import read_model
+from depthwise.tasks.segmentation.scores import confusions, segmentation_report
+from depthwise.tasks.segmentation.segmenter import Segmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "camvid-240.zip"

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from depthwise.backbones.sentences import sentence_encoder
+from depthwise.backbones.texts.named import sentence_encoder
 from depthwise.catalog import load_model
-from depthwise.tasks.sentence_matching import SentenceMatcher
-from depthwise.tasks.sentence_matching_scores import f1, f1_interval, spearman, spearman_interval
+from depthwise.tasks.sentence_matching.matcher import SentenceMatcher
+from depthwise.tasks.sentence_matching.scores import f1, f1_interval, spearman, spearman_interval
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 OUT = Path(__file__).resolve().parents[1] / "out"

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from depthwise.catalog import load_model
-from depthwise.scores import wilson_interval
-from depthwise.tasks.text_classification import TextClassifier, TextLogistic
+from depthwise.scores.accuracy import wilson_interval
+from depthwise.tasks.text_classification.classifier import TextClassifier, TextLogistic
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 OUT = Path(__file__).resolve().parents[1] / "out"

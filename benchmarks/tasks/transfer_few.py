@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from depthwise.families.cnn import CNN
-from depthwise.families.shallow import LogisticRegression
-from depthwise.scores import wilson_interval
-from depthwise.tasks.classification import ImageClassifier
+from depthwise.families.shallow.shallow import LogisticRegression
+from depthwise.scores.accuracy import wilson_interval
+from depthwise.tasks.image_classification.classifier import ImageClassifier
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10" / "cifar10-jpeg.zip"
 

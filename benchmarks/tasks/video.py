@@ -30,9 +30,9 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
 from depthwise.data.load import load
-from depthwise.modelfile import read_model
-from depthwise.scores import auroc, wilson_interval
-from depthwise.tasks.video import VideoClassifier
+from depthwise.models.modelfile import read_model
+from depthwise.scores.accuracy import auroc, wilson_interval
+from depthwise.tasks.video.classifier import VideoClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "fight-clips.zip"

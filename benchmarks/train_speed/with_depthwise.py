@@ -1,4 +1,5 @@
-"""depthwise: the same network behind `Standardise`, raw uint8 pixels, one call of `training.train`.
+"""depthwise: the same network behind `Standardise`, raw uint8 pixels, one call of
+`training.loop.train`.
 
 Everything the library does by default is on, with the recipe's own figures: schedule, gradient
 clipping, weight averaging, per-step seeding, the watch for divergence. Precision, memory layout
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from worker import BATCH, Bursts, accuracy, images_u8, main, small_cnn
 
 from depthwise.compute import Compute, keep_freed_memory
+from depthwise.data.inputs import statistics
 from depthwise.families.cnn import CNN
-from depthwise.inputs import statistics
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.training import train as train_network
-from depthwise.updates import GradientUpdate, Recipe, Update
+from depthwise.training.loop import train as train_network
+from depthwise.training.step import GradientUpdate, Recipe, Update
 
 
 class Stopping:

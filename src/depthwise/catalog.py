@@ -8,9 +8,9 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 
-from depthwise.base import Estimator
 from depthwise.errors import InputError
-from depthwise.modelfile import read_model
+from depthwise.models.estimator import Estimator
+from depthwise.models.modelfile import read_model
 
 __all__ = ["FAMILIES", "TASKS", "Makers", "find_family", "load_model", "makers_for"]
 
@@ -45,39 +45,39 @@ class Makers(MutableMapping[str, type[Estimator]]):
 
 FAMILIES = Makers(
     {
-        "logistic": "families.shallow:LogisticRegression",
-        "boosting": "families.shallow:GradientBoosting",
-        "tabular": "families.tabular:TabularNet",
-        "dnn": "families.dnn:DNN",
+        "logistic": "families.shallow.shallow:LogisticRegression",
+        "boosting": "families.shallow.shallow:GradientBoosting",
+        "tabular": "families.tabular.tabular:TabularNet",
+        "dnn": "families.dnn.dnn:DNN",
         "cnn": "families.cnn:CNN",
-        "dsn": "families.dsn:DSN",
-        "dbn": "families.dbn:DBN",
-        "dbm": "families.dbm:DBM",
-        "autoencoder": "families.autoencoder:DeepAutoencoder",
+        "dsn": "families.dsn.dsn:DSN",
+        "dbn": "families.dbn.dbn:DBN",
+        "dbm": "families.dbm.dbm:DBM",
+        "autoencoder": "families.autoencoder.autoencoder:DeepAutoencoder",
         "rbm": "families.rbm:RBM",
-        "mean": "families.shallow_regression:MeanRegressor",
-        "linear": "families.shallow_regression:LinearRegression",
-        "boosting_regressor": "families.boosting_regression:GradientBoostingRegressor",
-        "dnn_regressor": "families.dnn:DNNRegressor",
+        "mean": "families.shallow.regressors:MeanRegressor",
+        "linear": "families.shallow.regressors:LinearRegression",
+        "boosting_regressor": "families.boosting.regressor:GradientBoostingRegressor",
+        "dnn_regressor": "families.dnn.dnn:DNNRegressor",
         "cnn_regressor": "families.cnn:CNNRegressor",
-        "dsn_regressor": "families.dsn:DSNRegressor",
+        "dsn_regressor": "families.dsn.dsn:DSNRegressor",
     }
 )
 
 TASKS = Makers(
     {
-        "captioner": "tasks.captioning:Captioner",
-        "image-classifier": "tasks.classification:ImageClassifier",
-        "detector": "tasks.detection:Detector",
-        "counter": "tasks.detection_counter:Counter",
-        "faces": "tasks.faces:FaceRecognizer",
-        "video": "tasks.video:VideoClassifier",
-        "image-text": "tasks.image_text:ImageTextMatcher",
-        "language": "tasks.language:LanguageModel",
-        "segmenter": "tasks.segmentation:Segmenter",
-        "sentences": "tasks.sentence_matching:SentenceMatcher",
-        "text": "tasks.text_classification:TextClassifier",
-        "tfidf": "tasks.text_classification_baseline:TextLogistic",
+        "captioner": "tasks.captioning.captioner:Captioner",
+        "image-classifier": "tasks.image_classification.classifier:ImageClassifier",
+        "detector": "tasks.detection.detector:Detector",
+        "counter": "tasks.detection.counter:Counter",
+        "faces": "tasks.faces.recognizer:FaceRecognizer",
+        "video": "tasks.video.classifier:VideoClassifier",
+        "image-text": "tasks.image_text.matcher:ImageTextMatcher",
+        "language": "tasks.language.language_model:LanguageModel",
+        "segmenter": "tasks.segmentation.segmenter:Segmenter",
+        "sentences": "tasks.sentence_matching.matcher:SentenceMatcher",
+        "text": "tasks.text_classification.classifier:TextClassifier",
+        "tfidf": "tasks.text_classification.tfidf:TextLogistic",
     }
 )
 

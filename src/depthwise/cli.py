@@ -31,14 +31,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from depthwise.commands import learning, looking, people, using
+from depthwise.commands import ask, edge, look, people, train
+from depthwise.commands.deferred import defer
 from depthwise.commands.devices import devices
-from depthwise.commands.exporting import export
-from depthwise.commands.shrinking import shrink
-from depthwise.commands.writing import generate
-from depthwise.deferred import defer
-from depthwise.ship import edge
-from depthwise.ship.edge import INTERRUPTED, say
+from depthwise.commands.edge import INTERRUPTED, say
+from depthwise.commands.export import export
+from depthwise.commands.generate import generate
+from depthwise.commands.shrink import shrink
 
 __all__ = ["app", "main"]
 
@@ -86,20 +85,20 @@ def _options(
 
 
 for command in (
-    learning.choose,
-    learning.fit,
-    using.predict,
-    using.sample,
-    using.reconstruct,
+    train.choose,
+    train.fit,
+    ask.predict,
+    ask.sample,
+    ask.reconstruct,
     generate,
     people.enroll,
     people.identify,
     people.verify,
     people.forget,
-    looking.measure,
+    look.measure,
     shrink,
     export,
-    looking.inspect,
+    look.inspect,
     devices,
 ):
     app.command()(command)

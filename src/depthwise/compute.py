@@ -62,7 +62,8 @@ class Compute:
     | `precision`     | "float32", "bfloat16"   | bfloat16 runs products in autocast, weights stay |
     | `channels_last` | bool                    | NHWC memory order for images                     |
     | `threads`       | 1 .. cores              | processor threads inside `active()`              |
-    | `graph`         | bool                    | a GPU records a step and replays it (graphs.py)  |
+    | `graph`         | bool                    | a GPU records a step and replays it
+                                                (training/graphs.py)  |
     """
 
     device: str = "cpu"

@@ -35,8 +35,8 @@ def as_duration(seconds: float) -> str:
 
 
 class ConsoleProgress:
-    """A watcher for `training.train` and `Stages`: epoch, loss, best score, items/s, time left of
-    the whole run; and, once the pace is known, how long it will take in all.
+    """A watcher for `training.loop.train` and `Stages`: epoch, loss, best score, items/s, time left
+    of the whole run; and, once the pace is known, how long it will take in all.
 
     On a terminal a bar; elsewhere one line every ten seconds. words: how a score is told.
     """

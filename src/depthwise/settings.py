@@ -70,7 +70,8 @@ class Deciding:
 
 @settings
 class Learning:
-    """Of what learns pass by pass. See a family for the meaning; `quality`: schedules.py."""
+    """Of what learns pass by pass. See a family for the meaning; `quality`:
+    training/schedules.py."""
 
     quality: str = "fast"
     epochs: float | str = "auto"
@@ -85,7 +86,7 @@ class Learning:
 
 @settings
 class Descending(Learning):
-    """Of what learns by gradient descent, see `updates.Recipe`."""
+    """Of what learns by gradient descent, see `training.step.Recipe`."""
 
     lr: float = 1e-3
     optimizer: str = "adamw"

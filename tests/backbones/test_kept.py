@@ -10,7 +10,7 @@ import pytest
 
 from depthwise.backbones.kept import PART, are_kept, features_of, keep_features
 from depthwise.families.cnn import CNN
-from depthwise.tasks.classification import ImageClassifier
+from depthwise.tasks.image_classification.classifier import ImageClassifier
 
 
 class Counted:
@@ -99,11 +99,11 @@ def test_heads_share_the_features_and_answer_as_the_whole_network(
 def test_in_little_time_some_images_are_looked_at_and_learnt_from(
     below: str, digits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from depthwise.tasks import classification
+    from depthwise.tasks.image_classification import classifier
 
     X, y = digits[0], digits[1]
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr(classification, "_since", lambda begun: float(next(clock)))
+    monkeypatch.setattr(classifier, "_since", lambda begun: float(next(clock)))
     model = ImageClassifier(backbone=below, enlarge=1, threads=1)
     model.input_shape_ = X.shape[1:]
     model.classes_ = np.unique(y)

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from depthwise.errors import DivergedError
-from depthwise.generative import Generative
 from depthwise.layers import Standardise
+from depthwise.models.generative import Generative
 
 
 class BlurNetwork(nn.Module):

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from depthwise.backbones import weights
+from depthwise.backbones.images import weights
 from depthwise.backbones.kept import keep_features
 from depthwise.catalog import FAMILIES, TASKS
 from depthwise.choosing import looking
-from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import Feasible
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, ladder, worthwhile
 from depthwise.choosing.looking import looks_once, train_looking
 from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
@@ -24,8 +22,10 @@ from depthwise.choosing.trials import Trials, told_gain
 from depthwise.data.load import load
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN
+from depthwise.journal import Journal
 from depthwise.losses import Taught, distillation, smoothed_cross_entropy
-from depthwise.tasks.classification import ImageClassifier
+from depthwise.measuring.limits import Miss
+from depthwise.tasks.image_classification.classifier import ImageClassifier
 
 MAKERS = able({**FAMILIES, **TASKS}, "classification", asked_for=False)
 
@@ -38,7 +38,9 @@ MAKERS = able({**FAMILIES, **TASKS}, "classification", asked_for=False)
 def test_small_pictures_are_left_to_other_families_and_it_is_said(
     shape: tuple[int, ...], tried: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("depthwise.tasks.classification.missing_package", lambda name: "")
+    monkeypatch.setattr(
+        "depthwise.tasks.image_classification.classifier.missing_package", lambda name: ""
+    )
     lines: list[str] = []
     kept = worthwhile(MAKERS, shape, lines.append)
     assert ("image-classifier" in kept) is tried

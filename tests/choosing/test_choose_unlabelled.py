@@ -17,16 +17,16 @@ from depthwise import Budget, Choice, choose
 from depthwise.catalog import FAMILIES
 from depthwise.choosing import feasibility, finishing, trials
 from depthwise.choosing.halving import _epoch_seconds
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
-from depthwise.choosing.once import train_once
 from depthwise.choosing.trials import Trials
+from depthwise.choosing.whole_fits import train_once
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
-from depthwise.families.dnn import DNN
+from depthwise.families.dnn.dnn import DNN
+from depthwise.journal import Journal
 from depthwise.measuring import scorecard
 from depthwise.measuring.corruption import corrupted
-from depthwise.updates import GradientUpdate
+from depthwise.training.step import GradientUpdate
 
 MIXING = np.triu(np.ones((6, 6)))  # columns that go together
 ROWS = (np.random.default_rng(0).standard_normal((400, 6)) @ MIXING).astype(np.float32)

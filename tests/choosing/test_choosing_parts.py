@@ -15,22 +15,22 @@ from hypothesis import strategies as st
 from depthwise.catalog import FAMILIES
 from depthwise.choosing import choose as choosing
 from depthwise.choosing import finishing
-from depthwise.choosing.budget import Budget, misses
 from depthwise.choosing.feasibility import Feasible, advice
 from depthwise.choosing.halving import _epoch_seconds, fill, rung_sizes
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import ladder
-from depthwise.choosing.once import _round_seconds
 from depthwise.choosing.pareto import pareto_front
 from depthwise.choosing.trials import Trained, Trials
+from depthwise.choosing.whole_fits import _round_seconds
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.families.dnn import DNN
-from depthwise.families.shallow import GradientBoosting
-from depthwise.measuring.devices import find
+from depthwise.families.dnn.dnn import DNN
+from depthwise.families.shallow.shallow import GradientBoosting
+from depthwise.journal import Journal
+from depthwise.measuring.devices.device import find
+from depthwise.measuring.limits import Budget, misses
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard, quality
-from depthwise.updates import GradientUpdate
+from depthwise.training.step import GradientUpdate
 
 
 def card(latency_ms: float = 1.0, size: int = 10**6, memory: int = 2 * 10**6) -> Scorecard:

@@ -12,9 +12,9 @@ import pytest
 from depthwise import Budget, Choice, Dataset, choose, load_data
 from depthwise.choosing.baselines import Majority
 from depthwise.errors import InputError
-from depthwise.ship.figures import verdict
-from depthwise.ship.judging import headline, score_rows, why_this_one, worthless
-from depthwise.ship.report import render_report
+from depthwise.reporting.choice_page import render_report
+from depthwise.reporting.figures import verdict
+from depthwise.reporting.judging import headline, score_rows, why_this_one, worthless
 
 FEW = {"families": ["logistic"], "budget": Budget(train_minutes=0.2)}
 

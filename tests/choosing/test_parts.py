@@ -10,11 +10,11 @@ import pytest
 
 from depthwise.choosing import parts
 from depthwise.choosing.clock import Clock
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, ladder
 from depthwise.choosing.trials import Trials
 from depthwise.data.load import load
 from depthwise.families.cnn import CNN
+from depthwise.journal import Journal
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
 

@@ -10,13 +10,13 @@ import pytest
 
 from depthwise.choosing import refit as refitting
 from depthwise.choosing.clock import Clock
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.refit import best_length, refit, together
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
-from depthwise.families.dnn import DNN
-from depthwise.families.shallow import GradientBoosting
+from depthwise.families.dnn.dnn import DNN
+from depthwise.families.shallow.shallow import GradientBoosting
+from depthwise.journal import Journal
 from depthwise.measuring.metric import Metric
 
 

@@ -15,17 +15,17 @@ from depthwise.choosing import answers as kept_answers
 from depthwise.choosing.answers import of_classes
 from depthwise.choosing.baselines import Majority
 from depthwise.choosing.clock import Clock
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.paired import bootstrap_p, mcnemar_p, resamples
 from depthwise.choosing.selecting import LEVEL, select, standing
 from depthwise.choosing.trials import Trained, Trials
-from depthwise.class_scores import ClassAnswers
 from depthwise.data.dataset import Dataset
-from depthwise.families.shallow import LogisticRegression
+from depthwise.families.shallow.shallow import LogisticRegression
+from depthwise.journal import Journal
 from depthwise.measuring.classes import class_metric
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
+from depthwise.scores.classification import ClassAnswers
 
 
 def said(right: np.ndarray, rare: float = 0.1, seed: int = 0) -> ClassAnswers:

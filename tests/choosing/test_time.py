@@ -17,15 +17,15 @@ from depthwise.choosing.beginning import begin
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.halving import _Rungs
 from depthwise.choosing.heartbeat import Heartbeat
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, ladder
-from depthwise.choosing.once import _round_seconds
 from depthwise.choosing.trials import Trials
+from depthwise.choosing.whole_fits import _round_seconds
 from depthwise.data.load import load
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN
-from depthwise.families.dnn import DNN
-from depthwise.families.shallow import GradientBoosting
+from depthwise.families.dnn.dnn import DNN
+from depthwise.families.shallow.shallow import GradientBoosting
+from depthwise.journal import Journal
 
 # -- the budget -----------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from made_pictures import encoded, make_folder, noise_u8
 
-from depthwise.data import cache, workers
+from depthwise.data import cache
 from depthwise.data.load import load
+from depthwise.data.pictures import workers
 
 
 def entries(folder):

@@ -20,7 +20,7 @@ from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError, MissingExtraError
 from depthwise.exporting import FORMATS, export
 from depthwise.exporting.export import _tokens
-from depthwise.quantising import quantise
+from depthwise.reshaping.quantise import quantise
 from depthwise.runtimes import Program
 
 pytestmark = pytest.mark.numerical
@@ -224,7 +224,7 @@ def test_compiler_that_fails_is_one_line(
 def test_command_exports_and_tells(
     dnn: DNN, data: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from depthwise.commands.exporting import export as command
+    from depthwise.commands.export import export as command
 
     dnn.save(tmp_path / "model")
     np.savez(tmp_path / "data.npz", X=data[0], y=data[1])

@@ -14,14 +14,14 @@ from PIL import Image
 
 from depthwise import DNN
 from depthwise.cli import main
-from depthwise.data.images import picture_pixels
 from depthwise.data.load import load
+from depthwise.data.pictures.images import picture_pixels
 from depthwise.errors import InputError
 from depthwise.exporting import FORMATS, export
 from depthwise.exporting.places import Place, place_of
 from depthwise.exporting.script_inputs import NUMBERS, PICTURES, ROWS, reading_of
 from depthwise.exporting.scripts import script_of
-from depthwise.ship.reading import read_inputs
+from depthwise.inference.files import read_inputs
 
 HEADER = "import sys\nfrom pathlib import Path\nimport numpy as np\n"
 
@@ -78,7 +78,7 @@ NEW = "height,colour,age\n1.5,green,3\n,blue,\n NA , red ,-4e2\n"
 
 
 def test_rows_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
-    from depthwise.data.columns import to_plain
+    from depthwise.data.tables.columns import to_plain
 
     data = table(tmp_path / "t.csv")
     (tmp_path / "new.csv").write_text(NEW)
@@ -98,7 +98,7 @@ def test_rows_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
 
 
 def test_dates_and_truths_are_encoded_as_the_dataset_was(tmp_path: Path) -> None:
-    from depthwise.data.columns import to_plain
+    from depthwise.data.tables.columns import to_plain
 
     rows = ["sold,paid,label"]
     for i in range(60):

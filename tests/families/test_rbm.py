@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from depthwise.errors import InputError
 from depthwise.families.rbm import RBM
-from depthwise.training import Event
+from depthwise.training.loop import Event
 
 Digits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def here(tmp_path_factory):
-    from depthwise.measuring.machine import this_machine
+    from depthwise.measuring.devices.machine import this_machine
 
     before = os.environ.get("DEPTHWISE_CACHE")
     os.environ["DEPTHWISE_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from depthwise.catalog import FAMILIES
 from depthwise.families.cnn import CNN
-from depthwise.families.dnn import DNN
+from depthwise.families.dnn.dnn import DNN
 from depthwise.measuring.counting import count
 
 SHAPE, OUTPUTS = (3, 12, 10), 4

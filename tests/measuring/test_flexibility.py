@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from depthwise.measuring.flexibility import _probabilities, agreement, flexibility
-from depthwise.quantising import quantise_network
+from depthwise.reshaping.quantise import quantise_network
 from depthwise.runtimes import RUNTIMES
 from depthwise.runtimes.picking import apart
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import depthwise
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.score import SCORES, in_words, per_cent
-from depthwise.ship.figures import told
+from depthwise.reporting.figures import told
+from depthwise.task import SCORES, in_words, per_cent
 
 
 def test_a_metric_survives_json():

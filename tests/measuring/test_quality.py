@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
 
-from depthwise.data.columns import NUMBER, TEXT, Column
 from depthwise.data.load import load
+from depthwise.data.tables.columns import NUMBER, TEXT, Column
 from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.corruption import IMAGE_KINDS, TABLE_KINDS, corrupted
 from depthwise.measuring.metric import Metric

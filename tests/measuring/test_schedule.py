@@ -11,7 +11,7 @@ from torch import nn
 from depthwise.families.cnn import CNN
 from depthwise.measuring import schedule
 from depthwise.measuring.counting import Counts, Operation, Storage, count
-from depthwise.measuring.reference_networks import REFERENCES
+from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.schedule import Graph, as_executed, plan
 
 

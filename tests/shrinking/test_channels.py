@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from depthwise import CNN, DNN
-from depthwise.families.autoencoder import DeepAutoencoder
-from depthwise.reshaping import reshape
-from depthwise.reshaping_widths import keep, resize
+from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
+from depthwise.reshaping.edits import reshape
+from depthwise.reshaping.widths import keep, resize
 from depthwise.shrinking.channels import Channels, channels_of
 from depthwise.shrinking.pruning import lowest, pruned_network
 

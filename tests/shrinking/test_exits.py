@@ -12,7 +12,7 @@ import torch
 
 from depthwise import CNN, DNN, InputError
 from depthwise import load as load_model
-from depthwise.reshaping_exits import NEVER, with_all_answers
+from depthwise.reshaping.exits import NEVER, with_all_answers
 from depthwise.shrinking.exits import add_exits, all_logits, best_thresholds, cuts, exit_macs
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -19,7 +19,7 @@ from depthwise.shrinking.distilling import Taught, distillation, taught_targets
 from depthwise.shrinking.finetuning import fine_tune
 from depthwise.shrinking.importance import importance
 from depthwise.shrinking.pruning import lowest, prune, pruned_network
-from depthwise.updates import Recipe
+from depthwise.training.step import Recipe
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

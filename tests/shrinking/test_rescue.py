@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from depthwise import DNN, Budget, choose, load, load_data
-from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import ladder
+from depthwise.choosing.rescue import rescue
 from depthwise.choosing.rescuing import nearly
 from depthwise.data.dataset import Dataset
-from depthwise.families.shallow import LogisticRegression
-from depthwise.shrinking.rescue import rescue
+from depthwise.families.shallow.shallow import LogisticRegression
+from depthwise.measuring.limits import Miss
 
 
 def test_who_is_just_over_a_limit_that_shrinking_helps_is_worth_it() -> None:

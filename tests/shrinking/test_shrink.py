@@ -13,13 +13,13 @@ import pytest
 
 from depthwise import CNN, DNN, InputError, NothingFitsError
 from depthwise import load as load_model
-from depthwise.choosing.journal import Journal
 from depthwise.data.dataset import Dataset
-from depthwise.families.autoencoder import DeepAutoencoder
-from depthwise.measuring.devices import find
+from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
+from depthwise.journal import Journal
+from depthwise.measuring.devices.device import find
 from depthwise.measuring.scorecard import measure
-from depthwise.shrinking import limits as limits_module
-from depthwise.shrinking.limits import FLOAT, Costing, Figures, Limits
+from depthwise.shrinking import costing as limits_module
+from depthwise.shrinking.costing import FLOAT, Costing, Figures, Limits
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.shrink import shrink
 

@@ -17,8 +17,8 @@ from depthwise import CNN, DNN, InputError
 from depthwise import load as load_model
 from depthwise.errors import ModelFileError
 from depthwise.measuring.counting import count
-from depthwise.reshaping_rank import factor, factored, fullest_rank
-from depthwise.reshaping_storage import Stored, pack_int4, stored, unpack_int4
+from depthwise.reshaping.rank import factor, factored, fullest_rank
+from depthwise.reshaping.storage import Stored, pack_int4, stored, unpack_int4
 from depthwise.shrinking.storing import file_bytes, low_rank, rank_edit, store
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

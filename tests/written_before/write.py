@@ -35,7 +35,6 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tasks"))
 
 from every_model import EXAMPLES, NETWORK, Answers, Example, labelled_images, of_classes, texts
 
@@ -139,7 +138,7 @@ def pruned() -> tuple[Any, Any, Any]:
 
 
 def in_whole_numbers() -> tuple[Any, Any, Any]:
-    from depthwise.quantising import quantise
+    from depthwise.reshaping.quantise import quantise
 
     X, y = labelled_images(0)
     model = EXAMPLES["cnn"].make(width=4).fit(X, y)
@@ -157,7 +156,7 @@ def leaving_early() -> tuple[Any, Any, Any]:
 
 
 def by_onnx() -> tuple[Any, Any, Any]:
-    from depthwise.running import best_runtime
+    from depthwise.runtimes.attached import best_runtime
 
     X = labelled_images(0)[0]
     model = EXAMPLES["cnn"].fit()

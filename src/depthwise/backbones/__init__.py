@@ -1,19 +1,19 @@
 """Networks that turn images into feature maps, the same way for every image task; and texts into
 vectors.
 
-named.py            backbone(name_or_path, input_shape): the door, and what each name means
-features.py         what a backbone is: maps at several strides, an embedding, freezing
-efficientnet.py     EfficientNet-lite0, our own definition
-weights.py          its weights, from the installed package; torch_file.py reads their file
-convolutions.py     the CNN family, from scratch or from a saved model
-residual.py         a small residual network, from scratch
-huggingface.py      image models of the transformers library
-standing.py         what every estimator that stands on a backbone shares
-linear.py           an output layer on frozen features, solved for; kept.py, features computed once
-learning.py         gradient descent that is gentler with the backbone than with the rest
+images/named.py         backbone(name_or_path, input_shape): the door, and what each name means
+images/features.py      what a backbone is: maps at several strides, an embedding, freezing
+images/efficientnet.py  EfficientNet-lite0, our own definition
+images/weights.py       its weights, from the installed package; torch_file.py reads their file
+images/convolutions.py  the CNN family, from scratch or from a saved model
+images/residual.py      a small residual network, from scratch
+images/huggingface.py   image models of the transformers library
 
-sentences.py        sentence_encoder(name_or_path): the door, and what each name means
-bert.py             BERT's encoder, our own definition; sentence_pieces.py, what it reads
-huggingface_text.py text models of the transformers library
-reading.py          what every estimator that stands on a sentence encoder shares
+texts/named.py          sentence_encoder(name_or_path): the door, and what each name means
+texts/bert.py           BERT's encoder, our own definition; pieces.py, what it reads
+texts/transformer.py    the Transformer in its modern form, from scratch
+texts/huggingface.py    text models of the transformers library
+
+linear.py               an output layer on frozen features, solved for
+kept.py                 features computed once
 """

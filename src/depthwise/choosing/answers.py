@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from depthwise.checkpoint import write_atomically
-from depthwise.class_scores import CLASS_SCORES, ClassAnswers
-from depthwise.custom_scores import CUSTOM_RESAMPLES, class_score
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, class_answers, classification_of
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.numbers import NumberMetric, number_metric, require_numbers
 from depthwise.measuring.quality import LABELLED, quality
-from depthwise.regression_scores import number_score
+from depthwise.scores.classification import CLASS_SCORES, ClassAnswers
+from depthwise.scores.custom import CUSTOM_RESAMPLES, class_score
+from depthwise.scores.regression import number_score
 
 __all__ = [
     "KINDS",

@@ -17,12 +17,12 @@ import numpy as np
 from depthwise.choosing.answers import ItemScores, of_classes, of_numbers
 from depthwise.choosing.evidence import BLANK
 from depthwise.choosing.selecting import better_p, test_name
-from depthwise.class_scores import ClassAnswers, rarer_class
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, classification_of
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.numbers import number_metric
 from depthwise.measuring.quality import LABELLED
+from depthwise.scores.classification import ClassAnswers, rarer_class
 
 __all__ = ["LEVEL", "Majority", "Mean", "baseline"]
 

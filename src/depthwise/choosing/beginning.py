@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.once import unit_seconds
 from depthwise.choosing.trials import Trials
-from depthwise.networks import NetworkEstimator
+from depthwise.choosing.whole_fits import unit_seconds
+from depthwise.models.networks import NetworkEstimator
 
 __all__ = ["begin", "least_passes"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depthwise.base import Estimator
 from depthwise.catalog import load_model
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
-from depthwise.ship.judging import worthless
+from depthwise.models.estimator import Estimator
+from depthwise.reporting.judging import worthless
 
 __all__ = ["Choice", "finished", "refuse_strangers"]
 

@@ -30,12 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.backbones.kept import keep_features
-from depthwise.base import Estimator
 from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.answers import compared, scored
 from depthwise.choosing.baselines import baseline
-from depthwise.choosing.budget import Budget
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.evidence import (
@@ -55,7 +53,6 @@ from depthwise.choosing.finishing import (
 )
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwhile
 from depthwise.choosing.parts import within
 from depthwise.choosing.refit import refit
@@ -63,12 +60,15 @@ from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
-from depthwise.custom_scores import require_works
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
+from depthwise.inference.boxes_and_masks import SHOWN, answers_png
+from depthwise.inference.drawing import encoded, pictures
+from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
-from depthwise.measuring.devices import Device, find
+from depthwise.measuring.devices.device import Device, find
+from depthwise.measuring.limits import Budget
 from depthwise.measuring.quality import (
     LABELLED,
     OWN,
@@ -79,11 +79,11 @@ from depthwise.measuring.quality import (
     require_metric,
 )
 from depthwise.measuring.scorecard import Scorecard
-from depthwise.modelfile import versions
-from depthwise.ship.drawing import encoded, pictures
-from depthwise.ship.judging import worthless
-from depthwise.ship.report import write_report
-from depthwise.ship.seeing import SHOWN, answers_png
+from depthwise.models.estimator import Estimator
+from depthwise.models.modelfile import versions
+from depthwise.reporting.choice_page import write_report
+from depthwise.reporting.judging import worthless
+from depthwise.scores.custom import require_works
 
 __all__ = ["Choice", "choose"]
 
@@ -130,7 +130,7 @@ def choose(
     `metric`: what candidates are ranked by, for labels of tables, pictures, texts and clips:
     "accuracy", "balanced_accuracy", "f1", "auroc", "log_loss", or a function of which more is
     better: metric(y_true, y_pred), metric(y_true, probabilities), or a scorer of scikit-learn's
-    (custom_scores.py); a choice is known again by the function's name.
+    (scores/custom.py); a choice is known again by the function's name.
     `rescue`: what to do with the classifier that misses a limit by least, such as
     `depthwise.rescue`, which shrinks it; it has RESCUE_SHARE of the time.
 

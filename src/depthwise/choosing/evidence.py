@@ -16,11 +16,11 @@ from depthwise.choosing.pareto import pareto_front
 from depthwise.choosing.selecting import Selection, standing
 from depthwise.choosing.trials import Trained, named, told_gain
 from depthwise.data.dataset import PARTS, Dataset
-from depthwise.estimator import Classifier
 from depthwise.measuring.breakdown import breakdown
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.quality import LABELLED
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
+from depthwise.models.supervised import Classifier
 
 __all__ = [
     "BLANK", "MISTAKES", "candidate_records", "dataset_record", "decision_record",

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from depthwise.choosing.budget import Budget, Miss, misses
 from depthwise.choosing.heartbeat import Heartbeat
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError, MissingExtraError
-from depthwise.measuring.devices import Device
-from depthwise.measuring.roofline import SCALES
+from depthwise.journal import Journal
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.roofline import SCALES
+from depthwise.measuring.limits import Budget, Miss, misses
 from depthwise.measuring.scorecard import Scorecard, costs
 
 __all__ = ["Feasible", "advice", "feasible"]

@@ -10,7 +10,7 @@ from depthwise.choosing.parts import rate_of
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.breakdown import PASSES, SECONDS
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.quality import tells_classes
 from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
 

@@ -14,7 +14,7 @@ goes on from its weights with a new learning-rate cycle (warm restarts: Loshchil
 Epochs are planned from each candidate's measured pace, somewhat hopefully, and written down with
 the seconds they may take before training, so that a run begun again repeats the plan; the loop cuts
 its schedule to the seconds. What cannot be taken up again where it stopped is trained once,
-before (once.py).
+before (whole_fits.py).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from sklearn.base import clone
 
 from depthwise.choosing.beginning import begin, least_passes
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.once import train_once
 from depthwise.choosing.refit import refit_seconds
 from depthwise.choosing.trials import Trials, named
+from depthwise.choosing.whole_fits import train_once
 from depthwise.data.dataset import Dataset
-from depthwise.networks import NetworkEstimator
+from depthwise.models.networks import NetworkEstimator
 
 __all__ = ["fill", "halve", "rung_sizes"]
 

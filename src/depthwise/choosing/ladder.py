@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from depthwise.base import Estimator
 from depthwise.compute import own_randomness
-from depthwise.custom_scores import class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.layers import parameter_count
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.quality import LABELLED
+from depthwise.models.estimator import Estimator
+from depthwise.scores.custom import class_score
 from depthwise.settings import Deciding
 
 __all__ = ["TOO_LARGE", "Candidate", "able", "deciding", "ladder", "worthwhile"]

@@ -21,9 +21,9 @@ import numpy as np
 
 from depthwise.choosing.trials import FAILURES, Trained, Trials
 from depthwise.data.dataset import Dataset
-from depthwise.estimator import Classifier
 from depthwise.measuring.scorecard import quality
-from depthwise.stages import stage_files
+from depthwise.models.supervised import Classifier
+from depthwise.training.stages import stage_files
 
 __all__ = ["refit", "refit_seconds"]
 

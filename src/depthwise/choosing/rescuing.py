@@ -1,6 +1,6 @@
 """A candidate that only just misses a limit, trained all the same and then made to keep it.
 
-How it is made smaller stands on a floor above this one (shrinking/rescue.py), so `choose` is given
+How it is made smaller stands on a floor above this one (rescue.py), so `choose` is given
 a function:
 
     rescue(model, data, budget, device=, minutes=, seed=, out=, watch=) -> .model, or None
@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from depthwise.choosing.answers import scored, write
-from depthwise.choosing.budget import Budget
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.halving import halve
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trials
-from depthwise.measuring.devices import Device
-from depthwise.measuring.score import in_words
-from depthwise.networks import NetworkClassifier, NetworkRegressor
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.limits import Budget
+from depthwise.models.networks import NetworkClassifier, NetworkRegressor
+from depthwise.task import in_words
 
 __all__ = ["HELPED", "WITHIN", "Rescue", "nearly", "rescued"]
 

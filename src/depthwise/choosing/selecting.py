@@ -29,9 +29,9 @@ import numpy as np
 from depthwise.choosing.answers import ItemScores
 from depthwise.choosing.paired import bootstrap_p, mcnemar_p, resamples
 from depthwise.choosing.trials import Trained, Trials
-from depthwise.measuring.score import in_words
 from depthwise.measuring.scorecard import Scorecard
-from depthwise.ship.figures import score_of
+from depthwise.reporting.figures import score_of
+from depthwise.task import in_words
 
 __all__ = ["LEVEL", "Selection", "better_p", "select", "standing", "test_name"]
 

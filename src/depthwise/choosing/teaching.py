@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.base import Estimator
 from depthwise.checkpoint import write_atomically
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import FAILURES, Trained, Trials, named, told_gain
-from depthwise.networks import NetworkClassifier
+from depthwise.models.estimator import Estimator
+from depthwise.models.networks import NetworkClassifier
 
 __all__ = ["TaughtCandidate", "lesson_seconds", "teach", "teacher_of"]
 

@@ -19,24 +19,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthwise.base import Estimator
 from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
-from depthwise.choosing.journal import Journal
 from depthwise.choosing.ladder import Candidate
 from depthwise.compute import Compute, has_bfloat16, is_gpu, resolve_device, synchronise
 from depthwise.data.dataset import Dataset
+from depthwise.data.inputs import as_tensor
 from depthwise.errors import DepthwiseError, InputError
-from depthwise.inputs import as_tensor
+from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.quality import LABELLED
-from depthwise.measuring.score import SCORES, in_words
-from depthwise.modelfile import read_model
+from depthwise.models.estimator import Estimator
+from depthwise.models.modelfile import read_model
 from depthwise.progress import line
-from depthwise.stages import stage_files
-from depthwise.training import Event
+from depthwise.task import SCORES, in_words
+from depthwise.training.loop import Event
+from depthwise.training.stages import stage_files
 
 __all__ = ["FAILURES", "Interrupted", "Trained", "Trials", "named", "told_gain"]
 

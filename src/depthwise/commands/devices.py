@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthwise.commands import options as give
+from depthwise.commands.edge import print_json, require_one_of, teller
 from depthwise.errors import InputError
-from depthwise.ship import options as give
-from depthwise.ship.edge import print_json, require_one_of, teller
 
 if TYPE_CHECKING:
-    from depthwise.measuring.devices import Device
+    from depthwise.measuring.devices.device import Device
 
 __all__ = ["devices"]
 
@@ -36,7 +36,7 @@ def devices(
     `depthwise devices calibrate` takes some ten seconds: peaks, bandwidth, every kind of operator
     in fp32, bf16 and int8, and small networks, to which predictions are fitted. It is remembered.
     """
-    from depthwise.measuring.devices import catalog, find
+    from depthwise.measuring.devices.device import catalog, find
 
     require_one_of("action", action, ("calibrate",))
     if action is None:
@@ -45,7 +45,7 @@ def devices(
         _show([find("this"), *catalog().values()], json)
         return
     path = None if out is None else _require_toml(out)
-    from depthwise.measuring.machine import calibrate
+    from depthwise.measuring.devices.machine import calibrate
 
     teller(quiet)(f"measuring this machine, {rounds} rounds")
     device = calibrate(rounds)
@@ -55,7 +55,7 @@ def devices(
 
 
 def _show(listed: list[Device], json: bool) -> None:
-    from depthwise.tables import console, print_devices
+    from depthwise.commands.screen import console, print_devices
 
     if json:
         print_json([device.to_dict() for device in listed])

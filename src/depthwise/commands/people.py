@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthwise.commands import options as give
+from depthwise.commands.edge import exit_of, print_json, say
 from depthwise.errors import InputError
-from depthwise.ship import options as give
-from depthwise.ship.edge import exit_of, print_json, say
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from depthwise.ship.reading import Files
+    from depthwise.inference.files import Files
 
 __all__ = ["enroll", "forget", "identify", "verify"]
 
@@ -56,8 +56,8 @@ def enroll(
 
 def identify(model: give.Model, files: Faces, json: give.JsonLines = False) -> None:
     """Tell who is on each picture, of the people enrolled; "unknown" for strangers."""
-    from depthwise.ship.file_list import expanded
-    from depthwise.tables import print_people, show_answers
+    from depthwise.commands.screen import print_people, show_answers
+    from depthwise.inference.file_list import expanded
 
     loaded = _people(model)
     if not loaded.enrolled_:
@@ -116,7 +116,7 @@ class Found:
 
 
 def _told(model: Any, files: Files) -> Iterator[Found | InputError]:
-    from depthwise.ship.reading import each_item
+    from depthwise.inference.files import each_item
 
     def ask(pictures: np.ndarray) -> list[tuple[str, float]]:
         nearest = model.similarities(pictures).max(axis=1)
@@ -146,7 +146,7 @@ def _people(folder: str) -> Any:
 
 def _usable(model: Any, files: list[str]) -> tuple[list[np.ndarray], list[InputError]]:
     """The pictures of every file that can be used, and the errors of the others."""
-    from depthwise.ship.file_list import expanded
+    from depthwise.inference.file_list import expanded
 
     good: list[np.ndarray] = []
     bad: list[InputError] = []
@@ -160,6 +160,6 @@ def _usable(model: Any, files: list[str]) -> tuple[list[np.ndarray], list[InputE
 
 def _pictures(model: Any, file: str) -> np.ndarray:
     """The pictures of a file, as the model takes them: (N, C, H, W)."""
-    from depthwise.ship.reading import read_inputs
+    from depthwise.inference.files import read_inputs
 
     return read_inputs(Path(file), model.input_shape_, model.input_dtype_)

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
-from depthwise.data.caption_table import CaptionTable
-from depthwise.data.columns import from_plain, to_plain
 from depthwise.data.dataset import Problem
 from depthwise.data.item_names import compact, of_arrays
-from depthwise.data.pairs import Pairs
 from depthwise.data.raw import Raw
+from depthwise.data.tables.columns import from_plain, to_plain
+from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.face_pairs import Pairs
 from depthwise.host import cache_folder
 
 __all__ = ["Draft", "get", "key_of"]

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import PARTS, Dataset, Problem
 from depthwise.data.duplicates import exact_groups, near_groups, same_texts, unite
 from depthwise.data.quantities import target_problems
 from depthwise.data.raw import Raw
-from depthwise.data.readers.tree import listed
+from depthwise.data.readers.trees.tree import listed
 from depthwise.data.strata import classes_shown
+from depthwise.data.targets.boxes import BoxTable
 from depthwise.errors import DataError
 
 __all__ = ["check", "examine", "require_usable"]

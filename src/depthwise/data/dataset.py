@@ -26,12 +26,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
-from depthwise.data.caption_table import CaptionTable
-from depthwise.data.columns import Column, label_of
 from depthwise.data.item_names import ItemNames
-from depthwise.data.pairs import Pairs
 from depthwise.data.summary import PARTS, summary
+from depthwise.data.tables.columns import Column, label_of
+from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import InputError
 
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]

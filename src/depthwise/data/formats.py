@@ -23,33 +23,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depthwise.data.decode import Allocate
-from depthwise.data.images import looks_like_picture
 from depthwise.data.options import Options
+from depthwise.data.pictures.decode import Allocate
+from depthwise.data.pictures.images import looks_like_picture
 from depthwise.data.raw import Raw
 from depthwise.data.readers import (
-    boxes_csv,
     captions,
     cifar,
-    coco,
     faces,
-    frame_folders,
     idx,
-    masks,
     npz,
     pictures,
     prose,
-    strips,
     table,
     text_tables,
-    videos,
-    voc,
-    yolo,
 )
-from depthwise.data.readers.archive import TarTree, ZipTree
+from depthwise.data.readers.boxes import boxes_csv, coco, voc, yolo
 from depthwise.data.readers.class_lists import call_classes, lists_in
-from depthwise.data.readers.folder import FolderTree
-from depthwise.data.readers.tree import Tree, gunzip_head, is_gzip, listed
+from depthwise.data.readers.clips import frame_folders, strips, videos
+from depthwise.data.readers.masks import masks
+from depthwise.data.readers.trees.archive import TarTree, ZipTree
+from depthwise.data.readers.trees.folder import FolderTree
+from depthwise.data.readers.trees.tree import Tree, gunzip_head, is_gzip, listed
 from depthwise.errors import DataError
 
 __all__ = ["open_tree", "read_tree", "recognise"]

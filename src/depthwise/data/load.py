@@ -25,21 +25,21 @@ import numpy as np
 
 from depthwise.data import cache as stores
 from depthwise.data import checks, named
-from depthwise.data.columns import Column
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
-from depthwise.data.frame_tree import FrameTree, may_hold_texts
-from depthwise.data.frames import Frame, as_frame, is_frame, is_series, name_of
 from depthwise.data.item_names import compact
 from depthwise.data.options import Options
+from depthwise.data.pictures.refit import fit
 from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
 from depthwise.data.readers import arrays, idx, npz, table, text_tables
-from depthwise.data.readers.tree import Tree
-from depthwise.data.refit import fit
+from depthwise.data.readers.trees.tree import Tree
 from depthwise.data.splits import split
 from depthwise.data.strata import missing_classes, parts_by_people, strata
-from depthwise.data.tables import fill_blanks, learnt_from, missing_shares
+from depthwise.data.tables.blanks import fill_blanks, learnt_from, missing_shares
+from depthwise.data.tables.columns import Column
+from depthwise.data.tables.frame_tree import FrameTree, may_hold_texts
+from depthwise.data.tables.frames import Frame, as_frame, is_frame, is_series, name_of
 from depthwise.errors import DataError, InputError
 from depthwise.host import cache_folder
 

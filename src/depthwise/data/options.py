@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from depthwise.data.columns import Column
 from depthwise.data.dataset import TASKS
+from depthwise.data.tables.columns import Column
 from depthwise.errors import InputError
 
 __all__ = ["FORMATS", "Options", "text_columns_of"]

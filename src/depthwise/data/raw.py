@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
-from depthwise.data.caption_table import CaptionTable
-from depthwise.data.columns import Column
 from depthwise.data.dataset import Problem
 from depthwise.data.item_names import ItemNames
-from depthwise.data.pairs import Pairs
+from depthwise.data.tables.columns import Column
+from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_of", "sort_classes"]

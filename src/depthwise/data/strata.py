@@ -11,10 +11,10 @@ faces                     people: whoever is asked about has never been seen, so
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import IGNORE, PARTS, Problem
 from depthwise.data.quantities import bins
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw
+from depthwise.data.targets.boxes import BoxTable
 
 __all__ = ["classes_shown", "missing_classes", "parts_by_people", "strata"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depthwise.data.column_summary import column_table, label_line
-from depthwise.data.columns import label_of
+from depthwise.data.tables.column_summary import column_table, label_line
+from depthwise.data.tables.columns import label_of
 
 if TYPE_CHECKING:
     from depthwise.data.dataset import Dataset, Problem

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from depthwise.checkpoint import write_atomically
-from depthwise.data.columns import to_plain
+from depthwise.data.tables.columns import to_plain
 from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
 from depthwise.exporting.places import place_of
@@ -40,7 +40,7 @@ from depthwise.exporting.scripts import script_of
 from depthwise.layers import spreads
 from depthwise.measuring.metric import readable
 from depthwise.measuring.quality import tells_classes
-from depthwise.quantised import is_int8, may_saturate
+from depthwise.reshaping.int8 import is_int8, may_saturate
 from depthwise.runtimes import Program
 from depthwise.runtimes.picking import agrees, apart
 

@@ -1,8 +1,8 @@
 """How an exported file's script reads its arguments: photos, rows of a table, or arrays.
 
 The code here is text that goes into the script, so that it runs without depthwise; tests hold it to
-what data/images.py and data/encoding.py do. Where it cannot (texts, clips), the script takes arrays
-alone and says so; of dates it reads those with the year first.
+what data/pictures/images.py and data/tables/encoding.py do. Where it cannot (texts, clips), the
+script takes arrays alone and says so; of dates it reads those with the year first.
 """
 
 from __future__ import annotations

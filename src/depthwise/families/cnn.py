@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
-from depthwise.networks import LONG, NetworkClassifier, NetworkEstimator, NetworkRegressor
-from depthwise.schedules import Passes
+from depthwise.models.networks import LONG, NetworkClassifier, NetworkEstimator, NetworkRegressor
 from depthwise.settings import Deciding, settings
+from depthwise.training.schedules import Passes
 
 __all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
 

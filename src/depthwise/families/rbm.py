@@ -2,9 +2,9 @@
 
     E(v, h) = -a'v - b'h - v'W h      p(v) = sum_h exp(-E(v, h)) / Z
 
-The mathematics, file by file: rbm_network.py (energies and conditionals, all kinds of units),
-contrastive.py (learning), rbm_tempering.py (from independent units to the machine), partition.py
-(log Z) and rbm_generation.py (samples, missing pixels).
+The mathematics, file by file: boltzmann/network.py (energies and conditionals, all kinds of units),
+boltzmann/contrastive.py (learning), boltzmann/tempering.py (from independent units to the machine),
+boltzmann/partition.py (log Z) and boltzmann/generation.py (samples, missing pixels).
 
 Grey values of Bernoulli units are probabilities: every visit to an item draws its bits anew.
 
@@ -30,21 +30,21 @@ from torch import Tensor, nn
 
 from depthwise.checkpoint import moved
 from depthwise.compute import own_randomness
+from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError
-from depthwise.families.contrastive import ContrastiveUpdate
-from depthwise.families.partition import BASE_SHARE, log_partition
-from depthwise.families.rbm_generation import draw_items, fill_missing
-from depthwise.families.rbm_network import RBMNetwork
-from depthwise.families.rbm_products import full_speed
-from depthwise.families.rbm_sampling import sample_bernoulli
-from depthwise.families.rbm_tempering import Base
-from depthwise.generative import Generative
-from depthwise.gpu_answers import at_work
-from depthwise.inputs import as_tensor
+from depthwise.families.boltzmann.contrastive import ContrastiveUpdate
+from depthwise.families.boltzmann.generation import draw_items, fill_missing
+from depthwise.families.boltzmann.network import RBMNetwork
+from depthwise.families.boltzmann.partition import BASE_SHARE, log_partition
+from depthwise.families.boltzmann.products import full_speed
+from depthwise.families.boltzmann.sampling import sample_bernoulli
+from depthwise.families.boltzmann.tempering import Base
 from depthwise.layers import Standardise
+from depthwise.models.generative import Generative
+from depthwise.models.gpu_answers import at_work
 from depthwise.settings import no_setting, settings
-from depthwise.stages import Stages
-from depthwise.updates import Recipe
+from depthwise.training.stages import Stages
+from depthwise.training.step import Recipe
 
 __all__ = ["RBM", "ItemRBM", "RBMNetwork"]
 
@@ -57,8 +57,8 @@ FEWEST, MOST = 20, 300
 class ItemRBM(RBMNetwork):
     """A machine with raw items (B, *input_shape) below its visible units.
 
-    `base_bias`, `base_log_variance`, `base_label_bias`: the data's base rates (partition.py);
-    `log_z`: estimate and standard error, NaN where unknown.
+    `base_bias`, `base_log_variance`, `base_label_bias`: the data's base rates
+    (boltzmann/partition.py); `log_z`: estimate and standard error, NaN where unknown.
     """
 
     log_z: Tensor

@@ -1,20 +1,22 @@
 """The measure floor: what a network costs on a device, and how well it does.
 
     metric.py       Metric: value, unit, interval, and measured | predicted | counted
-    devices.py      Device, the catalogue devices.toml, find(name_or_path)
-    machine.py      this machine as a Device: calibration.py times its operators,
+    limits.py       Budget: the limits a network must keep
+    devices/        device.py: Device, the catalogue devices.toml, find(name_or_path);
+                    machine.py: this machine as a Device; calibration.py times its operators,
                     calibration_int8.py those of 8 bits, calibration_networks.py small networks;
-                    measured_tables.py says what is kept of it
+                    measured_tables.py says what is kept of it; roofline.py for a described device,
+                    operators.py and corrections.py for a measured one;
+                    fitting.py: a described Device corrected by networks that were run on it;
+                    reference_networks.py: MLPerf Tiny's four networks
     counting.py     operations, bytes and live memory of one forward pass
     schedule.py     the least memory, in the best order of execution
     speed.py        latency, throughput and peak memory, timed here
-    predict.py      the same from counts and a Device's figures: roofline.py for a described device,
-                    operators.py and corrections.py for a measured one
-    fitting.py      a described Device corrected by networks that were run on it
-    reference_networks.py   MLPerf Tiny's four networks
+    predict.py      the same from counts and a Device's figures
     energy.py       mJ an item: energy_counters.py reads it, operation_energy.py predicts it from
                     operations and bytes
     cost.py         price, what is taken of it, and what a million items cost
+    as_run.py       what a network costs in the form that it is stored and run in
     breakdown.py    where time, memory and energy go, layer by layer
     flexibility.py  which runtimes, precisions and batches really run
     quality.py      how well a Model does its task on held-out items
@@ -29,18 +31,18 @@ from typing import Any
 
 HOMES = {
     "Counts": "counting",
-    "Device": "devices",
+    "Device": "devices.device",
     "Metric": "metric",
     "Prices": "cost",
     "Scorecard": "scorecard",
     "breakdown": "breakdown",
     "by_layer": "predict",
-    "calibrate": "machine",
-    "catalog": "devices",
+    "calibrate": "devices.machine",
+    "catalog": "devices.device",
     "costs": "scorecard",
     "count": "counting",
-    "find": "devices",
-    "fitted": "fitting",
+    "find": "devices.device",
+    "fitted": "devices.fitting",
     "latency": "speed",
     "measure": "scorecard",
     "peak_memory": "speed",
@@ -49,7 +51,7 @@ HOMES = {
     "predict_memory": "predict",
     "predict_throughput": "predict",
     "quality": "scorecard",
-    "this_machine": "machine",
+    "this_machine": "devices.machine",
     "throughput": "speed",
 }
 __all__ = sorted(HOMES)

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.folding import put
 from depthwise.measuring.counting import Counts, count
-from depthwise.measuring.devices import Device
-from depthwise.measuring.roofline import SCALES
-from depthwise.quantised import Int8Conv2d, Int8Layer, Quantised, Quantiser, is_int8
-from depthwise.reshaping_storage import Stored
-from depthwise.running import Running
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.roofline import SCALES
+from depthwise.reshaping.folding import put
+from depthwise.reshaping.int8 import Int8Conv2d, Int8Layer, Quantised, Quantiser, is_int8
+from depthwise.reshaping.storage import Stored
+from depthwise.runtimes.attached import Running
 
 __all__ = ["counts_of", "file_bytes", "precision_on", "size_bytes"]
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from depthwise.measuring import speed
 from depthwise.measuring.as_run import counts_of
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.operation_energy import LayerEnergy, layer_energies
 from depthwise.measuring.predict import LayerCost, by_layer

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.class_intervals import class_interval, interval_name
-from depthwise.class_scores import CLASS_SCORES, ClassAnswers, ClassScore, rarer_class
-from depthwise.custom_scores import CUSTOM_RESAMPLES, class_score
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.score import SCORES, per_cent
-from depthwise.scores import accuracy_report
+from depthwise.scores.accuracy import accuracy_report
+from depthwise.scores.classification import CLASS_SCORES, ClassAnswers, ClassScore, rarer_class
+from depthwise.scores.custom import CUSTOM_RESAMPLES, class_score
+from depthwise.scores.intervals import class_interval, interval_name
+from depthwise.task import SCORES, per_cent
 
 __all__ = [
     "ClassMetric",

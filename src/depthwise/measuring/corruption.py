@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from depthwise.data.columns import Column, width
+from depthwise.data.tables.columns import Column, width
 
 __all__ = ["IMAGE_KINDS", "SEED", "TABLE_KINDS", "Corrupted", "corrupted"]
 

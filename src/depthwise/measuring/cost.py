@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from depthwise.errors import InputError
 from depthwise.measuring.counting import Counts
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.metric import Metric
 
 YEAR_SECONDS = 365.25 * 86400

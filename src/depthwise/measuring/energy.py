@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 from depthwise.measuring.energy_counters import Counter
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.operation_energy import (

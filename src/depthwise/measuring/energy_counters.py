@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices.device import Device
 
 POWERCAP = Path("/sys/class/powercap")
 POWER_SUPPLY = Path("/sys/class/power_supply")

@@ -13,7 +13,7 @@ a time: class probabilities (softmax of the logits), or, of a network that answe
 as a reconstruction, these in units of their standard deviation. A cell passes when the largest
 difference is at most 1e-4 in fp32. In bf16, whose 8 bits of mantissa round every layer, it passes
 at 2e-2, or when 95% of the samples keep their largest answer (the same class) and are within 5e-2;
-in int8, quantised on these samples (quantising.py), likewise at 5e-2, or 95% within 0.15. A
+in int8, quantised on these samples (reshaping/quantise.py), likewise at 5e-2, or 95% within 0.15. A
 network that is int8 already is compared with itself in torch, and has no other precision.
 
 A runtime is prepared once a precision, with a dynamic batch, so that all batches run the same
@@ -41,7 +41,7 @@ from depthwise.host import available_cores
 from depthwise.layers import spreads
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.speed import using_threads
-from depthwise.quantised import is_int8
+from depthwise.reshaping.int8 import is_int8
 from depthwise.runtimes import PRECISIONS, RUNTIMES, Program
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.runtimes.program import in_precision

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.errors import InputError
-from depthwise.measuring.score import SCORES, per_cent
+from depthwise.task import SCORES, per_cent
 
 WAYS = ("measured", "predicted", "counted")
 

@@ -1,7 +1,7 @@
 """How well a model predicts numbers: R2, and beside it RMSE and MAE in the numbers' own units.
 
     details   items, metric, the name of the score that `value` is; scores, every score of
-              regression_scores.py; of several targets per_target, these of each
+              scores/regression.py; of several targets per_target, these of each
 
 RMSE and MAE are ranked by their negatives: more is better in every Metric.
 
@@ -18,7 +18,7 @@ import numpy as np
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric
-from depthwise.regression_scores import number_score, regression_report
+from depthwise.scores.regression import number_score, regression_report
 
 __all__ = ["NumberMetric", "number_metric", "regression", "regression_of", "require_numbers"]
 

@@ -1,9 +1,9 @@
 """Latency, throughput and memory of a network on a device, predicted from its counts.
 
-A described device takes the sum of its operators' rooflines (roofline.py). A device that was
-measured (`calibration`) has tables, by precision and threads: what each kind of operator reached at
-its width and number of rows (operators.py), corrected by what networks took (corrections.py); the
-quicker number of threads is taken, as the measurement does.
+A described device takes the sum of its operators' rooflines (devices/roofline.py). A device that
+was measured (`calibration`) has tables, by precision and threads: what each kind of operator
+reached at its width and number of rows (devices/operators.py), corrected by what networks took
+(devices/corrections.py); the quicker number of threads is taken, as the measurement does.
 
 The interval: of a described device its `spread`, a factor either way; of a measured one the factor
 that nine in ten of the networks left out were predicted within.
@@ -12,12 +12,12 @@ that nine in ten of the networks left out were predicted within.
 from dataclasses import dataclass
 from typing import Any
 
-from depthwise.measuring import corrections, roofline
 from depthwise.measuring.counting import Counts, Operation
-from depthwise.measuring.devices import Device
+from depthwise.measuring.devices import corrections, roofline
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.operators import scratch_bytes
+from depthwise.measuring.devices.roofline import SCALES, Bound
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.operators import scratch_bytes
-from depthwise.measuring.roofline import SCALES, Bound
 from depthwise.measuring.schedule import plan
 
 BATCHES = (1, 4, 16, 64, 256, 1024)

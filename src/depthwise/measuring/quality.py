@@ -17,8 +17,8 @@
     segmentation      mIoU       overlap of what is said with what is, by pixels, mean of classes
     faces             fraction   as the recogniser's `assess` has it, on pairs of faces
 
-Classes are scored by another of class_scores.py or by a function where `metric` asks for it; what
-metrics a task has is told by SCORED_BY.
+Classes are scored by another of scores/classification.py or by a function where `metric` asks for
+it; what metrics a task has is told by SCORED_BY.
 More is better in each, and each has its 95% interval over the items. Likelihoods of different
 models compare where their visible units are of the same kind (details: visible).
 
@@ -34,19 +34,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.backbones.seeing import Named
-from depthwise.class_scores import CLASS_SCORES
-from depthwise.custom_scores import as_name, class_score
-from depthwise.data.columns import width
 from depthwise.data.dataset import Dataset
+from depthwise.data.tables.columns import width
 from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.numbers import regression, regression_of
-from depthwise.measuring.score import SCORES, UNITS
-from depthwise.regression_scores import ALIASES, NUMBER_SCORES, number_score
-from depthwise.scores import auroc, auroc_interval, mean_interval
+from depthwise.scores.accuracy import auroc, auroc_interval, mean_interval
+from depthwise.scores.classification import CLASS_SCORES
+from depthwise.scores.custom import as_name, class_score
+from depthwise.scores.regression import ALIASES, NUMBER_SCORES, number_score
+from depthwise.task import SCORES, UNITS
+from depthwise.tasks.spatial_estimator import Named
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",

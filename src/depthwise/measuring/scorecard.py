@@ -28,14 +28,14 @@ from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.classes import ClassMetric, told_scores
 from depthwise.measuring.cost import Prices
 from depthwise.measuring.counting import Counts
-from depthwise.measuring.devices import Device, find
+from depthwise.measuring.devices.device import Device, find
 from depthwise.measuring.energy import measure_energy, predict_energy
 from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
-from depthwise.measuring.score import SCORES
-from depthwise.running import Running
+from depthwise.runtimes.attached import Running
+from depthwise.task import SCORES
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 

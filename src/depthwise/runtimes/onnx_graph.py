@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depthwise.quantised import Arithmetic, Pixels, is_int8
-from depthwise.reshaping_storage import Stored
+from depthwise.reshaping.int8 import Arithmetic, Pixels, is_int8
+from depthwise.reshaping.storage import Stored
 from depthwise.runtimes.exported import LARGEST_BATCH
 from depthwise.runtimes.whole_numbers import compute_in_whole_numbers
 

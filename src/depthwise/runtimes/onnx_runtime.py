@@ -1,8 +1,9 @@
 """ONNX Runtime, on the processor: the quickest for one item at a time, most often.
 
 Whole-number products are exact on processors with VNNI or its like. On older x86 ones pairs of them
-saturate where weights exceed 64 (quantised.py); the session is told to multiply those another way,
-slower and exact ("session.x64quantprecision", which weights within 64 and other processors ignore).
+saturate where weights exceed 64 (reshaping/int8.py); the session is told to multiply those another
+way, slower and exact ("session.x64quantprecision", which weights within 64 and other processors
+ignore).
 """
 
 from __future__ import annotations

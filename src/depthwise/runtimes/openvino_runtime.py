@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from depthwise.quantised import WEIGHT_MOST
+from depthwise.reshaping.int8 import WEIGHT_MOST
 from depthwise.runtimes.onnx_graph import missing, to_onnx
 from depthwise.runtimes.program import Program, in_precision
 from depthwise.runtimes.saturation import saturates

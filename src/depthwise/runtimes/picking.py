@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import free_cores
 from depthwise.errors import one_line
-from depthwise.quantised import is_int8
+from depthwise.reshaping.int8 import is_int8
 from depthwise.runtimes import RUNTIMES
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.runtimes.program import Program, in_precision

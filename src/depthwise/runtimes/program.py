@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
-from depthwise.quantised import is_int8
-from depthwise.quantising import quantise_network
+from depthwise.reshaping.int8 import is_int8
+from depthwise.reshaping.quantise import quantise_network
 
 __all__ = ["PRECISIONS", "Autocast", "Program", "Runtime", "in_precision", "torch_program"]
 

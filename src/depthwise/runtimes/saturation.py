@@ -4,7 +4,7 @@ x86 processors with AVX2 or AVX-512 but without VNNI multiply unsigned by signed
 add the two products in 16 bits, which hold at most 32,767. The probe is a convolution whose every
 pair is 2 * 255 * 127 = 64,770: what saturates answers with about half of the truth.
 
-Networks whose weights are within 64 never get there (quantised.py); this is for the others.
+Networks whose weights are within 64 never get there (reshaping/int8.py); this is for the others.
 """
 
 from __future__ import annotations

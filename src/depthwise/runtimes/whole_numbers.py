@@ -11,7 +11,7 @@ rewritings, none of which changes an answer:
                                                      step of the answer
     D of weights and of a bias                       with a zero point, 0, that some ask for
 
-s_x is the scale of the bytes that go in, s_o that of the weights of output o (quantised.py).
+s_x is the scale of the bytes that go in, s_o that of the weights of output o (reshaping/int8.py).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from depthwise.reshaping_widths import AXES, NORMS, Slot, is_depthwise, keep, sides, widths_edit
+from depthwise.reshaping.widths import AXES, NORMS, Slot, is_depthwise, keep, sides, widths_edit
 
 __all__ = ["Channel", "Channels", "channels_of"]
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.losses import distillation, over_answers
-from depthwise.updates import GradientUpdate
+from depthwise.training.step import GradientUpdate
 
 __all__ = ["Taught", "distillation", "taught_targets"]
 

@@ -24,15 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
+from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError
-from depthwise.inputs import as_tensor
 from depthwise.measuring.counting import count
-from depthwise.networks import NetworkClassifier
-from depthwise.reshaping import edits_of
-from depthwise.reshaping_exits import NEVER, exits, with_all_answers
+from depthwise.models.networks import NetworkClassifier
+from depthwise.reshaping.edits import edits_of
+from depthwise.reshaping.exits import NEVER, exits, with_all_answers
 from depthwise.shrinking.finetuning import compute_of, fine_tune
-from depthwise.training import train
-from depthwise.updates import GradientUpdate, Recipe
+from depthwise.training.loop import train
+from depthwise.training.step import GradientUpdate, Recipe
 
 __all__ = ["add_exits", "best_thresholds", "cuts", "exit_curve"]
 

@@ -1,7 +1,7 @@
 """Learning on, from where a network stands and in whatever shape it is, with or without a teacher.
 
-It is the loop of training.py with a recipe of its own: few epochs, a one-cycle rate below the one
-that the network was first trained with.
+It is the loop of training/loop.py with a recipe of its own: few epochs, a one-cycle rate below the
+one that the network was first trained with.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from torch import nn
 
 from depthwise.compute import Compute, resolve_device
-from depthwise.data.augment import augmenter
-from depthwise.estimator import Watch
-from depthwise.inputs import as_tensor
-from depthwise.networks import NetworkEstimator, NetworkRegressor
-from depthwise.quantised import learning
+from depthwise.data.inputs import as_tensor
+from depthwise.data.pictures.augment import augmenter
+from depthwise.models.networks import NetworkEstimator, NetworkRegressor
+from depthwise.models.supervised import Watch
+from depthwise.reshaping.int8 import learning
 from depthwise.shrinking.distilling import Taught, taught_targets
-from depthwise.training import train
-from depthwise.updates import GradientUpdate
+from depthwise.training.loop import train
+from depthwise.training.step import GradientUpdate
 
 __all__ = ["compute_of", "fine_tune"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.errors import InputError
-from depthwise.reshaping_widths import AXES, NORMS
+from depthwise.reshaping.widths import AXES, NORMS
 from depthwise.shrinking.channels import Channels
 
 __all__ = ["CRITERIA", "importance"]

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError
-from depthwise.inputs import as_tensor
-from depthwise.networks import NetworkEstimator
-from depthwise.reshaping import edits_of
+from depthwise.models.networks import NetworkEstimator
+from depthwise.reshaping.edits import edits_of
 from depthwise.shrinking.channels import Channels, channels_of
 from depthwise.shrinking.finetuning import compute_of, fine_tune
 from depthwise.shrinking.importance import CRITERIA, importance

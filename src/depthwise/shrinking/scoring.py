@@ -13,9 +13,9 @@ import numpy as np
 
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
-from depthwise.estimator import Regressor
-from depthwise.regression_scores import regression_report
-from depthwise.scores import wilson_interval
+from depthwise.models.supervised import Regressor
+from depthwise.scores.accuracy import wilson_interval
+from depthwise.scores.regression import regression_report
 
 __all__ = ["CLASSES", "NUMBERS", "Scoring", "scoring_named", "scoring_of"]
 

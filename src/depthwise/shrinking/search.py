@@ -20,13 +20,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from depthwise.choosing.budget import Miss
 from depthwise.errors import InputError
-from depthwise.networks import NetworkClassifier, NetworkEstimator
+from depthwise.measuring.limits import Miss
+from depthwise.models.networks import NetworkClassifier, NetworkEstimator
 from depthwise.runtimes.onnx_graph import sharing_graphs
+from depthwise.shrinking.costing import FLOAT, Figures, Limits, Way
 from depthwise.shrinking.exits import add_exits
 from depthwise.shrinking.finetuning import compute_of, fine_tune
-from depthwise.shrinking.limits import FLOAT, Figures, Limits, Way
 from depthwise.shrinking.pruning import prune
 from depthwise.shrinking.storing import low_rank
 from depthwise.shrinking.structures import narrowed, on_rung, rungs_below

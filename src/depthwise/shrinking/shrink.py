@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.checkpoint import write_atomically
-from depthwise.choosing.budget import Miss
 from depthwise.choosing.feasibility import advice
-from depthwise.choosing.journal import Journal
 from depthwise.data.dataset import Dataset
+from depthwise.data.inputs import fingerprint_arrays
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
-from depthwise.inputs import fingerprint_arrays
-from depthwise.measuring.devices import Device, find
-from depthwise.modelfile import read_model, versions
-from depthwise.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
-from depthwise.shrinking.limits import Costing, Limits
+from depthwise.journal import Journal
+from depthwise.measuring.devices.device import Device, find
+from depthwise.measuring.limits import Miss
+from depthwise.models.modelfile import read_model, versions
+from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
+from depthwise.shrinking.costing import Costing, Limits
 from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.trying import Parts, Tried, Trying

@@ -14,9 +14,9 @@ from torch import nn
 from depthwise.errors import InputError
 from depthwise.measuring.as_run import file_bytes
 from depthwise.measuring.counting import count
-from depthwise.reshaping import edits_of
-from depthwise.reshaping_rank import factored, fullest_rank
-from depthwise.reshaping_storage import Stored, stored, stored_edit
+from depthwise.reshaping.edits import edits_of
+from depthwise.reshaping.rank import factored, fullest_rank
+from depthwise.reshaping.storage import Stored, stored, stored_edit
 
 __all__ = ["file_bytes", "low_rank", "rank_edit", "store"]
 

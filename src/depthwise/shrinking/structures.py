@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 
 from depthwise.layers import parameter_count
-from depthwise.networks import NetworkEstimator
+from depthwise.models.networks import NetworkEstimator
 from depthwise.shrinking.channels import channels_of
 from depthwise.shrinking.pruning import lowest, pruned_network
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.choosing.budget import Miss
-from depthwise.choosing.journal import Journal
-from depthwise.modelfile import read_model
+from depthwise.journal import Journal
+from depthwise.measuring.limits import Miss
+from depthwise.models.modelfile import read_model
 from depthwise.runtimes import Program
+from depthwise.shrinking.costing import Costing, Figures, Limits, Way
 from depthwise.shrinking.finetuning import fine_tune
-from depthwise.shrinking.limits import Costing, Figures, Limits, Way
 from depthwise.shrinking.scoring import CLASSES, Scoring
 
 __all__ = ["Parts", "Tried", "Trying"]

@@ -1,1 +1,1 @@
-"""Tasks: one estimator a file, its parts in files beside it; they never import each other."""
+"""Tasks: a folder each, with its estimator and parts; they never import each other."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.boxes_table import BoxTable
 from depthwise.data.dataset import IGNORE, Problem
 from depthwise.data.quantities import as_targets, is_quantity, told_as_classes, told_as_quantity
 from depthwise.data.raw import Raw, encode_labels
-from depthwise.data.sparse import densified, is_sparse
+from depthwise.data.tables.sparse import densified, is_sparse
+from depthwise.data.targets.boxes import BoxTable
 from depthwise.errors import DataError
 
 __all__ = ["as_array", "as_images", "as_table", "check_labels", "read", "require_lengths"]

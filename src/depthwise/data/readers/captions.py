@@ -21,10 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.caption_table import CaptionTable
 from depthwise.data.dataset import Problem
-from depthwise.data.decode import Allocate, decode
 from depthwise.data.options import Options
+from depthwise.data.pictures.decode import Allocate, decode
 from depthwise.data.raw import TRAIN, Raw, part_of
 from depthwise.data.readers.pictures import (
     PICTURE_SUFFIXES,
@@ -33,9 +32,17 @@ from depthwise.data.readers.pictures import (
     picture_reader,
     require_most,
 )
-from depthwise.data.readers.split_lists import split_lists
-from depthwise.data.readers.texts import MAX_JSON_BYTES, json_of, lines_of, part_in, stem, text_of
-from depthwise.data.readers.tree import Tree, left_out
+from depthwise.data.readers.trees.split_lists import split_lists
+from depthwise.data.readers.trees.texts import (
+    MAX_JSON_BYTES,
+    json_of,
+    lines_of,
+    part_in,
+    stem,
+    text_of,
+)
+from depthwise.data.readers.trees.tree import Tree, left_out
+from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import DataError
 
 __all__ = ["has_captions", "read"]

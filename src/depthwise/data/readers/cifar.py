@@ -16,8 +16,8 @@ import numpy as np
 
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import TEST, TRAIN, Raw
-from depthwise.data.readers.safe_pickle import loads
-from depthwise.data.readers.tree import Tree
+from depthwise.data.readers.trees.safe_pickle import loads
+from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError, InputError
 
 __all__ = ["companions", "has_batches", "parse_binary", "parse_pickle", "read"]

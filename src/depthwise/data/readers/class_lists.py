@@ -14,8 +14,8 @@ import re
 
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import Raw
-from depthwise.data.readers.texts import lines_of
-from depthwise.data.readers.tree import Tree
+from depthwise.data.readers.trees.texts import lines_of
+from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 
 __all__ = ["call_classes", "lists_in"]

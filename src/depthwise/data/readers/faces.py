@@ -16,14 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
-from depthwise.data.pairs import Pairs
+from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import Raw
 from depthwise.data.readers import pictures
-from depthwise.data.readers.boxed import told
-from depthwise.data.readers.texts import lines_of, require_one_spelling, stem
-from depthwise.data.readers.tree import Tree
+from depthwise.data.readers.boxes.boxed import told
+from depthwise.data.readers.trees.texts import lines_of, require_one_spelling, stem
+from depthwise.data.readers.trees.tree import Tree
+from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError
 
 __all__ = ["has_pairs", "parse_pairs", "read"]

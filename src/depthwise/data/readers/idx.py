@@ -20,7 +20,7 @@ import numpy as np
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers import arrays
-from depthwise.data.readers.tree import Tree, gunzip, gunzip_head, is_gzip, listed
+from depthwise.data.readers.trees.tree import Tree, gunzip, gunzip_head, is_gzip, listed
 from depthwise.errors import DataError
 
 __all__ = ["is_idx", "label_file_names", "parse", "read"]

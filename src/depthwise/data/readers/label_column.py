@@ -3,7 +3,6 @@
 import numpy as np
 
 from depthwise.data.dataset import Problem
-from depthwise.data.encoding import Cells, as_number
 from depthwise.data.quantities import (
     as_targets,
     is_quantity,
@@ -12,6 +11,7 @@ from depthwise.data.quantities import (
     told_as_quantity,
 )
 from depthwise.data.raw import Raw
+from depthwise.data.tables.encoding import Cells, as_number
 from depthwise.errors import DataError
 
 __all__ = ["targets_in", "told_of"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from depthwise.data.raw import TRAIN, Raw, part_of
 from depthwise.data.readers import arrays
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.errors import DataError
 
 __all__ = ["is_npy", "pair", "parse", "read", "read_arrays"]

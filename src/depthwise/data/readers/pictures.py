@@ -19,11 +19,11 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from depthwise.data.dataset import Problem
-from depthwise.data.decode import Allocate, Decoded, decode
-from depthwise.data.images import Unreadable, looks_like_picture
+from depthwise.data.pictures.decode import Allocate, Decoded, decode
+from depthwise.data.pictures.images import Unreadable, looks_like_picture
 from depthwise.data.raw import Raw, part_of, sort_classes
 from depthwise.data.readers.numbered_split import LISTS, numbered_split
-from depthwise.data.readers.tree import Tree, left_out, listed
+from depthwise.data.readers.trees.tree import Tree, left_out, listed
 from depthwise.errors import DataError
 
 __all__ = ["PICTURE_SUFFIXES", "odd_sizes", "picture_names", "picture_reader", "read"]

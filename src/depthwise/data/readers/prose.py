@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from depthwise.data.dataset import Problem
-from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
+from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw, part_of
-from depthwise.data.readers.texts import text_of
-from depthwise.data.readers.tree import Tree
+from depthwise.data.readers.trees.texts import text_of
+from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
-from depthwise.text_words import words_of
+from depthwise.text.words import words_of
 
 __all__ = ["has_prose", "read"]
 

@@ -16,9 +16,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from depthwise.data.columns import LABEL, NUMBER, Column, label_of
 from depthwise.data.dataset import Problem
-from depthwise.data.encoding import (
+from depthwise.data.item_names import Rows
+from depthwise.data.quantities import is_quantity
+from depthwise.data.raw import Raw, encode_labels, part_of
+from depthwise.data.readers.label_column import targets_in, told_of
+from depthwise.data.readers.trees.tree import Tree, gunzip, is_gzip, listed
+from depthwise.data.tables.columns import LABEL, NUMBER, Column, label_of
+from depthwise.data.tables.encoding import (
     BLANK,
     Cells,
     as_number,
@@ -27,12 +32,7 @@ from depthwise.data.encoding import (
     learn,
     no_column,
 )  # fmt: skip
-from depthwise.data.frames import Frame
-from depthwise.data.item_names import Rows
-from depthwise.data.quantities import is_quantity
-from depthwise.data.raw import Raw, encode_labels, part_of
-from depthwise.data.readers.label_column import targets_in, told_of
-from depthwise.data.readers.tree import Tree, gunzip, is_gzip, listed
+from depthwise.data.tables.frames import Frame
 from depthwise.errors import DataError
 
 __all__ = [

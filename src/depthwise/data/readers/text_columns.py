@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depthwise.data.raw import part_of
-from depthwise.data.readers.tree import listed
+from depthwise.data.readers.trees.tree import listed
 from depthwise.errors import DataError
-from depthwise.text_words import UNDIVIDED
+from depthwise.text.words import UNDIVIDED
 
 __all__ = ["Rows", "TextColumns", "columns_of", "knows_a_name", "texts_named"]
 

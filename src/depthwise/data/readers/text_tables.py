@@ -24,8 +24,8 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from depthwise.data.dataset import Problem
-from depthwise.data.decode import Allocate
 from depthwise.data.options import Options
+from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.table import looks_like_table
@@ -36,8 +36,8 @@ from depthwise.data.readers.text_columns import (
     knows_a_name,
     texts_named,
 )
-from depthwise.data.readers.texts import text_of
-from depthwise.data.readers.tree import Tree, listed
+from depthwise.data.readers.trees.texts import text_of
+from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.errors import DataError
 
 __all__ = ["has_pairs", "has_texts", "parse_pairs", "parse_texts", "read"]

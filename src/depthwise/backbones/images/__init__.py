@@ -1,0 +1,1 @@
+"""Backbones of images: raw images in, feature maps out."""

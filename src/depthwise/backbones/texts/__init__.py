@@ -1,0 +1,1 @@
+"""Encoders of texts: tokens in, hidden states or one vector out."""

@@ -1,0 +1,1 @@
+"""Readers of pictures with boxes: VOC, COCO, YOLO, CSV."""

@@ -1,0 +1,186 @@
+"""Pictures with boxes, whatever file the boxes come from, made a Raw.
+
+Every reader of boxes hands over a list of Annotated. Here the pictures are decoded to one size
+(their longer side at most 320 pixels, or as `image_size` says) and the boxes with them, and boxes
+are looked at in the picture's own pixels:
+
+    no area                    left out, told as "box of no area"
+    wholly outside             left out, told as "box outside the image"
+    over the edge by > 1 pixel clipped, told as "box over the edge"; by less, just clipped
+
+Edges are taken as continuous, as they stand in the file. (VOC's oldest files count pixels from 1
+and include the last one; its boxes are then at most a pixel off.) A picture without a box is an
+item like the others. Where an annotation promises a size and the picture has another, its boxes
+cannot be trusted: the picture is left out and told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from depthwise.data.dataset import Problem
+from depthwise.data.pictures.decode import Allocate, Decoded, close_gaps, decode
+from depthwise.data.raw import Raw, sort_classes
+from depthwise.data.readers.pictures import odd_sizes, picture_reader, require_most
+from depthwise.data.readers.trees.texts import require_one_spelling
+from depthwise.data.readers.trees.tree import Tree, left_out
+from depthwise.data.targets.boxes import BoxTable
+from depthwise.errors import DataError
+
+__all__ = ["LARGEST", "Annotated", "assemble", "told"]
+
+LARGEST = 320  # pixels of the longer side: boxes need more detail than classes do
+_EDGE, _NAMED = 1.0, 10
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Annotated:
+    """A picture of the tree and its boxes (left, top, right, bottom), in pixels or in shares.
+
+    where: the file that says so. size: the (H, W) it promises. crowd: see BoxTable.
+    """
+
+    picture: str
+    where: str
+    part: int | None = None
+    size: tuple[int, int] | None = None
+    boxes: list[Box] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    crowd: list[bool] = field(default_factory=list)
+
+    def add(self, box: Box, name: str, crowd: bool = False) -> None:
+        self.boxes.append(box)
+        self.names.append(name)
+        self.crowd.append(crowd)
+
+
+def assemble(
+    tree: Tree,
+    items: Sequence[Annotated],
+    allocate: Allocate,
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    classes: Sequence[str] | None = None,
+    in_shares: bool = False,
+    problems: Sequence[Problem] = (),
+) -> Raw:
+    """Decodes the pictures and places the boxes. classes: in order, or None for sorted ones.
+
+    Raises DataError if there is no picture or no box, if most pictures are broken, or if two
+    classes are spelt almost alike.
+    """
+    if not items:
+        raise DataError(f"{tree.where}: none of the annotations has its picture there.")
+    order = _class_order(items) if classes is None else list(classes)
+    pictures = [item.picture for item in items]
+    reader = picture_reader(tree, pictures)
+    decoded = decode(len(items), reader, allocate, image_size, channels, LARGEST)
+    require_most(tree, pictures, decoded.broken)
+    broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
+    items = [items[i] for i in decoded.kept.tolist()]
+    honest = np.array([item.size in (None, tuple(s)) for item, s in zip(items, decoded.each_size)])
+    lying = _lying(tree, items, decoded, honest)
+    items, sizes = [item for item, true in zip(items, honest) if true], decoded.each_size[honest]
+    pixels = close_gaps(decoded.pixels, np.flatnonzero(honest))
+    table, found = _placed(tree, items, sizes, order, in_shares)
+    raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
+    raw.task, raw.sizes = "detection", sizes
+    raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
+    raw.names = [item.picture for item in items]
+    raw.problems = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]
+    return raw
+
+
+def told(kind: str, places: Sequence[str], detail: str) -> list[Problem]:
+    """A Problem for each of the first places, and one for all the rest."""
+    found = [Problem(kind, place, detail) for place in places[:_NAMED]]
+    return found + left_out(kind, list(places[_NAMED:]), detail)
+
+
+def _class_order(items: Sequence[Annotated]) -> list[str]:
+    origin = {name: item.where for item in reversed(items) for name in item.names}
+    classes = sort_classes(list(origin))
+    require_one_spelling({name: origin[name] for name in classes}, "class")
+    return classes
+
+
+def _parts(items: Sequence[Annotated]) -> np.ndarray | None:
+    if all(item.part is None for item in items):
+        return None
+    return np.array([item.part or 0 for item in items], np.int8)
+
+
+def _lying(
+    tree: Tree, items: Sequence[Annotated], decoded: Decoded, honest: np.ndarray
+) -> list[Problem]:
+    """Pictures that are not as large as promised; raises DataError if that is the rule."""
+    places = []
+    for i in np.flatnonzero(~honest).tolist():
+        said, (height, width) = items[i].size, decoded.each_size[i]
+        assert said is not None
+        places.append(
+            f"{items[i].where} says {said[0]} x {said[1]} pixels, {items[i].picture} has "
+            f"{height} x {width}"
+        )
+    if len(places) * 2 > len(items):
+        raise DataError(
+            f"{tree.where}: {len(places):,} of {len(items):,} pictures are not of the size that "
+            f"their annotation says ({places[0]}); annotate the pictures that are there."
+        )
+    return told("lying size", places, "left out, its boxes cannot be trusted")
+
+
+def _placed(
+    tree: Tree,
+    items: Sequence[Annotated],
+    sizes: np.ndarray,
+    classes: Sequence[str],
+    in_shares: bool,
+) -> tuple[BoxTable, list[Problem]]:
+    """All boxes in pixels of their own pictures, sound ones only."""
+    position = {name: k for k, name in enumerate(classes)}
+    owners = np.repeat(np.arange(len(items)), [len(item.boxes) for item in items])
+    boxes = np.array([box for item in items for box in item.boxes], float).reshape(-1, 4)
+    labels = np.array([position[name] for item in items for name in item.names], np.int64)
+    crowd = np.array([flag for item in items for flag in item.crowd], bool)
+    limits = sizes[owners][:, [1, 0, 1, 0]]
+    boxes = boxes * limits if in_shares else boxes
+    clipped, good, problems = _sound(boxes, limits, [items[i].where for i in owners.tolist()])
+    if not good.any():
+        raise DataError(
+            f"{tree.where} holds no box that is usable ({len(boxes):,} were read); check the order "
+            "of their coordinates."
+        )
+    table = BoxTable.of(clipped[good], labels[good], owners[good], len(items), crowd[good])
+    return table, problems
+
+
+def _sound(
+    boxes: np.ndarray, limits: np.ndarray, where: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
+    """Boxes (M, 4) clipped to the limits (M, 4) of their pictures, which are usable (M,), and what
+    was wrong."""
+
+    def places(which: np.ndarray) -> list[str]:
+        return [f"{where[i]}: {_shown(boxes[i])}" for i in np.flatnonzero(which).tolist()]
+
+    def some_area(those: np.ndarray) -> np.ndarray:
+        return np.all(those[:, 2:] > those[:, :2], axis=1)
+
+    clipped = np.clip(boxes, 0, limits)
+    flat = ~some_area(boxes)
+    outside = ~flat & ~some_area(clipped)
+    over = ~flat & ~outside & (np.abs(clipped - boxes) > _EDGE).any(axis=1)
+    problems = [
+        *told("box of no area", places(flat), "left out"),
+        *told("box outside the image", places(outside), "left out"),
+        *told("box over the edge", places(over), "clipped"),
+    ]
+    return clipped, ~flat & ~outside, problems
+
+
+def _shown(box: np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in box) + "]"

@@ -1,0 +1,1 @@
+"""Readers of clips: video files, folders of frames, strips."""

@@ -1,0 +1,1 @@
+"""Readers of pictures with masks, a class for each pixel."""

@@ -1,0 +1,242 @@
+"""Masks: for each picture a second one of the same size that says the class of each pixel.
+
+    images/7.jpg        labels/7.png              also masks/, annotations/, SegmentationClass/
+    images/train/7.jpg  labels/train/7.png        folders as the split, on either side
+    train/7.png         trainannot/7.png          SegNet's
+    train.txt  val.txt  test.txt                  or lists of names
+
+A mask is grey or has a palette (its values are numbers of classes) or is in colours, for which a
+list of classes says what they mean: see `mask_classes`. Without a list the classes are called by
+their numbers; 255 is IGNORE, but masks of 0 and 255 only are background and foreground. Pictures
+are squeezed to one size, their longer side at most 320 pixels; masks follow by nearest neighbour.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from depthwise.data.dataset import IGNORE, Problem
+from depthwise.data.options import Options
+from depthwise.data.pictures.decode import Allocate, close_gaps, decode, in_chunks
+from depthwise.data.pictures.images import Unreadable
+from depthwise.data.raw import Raw
+from depthwise.data.readers.boxes.boxed import LARGEST
+from depthwise.data.readers.masks.mask_classes import MaskClasses, colour_wheel, find_classes
+from depthwise.data.readers.masks.mask_files import MaskFile, open_mask
+from depthwise.data.readers.pictures import odd_sizes, picture_names, picture_reader, require_most
+from depthwise.data.readers.trees.split_lists import split_lists
+from depthwise.data.readers.trees.texts import part_in, stem
+from depthwise.data.readers.trees.tree import Tree, left_out
+from depthwise.errors import DataError
+
+__all__ = ["has_masks", "read"]
+
+_IMAGES = ("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb")
+_MASKS = (
+    *("labels", "label", "masks", "mask", "annotations", "annotation", "segmentationclass"),
+    *("gt", "groundtruth", "ground_truth", "gtfine", "segmentations", "seg"),
+)
+_INSTANCES = ("segmentationobject", "instances")
+_ENDINGS = re.compile(r"[-_](mask|masks|label|labels|gt|l|seg|segmentation|gtfine_labelids)$", re.I)
+_ENOUGH = 0.5  # share of masks that must have their picture
+Key = tuple[str, ...]
+
+
+def has_masks(tree: Tree) -> bool:
+    """Whether there are a folder of masks and pictures of the same names."""
+    folders = {name.rpartition("/")[0].lower() for name in tree.sizes}
+    if not any(map(_is_of_masks, {part for folder in folders for part in folder.split("/")})):
+        return False
+    pictures, masks = _sorted_out(picture_names(tree))
+    return bool(masks) and len(set(pictures) & set(masks)) >= _ENOUGH * len(masks)
+
+
+def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
+    """Raises DataError for masks of another size than their picture, and for values and colours
+    that mean nothing."""
+    pictures, masks = _sorted_out(picture_names(tree))
+    keys = [key for key in pictures if key in masks]
+    problems = _lonely(pictures, masks)
+    parts, more = split_lists(tree, [key[-1] for key in keys], "Segmentation")
+    keys = [key for key in keys if parts is None or key[-1] in parts]
+    if not keys:
+        raise DataError(f"{tree.where} holds no picture that has a mask.")
+    names = [pictures[key] for key in keys]
+    reader = picture_reader(tree, names)
+    decoded = decode(len(keys), reader, allocate, options.image_size, options.channels, LARGEST)
+    require_most(tree, names, decoded.broken)
+    broken = [Problem("unreadable picture", names[i], why) for i, why in decoded.broken.items()]
+    keys = [keys[i] for i in decoded.kept.tolist()]
+    answers = [masks[key] for key in keys]
+    said = find_classes(tree)
+    looked = _look(tree, answers, decoded.each_size, decoded.pixels.shape[2:], said)
+    table, codes = _meaning(said, np.any(looked.seen, axis=0))
+    _require_known(codes, looked.seen, answers, table)
+    kept = np.setdiff1d(np.arange(len(keys)), list(looked.broken)).astype(np.int64)
+    raw = Raw(
+        "images",
+        close_gaps(decoded.pixels, kept),
+        np.zeros(len(kept), np.int64),
+        [table.names[k] for k in table.kept],
+        task="segmentation",
+        targets=codes.astype(np.uint8)[close_gaps(looked.values, kept)],
+        sizes=decoded.each_size[kept],
+        palette=_palette(table, looked.palettes),
+    )
+    keys = [keys[i] for i in kept.tolist()]
+    raw.names = [pictures[key] for key in keys]
+    raw.parts = _parts([part_in(pictures[k]) if parts is None else parts[k[-1]] for k in keys])
+    raw.problems = [*tree.problems, *problems, *more, *broken, *_broken(answers, looked.broken)]
+    raw.problems += odd_sizes(decoded)
+    if said is None:
+        detail = "no classes.txt, so they are called by their numbers"
+        raw.problems.append(Problem("no class names", "", detail))
+    return raw
+
+
+def _parts(said: Sequence[int | None]) -> np.ndarray | None:
+    if all(part is None for part in said):
+        return None
+    return np.array([part or 0 for part in said], np.int8)
+
+
+def _broken(names: Sequence[str], broken: dict[int, str]) -> list[Problem]:
+    return [Problem("unreadable mask", names[i], broken[i]) for i in sorted(broken)]
+
+
+# -- which file is the mask of which -------------------------------------------------------------
+
+
+def _sorted_out(names: Sequence[str]) -> tuple[dict[Key, str], dict[Key, str]]:
+    """Pictures and masks, each by what the two have in common."""
+    pictures: dict[Key, str] = {}
+    masks: dict[Key, str] = {}
+    for name in names:
+        *folders, _ = PurePosixPath(name).parts
+        lower = [folder.lower() for folder in folders]
+        if any(folder in _INSTANCES for folder in lower):
+            continue
+        is_mask = any(map(_is_of_masks, lower))
+        rest = [f.removesuffix("annot") for f in lower if f not in (*_IMAGES, *_MASKS)]
+        last = _ENDINGS.sub("", stem(name)) if is_mask else stem(name)
+        (masks if is_mask else pictures)[(*rest, last)] = name
+    return pictures, masks
+
+
+def _is_of_masks(folder: str) -> bool:
+    return folder in _MASKS or folder.endswith("annot")
+
+
+def _lonely(pictures: dict[Key, str], masks: dict[Key, str]) -> list[Problem]:
+    bare = sorted(pictures[key] for key in pictures.keys() - masks.keys())
+    stray = sorted(masks[key] for key in masks.keys() - pictures.keys())
+    return [
+        *left_out("picture without mask", bare, "left out"),
+        *left_out("mask without picture", stray, "left out"),
+    ]
+
+
+# -- what the masks say --------------------------------------------------------------------------
+
+
+class _Looked(NamedTuple):
+    """values uint8 (N, H, W) as in the files, in one size; seen bool (N, 256), which of them occur
+    at full size, where nothing hides in between; position -> why a mask is broken; palettes by
+    position."""
+
+    values: np.ndarray
+    seen: np.ndarray
+    broken: dict[int, str]
+    palettes: dict[int, np.ndarray]
+
+
+def _look(
+    tree: Tree,
+    names: Sequence[str],
+    sizes: np.ndarray,
+    shape: tuple[int, ...],
+    table: MaskClasses | None,
+) -> _Looked:
+    """Reads all masks; raises DataError if most are broken or one is of another size than `sizes`
+    (N, 2)."""
+    found = _Looked(
+        np.zeros((len(names), *shape), np.uint8), np.zeros((len(names), 256), bool), {}, {}
+    )
+
+    def work(chunk: Sequence[int]) -> None:
+        for i in chunk:
+            try:
+                mask = open_mask(picture_reader(tree, names)(i), names[i], table)
+            except Unreadable as error:
+                found.broken[i] = str(error)
+                continue
+            _require_size(mask, names[i], sizes[i])
+            found.seen[i] = np.bincount(mask.values.reshape(-1), minlength=256) > 0
+            found.values[i] = mask.resized(shape[0], shape[1])
+            if mask.palette is not None:
+                found.palettes[i] = mask.palette
+
+    in_chunks(range(len(names)), work)
+    if len(found.broken) * 2 > len(names):
+        first, why = min(found.broken.items())
+        raise DataError(
+            f"{tree.where}: {len(found.broken):,} of {len(names):,} masks cannot be read "
+            f"({names[first]}: {why}); mend or remove them."
+        )
+    return found
+
+
+def _require_size(mask: MaskFile, name: str, size: np.ndarray) -> None:
+    if mask.values.shape != tuple(size):
+        height, width = mask.values.shape
+        raise DataError(
+            f"{name} is {height} x {width} pixels, its picture {size[0]} x {size[1]}; a mask must "
+            "be as large as its picture."
+        )
+
+
+def _meaning(table: MaskClasses | None, seen: np.ndarray) -> tuple[MaskClasses, np.ndarray]:
+    """The classes and the code (256,) of each value, going by the values seen if nothing says."""
+    present = np.flatnonzero(seen).tolist()
+    two = table is None or (len(table.names) == 2 and table.values == [0, 1])
+    if present == [0, 255] and two:
+        names = table.names if table else ["background", "foreground"]
+        table = MaskClasses(table.where if table else "", [0, 255], names, None)
+    elif table is None:
+        most = max((value for value in present if value != IGNORE), default=-1)
+        values = list(range(most + 1))
+        table = MaskClasses("", values, [str(value) for value in values], None)
+    if not table.kept:
+        raise DataError("the masks hold no class but what is to be ignored; name some classes.")
+    return table, table.codes()
+
+
+def _require_known(
+    codes: np.ndarray, seen: np.ndarray, names: Sequence[str], table: MaskClasses
+) -> None:
+    unknown = seen & (codes < 0)
+    if not unknown.any():
+        return
+    i = int(np.flatnonzero(unknown.any(axis=1))[0])
+    values = Counter(np.nonzero(unknown)[1].tolist())
+    value = int(np.flatnonzero(unknown[i])[0])
+    raise DataError(
+        f"{names[i]} holds the value {value}, which no class has ({len(values)} such values in "
+        f"{int(unknown.any(axis=1).sum()):,} masks); {table.where} knows "
+        f"{min(table.values)} to {max(table.values)}."
+    )
+
+
+def _palette(table: MaskClasses, palettes: dict[int, np.ndarray]) -> np.ndarray:
+    """uint8 (K, 3): the colours of the list, else of the files, else made up."""
+    if table.colours:
+        return np.array([table.colours[k] for k in table.kept], np.uint8)
+    values = [table.values[k] for k in table.kept]
+    first = palettes[min(palettes)] if palettes else np.zeros((0, 3), np.uint8)
+    if max(values) < len(first):
+        return first[values]
+    return colour_wheel(len(values))

@@ -1,0 +1,1 @@
+"""Trees of files: folders, archives, and what is read from their files."""

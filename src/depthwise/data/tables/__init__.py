@@ -1,0 +1,1 @@
+"""Tables: columns, their encoding, blanks, dates, and data frames."""

@@ -1,0 +1,106 @@
+"""What each column of a table became, a line each: its kind, its features, how much of it is
+missing, an example; and which column is the label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from depthwise.data.tables.columns import (
+    BOOLEAN,
+    DATE,
+    LABEL,
+    LEFT_OUT,
+    NUMBER,
+    TEXT,
+    Column,
+    label_of,
+)
+
+if TYPE_CHECKING:
+    from depthwise.data.dataset import Dataset
+
+__all__ = ["column_records", "column_table", "label_line"]
+
+LISTED, VALUES_LISTED, CELL = 40, 5, 44  # columns, values of one, characters
+NONE = "-"
+
+
+def label_line(data: Dataset) -> str | None:
+    """Which column is the label, and how to say otherwise."""
+    name = label_of(data.columns or [])
+    if name is None:
+        return None
+    return f"column {_short(name)!r}; --label NAME (label=) takes another"
+
+
+def column_table(data: Dataset) -> list[str]:
+    """A line a column, in the order of the table."""
+    if not data.columns:
+        return []
+    rows = [("column", "kind", "becomes", "missing", "for example"), *_rows(data)]
+    lines = ["  " + line for line in _laid(rows[: LISTED + 1])]
+    if len(rows) > LISTED + 1:
+        lines.append(f"  ... and {len(rows) - LISTED - 1:,} more columns")
+    return lines
+
+
+def column_records(data: Dataset) -> list[dict[str, Any]] | None:
+    """The same for a program; None of data that have no columns."""
+    if not data.columns:
+        return None
+    shares = data.missing or [0.0] * len(data.columns)
+    return [
+        {"name": c.name, "kind": c.kind, "features": c.features, "missing": share}
+        for c, share in zip(data.columns, shares)
+    ]
+
+
+def _rows(data: Dataset) -> Iterator[tuple[str, ...]]:
+    place = 0
+    shares = data.missing or [0.0] * len(data.columns or ())
+    for column, missing in zip(data.columns or (), shares):
+        block = data.inputs[:, place : place + column.width]
+        place += column.width
+        share = f"{missing:.1%}" if column.width else NONE
+        yield _short(column.name), column.kind, _becomes(column), share, _example(column, block)
+
+
+def _becomes(column: Column) -> str:
+    if column.kind in (LABEL, LEFT_OUT):
+        return NONE
+    if column.kind == NUMBER:
+        return "1 number"
+    if column.kind == BOOLEAN:
+        return "0 or 1"
+    parts = [*column.parts] if column.kind == DATE else [*column.values]
+    more = f", ... {len(parts) - VALUES_LISTED} more" if len(parts) > VALUES_LISTED else ""
+    return f"{len(parts)}: {', '.join(_short(part, 16) for part in parts[:VALUES_LISTED])}{more}"
+
+
+def _example(column: Column, block: np.ndarray) -> str:
+    """The first cell that says something, as its features (N, W) have it."""
+    if not column.width:
+        return NONE
+    if column.kind == TEXT:
+        known = np.flatnonzero(block.any(axis=1))
+        return _short(column.values[int(block[known[0]].argmax())]) if len(known) else NONE
+    if column.kind == BOOLEAN:
+        return "true" if block[0, 0] else "false"
+    if column.kind == DATE:
+        return ", ".join(f"{part} {value:g}" for part, value in zip(column.parts, block[0]))
+    given = np.flatnonzero(block[:, 0] != np.float32(column.median))  # not filled in
+    return f"{block[given[0] if len(given) else 0, 0]:g}"
+
+
+def _laid(rows: list[tuple[str, ...]]) -> Iterable[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+
+
+def _short(text: str, width: int = CELL) -> str:
+    clean = "".join(ch if ch.isprintable() else "?" for ch in text)
+    return clean if len(clean) <= width else clean[: width - 3] + "..."

@@ -1,0 +1,1 @@
+"""Targets other than a label: boxes, captions, pairs of faces."""

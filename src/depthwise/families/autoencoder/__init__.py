@@ -1,0 +1,1 @@
+"""Deep autoencoders, dense and convolutional."""

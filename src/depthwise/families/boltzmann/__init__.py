@@ -1,0 +1,1 @@
+"""Restricted Boltzmann machines: energies, learning, sampling, log Z."""

@@ -1,0 +1,1 @@
+"""Gradient boosting, with its trees as a network."""

@@ -1,0 +1,1 @@
+"""Deep neural networks on flat inputs."""

@@ -1,0 +1,99 @@
+"""Deep stacking network: convex modules on the inputs and all predictions made below (Deng and Yu
+2011; Deng, Yu and Platt 2012).
+
+    z_1 = v,  z_{m+1} = [z_m, y_m],   y_m = features_m(z_m) U_m + c_m
+
+    variant "dsn"      features s(z W + b)                        dsn_module.py: the gradient
+    variant "tensor"   all products of two such layers' units     tensor.py  (T-DSN, 2013)
+    variant "kernel"   random features of a Gaussian kernel       kernel.py  (K-DCN, 2012)
+
+U, c: ridge regression on targets, from Gram matrices gathered in shards (gram.py, rows.py); W:
+gradient descent through that closed form in large batches (update.py); how the stack grows:
+learning.py. Nothing of size N x L is held, and inputs in a memmap are read block by block.
+
+Shapes: N items, B batch, D features, L features of a module, K classes or targets.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+
+from depthwise.families.dsn.estimator import DeepStacking
+from depthwise.families.dsn.rows import Rows
+from depthwise.layers import Rescaled
+from depthwise.models.supervised import Classifier, Regressor
+from depthwise.settings import Deciding, settings
+
+__all__ = ["DSN", "DSNRegressor"]
+
+
+@settings
+class DSN(Deciding, DeepStacking, Classifier):
+    """Deep stacking classifier for tables (N, D) and images (N, C, H, W).
+
+    Parameters
+    ----------
+    size : features of a module and modules, "s" (200, 2), "m" (1000, 2) or "l" (3000, 2).
+    variant : "dsn", "tensor" or "kernel".
+    n_hidden : features of a module, in place of `size`'s; "tensor" has two layers of its root each.
+    n_modules : modules at most, in place of `size`'s, 1 .. 5.
+    init : lower weights of the first module: "random", or "rbm" (restricted Boltzmann machine);
+        "auto" is "rbm" for pixels and columns within [0, 1]. Those above begin as the one below.
+    epochs : passes of each module's fine-tuning; "auto" makes 60 steps, 0 leaves W as it begins.
+    init_epochs : passes over the data for the RBM; "auto" is about 4,000 steps, within 5 .. 50.
+    batch_size : items of a fine-tuning step, many times a module's features, for U to be more
+        than the batch's; "auto" is 10 times, within 2,000 .. 30,000.
+    lr : peak learning rate of W, 0.003 .. 0.1 with "adamw"; optimizer : "adamw" or "sgd".
+    weight_decay : 0 .. 0.1, of W.
+    ridge : penalty on U for all training items together, 0.01 .. 100; "auto" is chosen by
+        generalised cross-validation on the features that a module begins with.
+    gamma : kernel width of "kernel"; "auto" is 1 / (D times the mean variance of a column).
+    noise : share of a module's inputs that is hidden at a step of fine-tuning, 0 .. 0.3.
+    dropout : probability of losing a hidden unit, in closed form, 0 .. 0.5.
+    average : share of fine-tuning the weight average looks back over, 0 .. 0.1.
+    patience : epochs of fine-tuning without a better validation score before stopping; or None.
+    softmax : train a softmax layer on top (classifier only), on held-out items where there are.
+    n_jobs : workers that gather Gram matrices, a shard each, 1 .. cores; same result for any.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
+    random_state : seed; the same one gives the same network (same machine, same threads).
+    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
+    verbose : show progress on stderr.
+
+    `transform(X, layer=m)` gives the features of module m (N, L): hidden units, their products in
+    "tensor", cosines in "kernel". `history_["epochs"]` ends with one record a module: its J
+    ("loss") and squared error an item, ridge, and held-out score.
+    """
+
+    family: ClassVar[str] = "dsn"
+
+
+class DSNRegressor(DeepStacking, Regressor):
+    """Deep stacking regressor: y (N,) or (N, T), learnt standardised. Settings as DSN's."""
+
+    family: ClassVar[str] = "dsn_regressor"
+
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> nn.Module:
+        network = super()._new_network(inputs, targets, weights)
+        self._set_scale(network, targets, weights)
+        return network
+
+    def _as_rows(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        device: str,
+        weights: np.ndarray | None = None,
+    ) -> Rows:
+        network = self.network_
+        assert isinstance(network, Rescaled)
+        standard = (targets - network.mean.cpu().numpy()) / network.scale.cpu().numpy()
+        return super()._as_rows(inputs, standard.astype(np.float32), device, weights)
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        self._require("softmax", not self.softmax, "False: numbers have no softmax")

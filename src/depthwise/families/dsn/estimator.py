@@ -1,0 +1,333 @@
+"""What the deep stacking classifier and regressor share: settings, their checks, fitting, and going
+on with new items. The mathematics is in dsn.py and the files it names.
+
+Shapes: N items, B batch, D features, L features of a module, K classes or targets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from depthwise.compute import own_randomness
+from depthwise.errors import InputError
+from depthwise.families.dsn.gram import Gram
+from depthwise.families.dsn.kernel import KernelModule
+from depthwise.families.dsn.learning import Growth, Plan, Sums, fit_softmax
+from depthwise.families.dsn.module import ConvexModule, SigmoidModule
+from depthwise.families.dsn.network import DSNNetwork
+from depthwise.families.dsn.rows import Rows, column_statistics
+from depthwise.families.dsn.tensor import TensorModule
+from depthwise.layers import Rescaled
+from depthwise.losses import Weighted
+from depthwise.models.estimator import Layered, Watch
+from depthwise.models.supervised import Classifier, Supervised
+from depthwise.settings import Learning, no_setting, settings
+from depthwise.training.loop import time_left, watching
+from depthwise.training.schedules import require_quality
+from depthwise.training.stages import Stages
+from depthwise.training.step import Recipe
+
+__all__ = ["DeepStacking"]
+
+# size -> features of a module, modules
+SIZES: dict[str, tuple[int, int]] = {"s": (200, 2), "m": (1000, 2), "l": (3000, 2)}
+VARIANTS = ("dsn", "tensor", "kernel")
+TUNE_STEPS, BEGIN_STEPS = 60, 4000
+
+
+@settings
+class DeepStacking(Learning, Layered, Supervised):
+    """A stack of convex modules; see DSN for the meaning of its settings."""
+
+    sizes: ClassVar[dict[str, tuple[int, int]]] = SIZES
+    priority: ClassVar[dict[str, int]] = {"images": 6, "table": 4}
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    _sums: list[Sums] | None = no_setting(default=None)
+
+    size: str = "s"
+    variant: str = "dsn"
+    n_hidden: int | None = None
+    n_modules: int | None = None
+    init: str = "auto"
+    init_epochs: float | str = "auto"
+    lr: float = 0.03
+    optimizer: str = "adamw"
+    weight_decay: float = 0.0
+    ridge: float | str = "auto"
+    gamma: float | str = "auto"
+    noise: float = 0.0
+    dropout: float = 0.0
+    average: float = 0.0
+    patience: int | None = None
+    softmax: bool = False
+    n_jobs: int = 1
+
+    # -- the network ----------------------------------------------------------------------------
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        self._check_shape()
+        return DSNNetwork(
+            tuple(input_shape),
+            n_outputs,
+            self._modules(),
+            lambda n_inputs: self._make_module(n_inputs, n_outputs),
+            labels=isinstance(self, Classifier),
+        )
+
+    def _make_module(self, n_inputs: int, n_outputs: int) -> ConvexModule:
+        features = self._features()
+        if self.variant == "kernel":
+            return KernelModule(n_inputs, features, n_outputs)
+        if self.variant == "tensor":
+            side = max(1, round(math.sqrt(features)))
+            return TensorModule(n_inputs, side, side, n_outputs)
+        return SigmoidModule(n_inputs, features, n_outputs)
+
+    def _features(self) -> int:
+        return SIZES[self.size][0] if self.n_hidden is None else int(self.n_hidden)
+
+    def _modules(self) -> int:
+        return SIZES[self.size][1] if self.n_modules is None else int(self.n_modules)
+
+    @property
+    def _stack(self) -> DSNNetwork:
+        return _inner(self.network_)
+
+    def describe_network(self) -> dict[str, Any]:
+        return {**super().describe_network(), "modules": len(self._stack.stack)}
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        modules = description["modules"]
+        if type(modules) is not int or not 1 <= modules <= self._modules():
+            raise ValueError(f"{modules!r} modules of {self._modules()}")
+        network = super().rebuild(description)
+        inner = _inner(network)
+        inner.stack = inner.stack[:modules]
+        return network
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
+    ) -> Self:
+        """Learn X (N, C, H, W) or (N, D), in memory or a memmap, and y, or a Dataset given as X.
+
+        `validation` (X, y) chooses the best epoch of fine-tuning and the number of modules; a
+        Dataset brings its own. `checkpoint`: a file that, with others beside it, makes the run
+        resumable by the same call. `seconds_limit` shortens the schedule to end in time.
+        `sample_weight` (N,): weighted least squares; an item of weight 2 is one that is there
+        twice (to fine-tuning in more than one batch, nearly so), of weight 0 none.
+        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
+        """
+        begun = time.monotonic()
+        inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
+        self._check_settings()
+        self.network_ = self._new_network(inputs, targets, weights)
+        with Stages(
+            self,
+            self.network_,
+            np.zeros(0),  # its loop is given numbers of rows, which are read when they are needed
+            None,
+            checkpoint=checkpoint,
+            seconds_limit=time_left(seconds_limit, begun),
+            watch=watching(watch, callbacks),
+        ) as stages:
+            self._learn(stages, inputs, targets, held_out, weights)
+        self.network_.eval()
+        return self
+
+    def _learn(
+        self,
+        stages: Stages,
+        inputs: np.ndarray,
+        targets: Any,
+        held_out: tuple[Any, Any] | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        device = stages.compute.device
+        rows = self._as_rows(inputs, targets, device, weights)
+        held = self._as_rows(*held_out, device) if held_out else None
+        growth = Growth(self._stack, rows, held, self._plan(len(inputs)), stages)
+        with own_randomness(self._seed(), device), stages.compute.active():
+            growth.run()
+        self._sums = growth.sums[: len(self._stack.stack)]
+        if self.softmax:
+            known = rows if held is None else held
+            labels: Any = torch.from_numpy(known.targets).to(device)
+            if known.weights is not None:
+                shares = torch.from_numpy(known.weights / known.weights.mean())
+                labels = Weighted(labels, shares.to(device))
+            fit_softmax(self._stack.output, known.earlier[-1].to(device), labels)
+        history = stages.history()
+        self.history_ = {
+            **history,
+            "epochs": history["epochs"] + growth.records,
+            "seconds": growth.records[-1]["seconds"],
+        }
+        self.n_iter_ = max(1, history["steps"])
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Take X, y into every module's sums and solve for its upper weights again.
+
+        Lower weights stay as they are: random in a model that was not fitted, learnt in one that
+        was. The first module's answer is exactly that of one ridge regression on all items ever
+        seen. Modules above saw each item with the predictions of its day, which is an
+        approximation. A model that was loaded has weights but no sums: new items correct its
+        predictions, by the ridge regression of what they leave over.
+
+        `classes`: every label there will ever be; needed on the first call unless y has them all.
+        """
+        first = not hasattr(self, "network_")
+        inputs, targets = self._take_more(X, y, classes)
+        self._check_settings()
+        if first:
+            self.network_ = self._new_network(inputs, targets)
+        rows = self._as_rows(inputs, targets, "cpu")
+        plan = replace(self._plan(len(rows)), begin=None)
+        Growth(self._stack, rows, None, plan).go_on(self._known_sums(), first)
+        self.history_ = {"epochs": [], "stopped": "finished"}
+        return self
+
+    def _known_sums(self) -> list[Sums]:
+        if self._sums is None:
+            self._sums = [
+                Sums(Gram(*upper.shape), None, upper.clone(), bias.clone())
+                for upper, bias in self._stack.upper_weights()
+            ]
+        return self._sums
+
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> nn.Module:
+        with own_randomness(self._seed()):
+            network = self._whole_network(self.input_shape_, self.n_outputs)
+        inner = _inner(network)
+        channels = inner.standardise.mean.numel()
+        if inputs.dtype == np.uint8 or (inputs.min() >= 0 and inputs.max() <= 1):
+            full = 255.0 if inputs.dtype == np.uint8 else 1.0
+            mean, std = torch.zeros(channels), torch.full((channels,), full)
+        else:
+            mean, std = column_statistics(inputs, weights)
+        inner.standardise.set_statistics(mean, std)
+        self._sums = None
+        return network
+
+    def _as_rows(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        device: str,
+        weights: np.ndarray | None = None,
+    ) -> Rows:
+        return Rows(inputs, targets, self.n_outputs, device, weights)
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def _plan(self, items: int) -> Plan:
+        return Plan(
+            tune=None if self.epochs == 0 else self._tuning(items),
+            begin=self._beginning(items) if self._begins_with_rbm() else None,
+            ridge=self.ridge,
+            gamma=self.gamma,
+            noise=self.noise,
+            dropout=self.dropout,
+            n_jobs=int(self.n_jobs),
+            labels=isinstance(self, Classifier),
+        )
+
+    def _tuning(self, items: int) -> Recipe:
+        batch = self.batch_size
+        batch = min(30_000, max(2000, 10 * self._features())) if batch == "auto" else int(batch)
+        steps = math.ceil(items / batch)
+        return Recipe(
+            epochs=max(1, TUNE_STEPS / steps) if self.epochs == "auto" else float(self.epochs),
+            batch_size=batch,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            average=self.average,
+            patience=self.patience,
+            seed=self._seed(),
+        )
+
+    def _beginning(self, items: int) -> Recipe:
+        batch = min(128, max(10, items // 20))
+        auto = min(50, max(5, round(BEGIN_STEPS * batch / items)))
+        epochs = auto if self.init_epochs == "auto" else float(self.init_epochs)
+        return Recipe(epochs, batch, 0.1, schedule="cosine", average=0.0, seed=self._seed())
+
+    def _begins_with_rbm(self) -> bool:
+        if self.variant != "dsn":
+            return False
+        unit = bool(self._stack.standardise.mean.eq(0).all())
+        return self.init == "rbm" or (self.init == "auto" and unit)
+
+    def _check_shape(self) -> None:
+        self._require("size", self.size in SIZES, "one of " + ", ".join(SIZES))
+        self._require("variant", self.variant in VARIANTS, "one of " + ", ".join(VARIANTS))
+        for name in ("n_hidden", "n_modules"):
+            value = getattr(self, name)
+            self._require(name, value is None or _whole(value), "at least 1, or None for `size`'s")
+
+    def _check_settings(self) -> None:
+        """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        require_quality(self.quality)
+        self._check_shape()
+        inits = ("auto", "random", "rbm")
+        self._require("init", self.init in inits, " or ".join(map(repr, inits)))
+        if self.init == "rbm" and self.variant != "dsn":
+            raise InputError(f'init="rbm" is of variant="dsn"; got variant={self.variant!r}.')
+        for name in ("epochs", "ridge"):
+            value = getattr(self, name)
+            self._require(name, value == "auto" or _number(value), 'at least 0 or "auto"')
+        for name in ("gamma", "init_epochs"):
+            value = getattr(self, name)
+            self._require(name, value == "auto" or _above_0(value), 'above 0 or "auto"')
+        several = _whole(self.batch_size) and self.batch_size != 1
+        self._require("batch_size", self.batch_size == "auto" or several, 'at least 2 or "auto"')
+        self._require("lr", _above_0(self.lr), "above 0, say 0.03")
+        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
+        self._require("weight_decay", _number(self.weight_decay), "at least 0")
+        for name in ("noise", "dropout", "average"):
+            value = getattr(self, name)
+            self._require(name, _number(value) and value < 1, "in [0, 1)")
+        self._require("patience", self.patience is None or _whole(self.patience), "1 or more")
+        self._require("n_jobs", _whole(self.n_jobs), "at least 1")
+
+
+def _inner(network: nn.Module) -> DSNNetwork:
+    """The stack, without what scales its answers."""
+    inner = network.network if isinstance(network, Rescaled) else network
+    assert isinstance(inner, DSNNetwork)
+    return inner
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(0 <= value < math.inf)
+
+
+def _above_0(value: Any) -> bool:
+    return _number(value) and bool(value > 0)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and bool(value >= 1)

@@ -1,0 +1,1 @@
+"""Shallow baselines: linear models, boosting, and the mean."""

@@ -1,0 +1,205 @@
+"""Shallow models of numbers: what a deep regressor must beat to be worth its price.
+
+    MeanRegressor               y = mean of the training targets, or their median, whatever x is
+    LinearRegression            y = W s(x) + b,  s standardises;  min |y - W s(x) - b|^2 + a |W|^2
+
+Both learn standardised targets and answer in their own units (layers.Rescaled). Images are
+flattened. How a is chosen and the system solved: ridge.py; trees: families/boosting/regressor.py.
+
+Shapes: N items, B batch, D features, T targets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.compute import Compute, free_cores
+from depthwise.data.inputs import as_tensor, statistics
+from depthwise.families.shallow.ridge import choose_ridge, solve_ridge
+from depthwise.families.shallow.shallow import LinearNetwork
+from depthwise.layers import Rescaled
+from depthwise.models.supervised import Regressor, Watch
+from depthwise.settings import settings
+from depthwise.training.loop import train, watching
+from depthwise.training.step import GradientUpdate, Recipe
+
+__all__ = ["LinearRegression", "MeanRegressor"]
+
+
+class ConstantNetwork(nn.Module):
+    """(B, ...) -> zeros (B, T): what is left when nothing is made of the inputs."""
+
+    def __init__(self, n_targets: int):
+        super().__init__()
+        self.register_buffer("answer", torch.zeros(n_targets))
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.answer  # type: ignore[assignment]
+        return answer.expand(x.shape[0], -1)
+
+
+@settings
+class MeanRegressor(Regressor):
+    """The mean of the training targets, whatever is asked: R2 is 0, or just below.
+
+    Parameters
+    ----------
+    statistic : "mean", the least squared error of all constants, or "median", the least absolute.
+    random_state : as other families have it; there is no randomness.
+    """
+
+    family: ClassVar[str] = "mean"
+    resumes: ClassVar[bool] = False
+
+    statistic: str = "mean"
+    random_state: Any = 0
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        return ConstantNetwork(n_outputs)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {}
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
+    ) -> Self:
+        """As `NetworkRegressor.fit`; `validation` is only scored, and `callbacks` are called once,
+        at the end."""
+        started = time.monotonic()
+        inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        _, targets, weights = self._weigh(inputs, targets, sample_weight)
+        known = ("mean", "median")
+        self._require("statistic", self.statistic in known, " or ".join(map(repr, known)))
+        network = self._whole_network(self.input_shape_, self.n_targets_)
+        self._set_scale(network, targets, weights)
+        if self.statistic == "median":
+            assert isinstance(network, Rescaled)
+            network.mean.copy_(torch.from_numpy(_median(targets.astype(np.float64), weights)))
+        self.network_ = network.eval()
+        self._record(1, started, held_out, watching(watch, callbacks))
+        return self
+
+
+def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """(T,) of targets (N, T), each as often as its weight (N,) says."""
+    if weights is None:
+        found: np.ndarray = np.median(targets, axis=0)
+        return found
+    order = np.argsort(targets, axis=0)
+    ends, half = weights[order].cumsum(axis=0), weights.sum() / 2
+    low, high = (ends >= half).argmax(axis=0), (ends > half).argmax(axis=0)
+    values = np.take_along_axis(targets, order, axis=0)
+    columns = np.arange(targets.shape[1])
+    return (values[low, columns] + values[high, columns]) / 2
+
+
+@settings
+class LinearRegression(Regressor):
+    """Ridge regression on standardised inputs.
+
+    Parameters
+    ----------
+    alpha : penalty on the weights for all training items together, 0.01 .. 1e4 times; "auto" is
+        chosen by generalised cross-validation.
+    lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
+    random_state : seed of `partial_fit`'s order, and of the items that "auto" looks at where there
+        are many; else `fit` has no randomness.
+    """
+
+    family: ClassVar[str] = "linear"
+    resumes: ClassVar[bool] = False
+
+    alpha: float | str = "auto"
+    lr: float = 1e-3
+    random_state: Any = 0
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        return LinearNetwork(tuple(input_shape), n_outputs)
+
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {}
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
+    ) -> Self:
+        """As `NetworkRegressor.fit`; the fit is one short piece, so nothing is checkpointed, and
+        `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
+        item of `sample_weight` 2 is one that is there twice."""
+        started = time.monotonic()
+        inputs, targets, held_out = self._labelled_parts(X, y, validation)
+        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
+        number = isinstance(self.alpha, int | float | np.number) and 0 <= self.alpha < math.inf
+        self._require("alpha", self.alpha == "auto" or number, 'at least 0, or "auto"')
+        network = self._new_network(inputs, targets, weights)
+        counts = None if weights is None else torch.from_numpy(weights)
+        compute = Compute(threads=free_cores())
+        with compute.active(), torch.inference_mode():
+            rows = torch.flatten(network.network.standardise(as_tensor(inputs)), 1)  # (N, D)
+            wanted = (torch.from_numpy(targets) - network.mean) / network.scale
+            auto = self.alpha == "auto"
+            ridge = choose_ridge(rows, wanted, self._seed(), counts) if auto else float(self.alpha)
+            slopes, bias = solve_ridge(rows, wanted, ridge, counts)
+        self.alpha_ = ridge
+        with torch.no_grad():
+            network.network.output.weight.copy_(slopes.t())
+            network.network.output.bias.copy_(bias)
+        self.network_ = network.eval()
+        self._record(1, started, held_out, watching(watch, callbacks))
+        return self
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """One pass of gradient descent over X, y from the present weights. The first call fixes the
+        standardisation of inputs and targets."""
+        inputs, targets = self._take_more(X, y, None)
+        if not hasattr(self, "network_"):
+            self.network_ = self._new_network(inputs, targets)
+        network: Any = self.network_
+        recipe = Recipe(1, 32, self.lr, schedule="constant", average=0.0, seed=self._seed())
+
+        def loss(answers: Tensor, wanted: Tensor) -> Tensor:
+            return (((answers - wanted) / network.scale) ** 2).mean()
+
+        update = GradientUpdate(network, loss, recipe, Compute())
+        x, y = as_tensor(inputs), torch.from_numpy(targets)
+        train(network, update, x, y, recipe, compute=Compute())
+        self.history_ = {"epochs": [], "stopped": "finished"}
+        return self
+
+    def _new_network(
+        self, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> Any:
+        network = self._drawn_network()
+        network.network.standardise.set_statistics(*statistics(inputs, weights))
+        self._set_scale(network, targets, weights)
+        return network

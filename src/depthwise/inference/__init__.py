@@ -1,0 +1,1 @@
+"""Inference on files: read, ask the model, draw, write."""

@@ -1,0 +1,1 @@
+"""Devices: the catalogue, this machine measured, and their corrections."""

@@ -1,0 +1,488 @@
+"""Networks that learn by gradient descent, through the one loop in training/loop.py.
+
+A family says `build` and its settings; fitting, resuming, incremental learning and the choice of
+precision, memory layout and threads are the same for all.
+
+Shapes: N items, B batch, C channels, H W image, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.checkpoint import moved
+from depthwise.compute import (
+    Compute,
+    cached_choice,
+    fastest,
+    has_bfloat16,
+    is_gpu,
+    own_randomness,
+    resolve_device,
+    with_threads,
+)
+from depthwise.data.inputs import as_tensor, fingerprint_arrays, statistics
+from depthwise.data.pictures.augment import augmenter
+from depthwise.errors import InputError
+from depthwise.layers import Rescaled, Standardise
+from depthwise.losses import Taught, Weighted, over_answers, smoothed_cross_entropy, squared_error
+from depthwise.models.estimator import Layered
+from depthwise.models.gpu_answers import keeping_there
+from depthwise.models.supervised import Classifier, Regressor, Supervised, Watch
+from depthwise.progress import ConsoleProgress
+from depthwise.reshaping.int8 import learning
+from depthwise.settings import Descending
+from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
+from depthwise.training.loop import recorded_compute, time_left, train, watching
+from depthwise.training.schedules import Passes, of_quality, require_quality
+from depthwise.training.step import GradientUpdate, Recipe, Update
+
+__all__ = ["LONG", "NetworkClassifier", "NetworkEstimator", "NetworkRegressor", "auto_batch_size"]
+
+LONG = Passes(steps=3000, fewest=12, most=100)
+
+
+class NetworkEstimator(Descending, Layered, Supervised):
+    """Trained by gradient descent. See a family for the meaning of its settings."""
+
+    # set by each family
+    label_smoothing: float
+    augment: str | tuple[str, ...] | None
+    warm_start: bool
+    _optimizer_state: dict[str, Any] | None = None
+    # (N, K) of the items that `fit` is about to learn, in their order: what a teacher says of them
+    teacher_logits: np.ndarray | None = None
+    scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
+    _weights: np.ndarray | None = None  # of the items, while `fit` learns from them
+    passes: ClassVar[dict[str, Passes]] = {"fast": LONG, "paper": LONG}  # by `quality`
+    task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
+    ) -> Self:
+        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X.
+
+        `validation` (X, y) chooses the best epoch and stops early; a Dataset brings its own, and
+        `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
+        the same call. `seconds_limit` stops in time; `watch` and `callbacks` are called with an
+        Event several times a second. `sample_weight` (N,): how much each item of the training
+        part counts in the loss, relative to the others; of weight 0 it is left out.
+        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
+        """
+        begun, before = time.monotonic(), dict(vars(self))
+        watch = watching(watch, callbacks)
+        inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        inputs, labels, self._weights = self._weigh(inputs, labels, sample_weight)
+        self._check_settings(inputs)
+        if held_out is None and self.validation_fraction:
+            inputs, labels, held_out = self._hold_out(inputs, labels)
+        if self.warm_start and hasattr(self, "network_"):
+            self._require_same_task(before)
+        else:
+            self.network_ = self._new_network(inputs, labels)
+        self._optimizer_state = None
+        left = time_left(seconds_limit, begun)
+        try:
+            self._train(inputs, labels, held_out, checkpoint, left, watch)
+        finally:
+            self._weights = None
+            self.__dict__.pop("teacher_logits", None)
+        return self
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """(outputs, targets) -> scalar, of the network as it stands."""
+        raise AssertionError("a classifier or a regressor says what it minimises")
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """The training loss at which a tenth is left of what there is to learn from the targets."""
+        raise AssertionError("a classifier or a regressor says where its loss begins and ends")
+
+    def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now."""
+        first = not hasattr(self, "network_")
+        inputs, labels = self._take_more(X, y, classes)
+        self._check_settings(inputs)
+        if len(inputs) < 2:
+            raise InputError("X has 1 item; batch normalisation compares items: give 2 or more.")
+        if first:
+            self.network_ = self._new_network(inputs, labels)
+        recipe = self.recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
+        self._optimizer_state = self._run(inputs, labels, recipe, state=self._optimizer_state)
+        return self
+
+    def _train(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+        checkpoint: str | Path | None,
+        seconds_limit: float | None,
+        watch: Watch | None,
+    ) -> None:
+        recipe = self.recipe(len(inputs))
+        easy = of_quality(self.quality, self.passes).easy
+        if easy and self.epochs == "auto":
+            recipe = replace(recipe, enough=(easy, self._little_left(labels)))
+        path = Path(checkpoint) if checkpoint is not None else None
+        options: dict[str, Any] = {
+            "validate": partial(self._validation_scores, *held_out) if held_out else None,
+            "checkpoint": path,
+            "fingerprint": self._run_fingerprint(recipe, held_out) if path else "",
+            "seconds_limit": seconds_limit,
+            "held_out": len(held_out[1]) if held_out else 0,
+            "scorings": 1 + self.scored_after,
+        }
+        if watch is not None or not self.verbose:
+            self._run(inputs, labels, recipe, watch=watch, **options)
+            return
+        with ConsoleProgress(self.family) as bar:
+            self._run(inputs, labels, recipe, watch=bar, **options)
+
+    def _run(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        recipe: Recipe,
+        state: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        begun, limit = time.monotonic(), options.get("seconds_limit")
+        x, y = as_tensor(inputs), self._weighted(torch.from_numpy(labels))
+        loss = self._loss()
+        compute = recorded_compute(options.get("checkpoint"), self.device)
+        if compute is None or self.threads not in ("auto", compute.threads):
+            compute = self._choose_compute(x, y, recipe, loss, limit)
+        held = next(iter(getattr(options.get("validate"), "args", ())), None)
+        compute.place(self.network_)
+        try:
+            with learning(self.network_), keeping_there(self, held, compute.device):
+                update = self._recorded(self._update(loss, recipe, compute), compute)
+                if state is not None:
+                    update.load_state_dict(moved(state, compute.device))
+                options["seconds_limit"] = time_left(limit, begun)
+                history = train(self.network_, update, x, y, recipe, compute=compute, **options)
+        finally:
+            Compute().place(self.network_)
+        self.history_ = asdict(history)
+        return moved(update.state_dict(), "cpu")
+
+    def _weighted(self, targets: Tensor) -> Tensor | Weighted:
+        """The targets of `fit`'s items, with their weights where there are some, and a teacher's
+        logits likewise."""
+        if self.teacher_logits is not None:
+            if len(self.teacher_logits) != len(targets):
+                raise InputError(
+                    f"teacher_logits must be of the {len(targets):,} items that are learnt; got "
+                    f"{len(self.teacher_logits):,}. Leave validation_fraction at 0."
+                )
+            ones = torch.ones(len(targets))
+            return Taught(targets, ones, torch.from_numpy(self.teacher_logits).float())
+        if self._weights is None or (self._weights == self._weights[0]).all():
+            return targets
+        weights = torch.from_numpy(self._weights / self._weights.mean())
+        return Weighted(targets, weights.float())
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        """One step of gradient descent."""
+        augment = augmenter(self.augment, self.input_shape_)
+        return GradientUpdate(self.network_, loss, recipe, compute, augment)
+
+    def _recorded(self, update: GradientUpdate, compute: Compute) -> Update:
+        """The update, its steps recorded and replayed where that is how to compute."""
+        return RecordedUpdate(update) if compute.graph else update
+
+    @property
+    def records_steps(self) -> bool:
+        """Whether each step is the same work whatever a batch holds, so that a GPU may record it
+        and replay it. A family says so."""
+        return False
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network: nn.Module = self._drawn_network()
+        for module in network.modules():
+            if isinstance(module, Standardise):
+                module.set_statistics(*statistics(inputs))
+        return network
+
+    # -- settings -------------------------------------------------------------------------------
+
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        return {"epochs": length, "patience": None, "warm_start": False}
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """How `items` would be trained: the settings, "auto" filled in, with `changes`."""
+        passes = of_quality(self.quality, self.passes)
+        batch_size = auto_batch_size(items, passes.least_batch)
+        batch_size = batch_size if self.batch_size == "auto" else int(self.batch_size)
+        auto_passes = passes.epochs(items, batch_size)
+        epochs = auto_passes if self.epochs == "auto" else float(self.epochs)
+        patience = max(10, math.ceil(epochs / 2)) if self.patience == "auto" else self.patience
+        auto = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
+        return Recipe.of(self, **{**auto, "seed": self._seed(), **changes})
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
+        require_quality(self.quality)
+        self._check_axes(inputs)
+        self._require(
+            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
+        )
+        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 1
+        self._require(  # batch normalisation compares the items of a batch
+            "batch_size", self.batch_size == "auto" or whole, 'at least 2 or "auto"'
+        )
+        self._require("lr", _positive(self.lr), "above 0, say 0.003")
+        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
+        schedules = ("onecycle", "cosine", "constant")
+        self._require("schedule", self.schedule in schedules, " or ".join(map(repr, schedules)))
+        self._require(
+            "clip_norm", self.clip_norm is None or _positive(self.clip_norm), "above 0 or None"
+        )
+        whole = isinstance(self.threads, int | np.integer) and self.threads > 0
+        self._require("threads", self.threads == "auto" or whole, 'at least 1 or "auto"')
+        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
+        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
+        known = ("auto", "float32", "bfloat16")
+        self._require("precision", self.precision in known, " or ".join(map(repr, known)))
+
+    def _check_axes(self, inputs: np.ndarray) -> None:
+        """Raises InputError where a family cannot learn from inputs of so many axes."""
+        if self.image_only and inputs.ndim != 4:
+            raise InputError(
+                f"{type(self).__name__} learns from images (N, C, H, W); got {inputs.shape}. "
+                "For flat rows use DNN, or reshape: X.reshape(-1, 1, 28, 28)."
+            )
+
+    def _require_same_task(self, before: dict[str, Any]) -> None:
+        """That a network which goes on has its inputs and classes; else all is as it was before."""
+        now = dict(vars(self))
+        for name in ("input_shape_", "input_dtype_", self.task_mark):
+            if not np.array_equal(before[name], now[name]):
+                self.__dict__.update(before)
+                raise InputError(
+                    f"warm_start=True goes on with a network of {name} {_told(before[name])}, but "
+                    f"this data has {_told(now[name])}. Fit a new model, or set warm_start=False."
+                )
+
+    def _choose_compute(
+        self,
+        x: Tensor,
+        y: Any,
+        recipe: Recipe,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        seconds_limit: float | None = None,
+    ) -> Compute:
+        """Precision, memory layout and threads: as set, else by timing a few steps of each, for a
+        small share of the time that training will take."""
+        device = resolve_device(self.device)
+        precision = "float32" if self.precision == "auto" else self.precision
+        threads = 1 if self.threads == "auto" else int(self.threads)
+        graph = is_gpu(device) and are_wanted() and self.records_steps and not self.shrunk_
+        plain = Compute(device, precision, False, threads, graph)
+        if _is_tiny(self.network_, x):
+            return plain
+        batch_size = min(len(x), recipe.batch_size)
+
+        def steps(compute: Compute, items: int) -> None:
+            trial = compute.place(copy.deepcopy(self.network_)).train()
+            with learning(trial):
+                update = GradientUpdate(trial, loss, recipe, compute)
+                for _ in range(TIMED_STEPS):
+                    update(x[:items].to(device), y[:items].to(device), 0.5)
+
+        def settled(compute: Compute) -> float:
+            trial = compute.place(copy.deepcopy(self.network_)).train()
+            with learning(trial):
+                update = self._recorded(GradientUpdate(trial, loss, recipe, compute), compute)
+                batch = x[:batch_size].to(device), y[:batch_size].to(device)
+                return settled_step_seconds(update, *batch, compute)
+
+        def race(ways: list[Compute]) -> Compute | None:
+            few = min(batch_size, FEW_ITEMS)
+            for _ in range(2):  # the first steps prepare kernels
+                started = time.perf_counter()
+                steps(plain, few)
+            item = (time.perf_counter() - started) / few / TIMED_STEPS
+            seconds = _timing_seconds(item * len(x) * recipe.epochs, seconds_limit)
+            if item * few * TIMED_STEPS * len(ways) * 2 > 2 * seconds:
+                return None
+            fit = seconds / (item * TIMED_STEPS * len(ways) * (1 + TIMED_ROUNDS))
+            items = max(few, min(batch_size, int(fit)))
+            options: dict[str, Any] = {"rounds": TIMED_ROUNDS, "seconds": seconds}
+            return fastest(lambda way: steps(way, items), ways, **options)
+
+        shape = (batch_size, *x.shape[1:])
+        key = f"{self.network_!r}|{shape}|{device}|{self.precision}|{self.threads}"
+        with own_randomness(device=device):
+            ways = self._ways(plain, x.dim() >= 4)  # the last is what mostly wins
+            if is_gpu(device):
+                hurry = seconds_limit is not None and seconds_limit < LEAST_GPU_LIMIT
+                by_step = partial(_least, settled, ways)
+                return ways[-1] if hurry else cached_choice(f"{key}|{graph}", by_step)
+            compute = cached_choice(key, lambda: race(ways), otherwise=ways[-1])
+            if self.threads == "auto" and device == "cpu":
+                return with_threads(key, compute, race)
+        return compute
+
+    def _ways(self, plain: Compute, images: bool) -> list[Compute]:
+        """Precisions and layouts to try; on one thread, which a busy machine disturbs least."""
+        several = self.precision == "auto" and has_bfloat16(plain.device)
+        precisions = ("float32", "bfloat16") if several else (plain.precision,)
+        layouts = (False, True) if images and self.image_only else (False,)
+        return [
+            replace(plain, precision=precision, channels_last=layout)
+            for precision in precisions
+            for layout in layouts
+        ]
+
+    def _hold_out(
+        self, inputs: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """`validation_fraction` of the training data, labels stratified, put aside."""
+        from sklearn.model_selection import train_test_split
+
+        several = targets.ndim == 1 and np.bincount(targets).min() >= 2
+        keep, hold = train_test_split(
+            np.arange(len(targets)),
+            test_size=self.validation_fraction,
+            random_state=self._seed(),
+            stratify=targets if several else None,
+        )
+        self._weights = None if self._weights is None else self._weights[keep]
+        return inputs[keep], targets[keep], (inputs[hold], targets[hold])
+
+    def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
+        settings = {k: v for k, v in self.get_params().items() if k not in _NOT_SETTINGS}
+        start = hashlib.sha256()
+        for name, tensor in self.network_.state_dict().items():
+            start.update(name.encode())
+            start.update(tensor.numpy().tobytes())
+        held = fingerprint_arrays(*held_out) if held_out else ""
+        text = f"{settings}|{recipe}|{self.data_fingerprint_}|{held}|{start.hexdigest()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class NetworkClassifier(NetworkEstimator, Classifier):
+    """A classifier trained by gradient descent on the cross-entropy."""
+
+    task_mark = "classes_"
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now.
+
+        `classes`: every label there will ever be; needed on the first call unless y has them all.
+        """
+        return self._learn_more(X, y, classes)
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Between the entropy of smoothed labels, the least there is, and that of the classes."""
+        shares = np.bincount(targets) / len(targets)
+        share = self.label_smoothing / self.n_outputs
+        smoothed = np.full(self.n_outputs, share)
+        smoothed[0] += 1 - self.label_smoothing
+        least, first = _entropy(smoothed), _entropy(shares)
+        return least + 0.1 * max(0.0, first - least)
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return over_answers(partial(smoothed_cross_entropy, smoothing=self.label_smoothing))
+
+
+class NetworkRegressor(NetworkEstimator, Regressor):
+    """A regressor trained by gradient descent on the squared error of standardised targets."""
+
+    task_mark = "n_targets_"
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now. The
+        first call fixes the targets' mean and scale."""
+        return self._learn_more(X, y, None)
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        self._set_scale(network, targets)
+        return network
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Standardised targets begin at a squared error of 1."""
+        return 0.1
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        network = self.network_
+        assert isinstance(network, Rescaled)
+        return partial(squared_error, scale=network.scale)
+
+
+TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count
+FEW_ITEMS = 8  # of a first step, which says how long a batch would take
+LEAST_GPU_LIMIT = 60.0  # seconds of a run, below which ways to compute on a GPU are not timed
+TIMING_SHARE, LEAST_TIMING, MOST_TIMING = 0.03, 0.5, 5.0  # of the run; seconds
+_NOT_SETTINGS = ("verbose", "device", "precision", "threads")
+
+
+def auto_batch_size(items: int, least: int = 8) -> int:
+    """128, and for small data the power of two that leaves about 20 steps an epoch, but `least`."""
+    return int(min(128, max(least, 2 ** round(math.log2(max(items / 20, 1))))))
+
+
+def _timing_seconds(training: float, limit: float | None) -> float:
+    """How long to time ways to compute a run that takes `training` seconds, or `limit` at most."""
+    return min(MOST_TIMING, max(LEAST_TIMING, TIMING_SHARE * min(training, limit or math.inf)))
+
+
+def _least(seconds: Callable[[Compute], float], ways: list[Compute]) -> Compute:
+    """The way of the least seconds."""
+    taken = []
+    for way in ways:
+        with way.active():
+            taken.append(seconds(way))
+    return ways[taken.index(min(taken))]
+
+
+def _entropy(shares: np.ndarray) -> float:
+    """Nats, of shares that add up to 1."""
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
+
+
+def _is_tiny(network: nn.Module, x: Tensor) -> bool:
+    """So little work that choosing how to do it would cost more than doing it."""
+    weights = sum(p.numel() for p in network.parameters())
+    positions = 1
+    if x.dim() >= 4:  # of images, or of all frames of clips
+        positions = x[0].numel() // x.shape[-3]
+    return len(x) * weights * positions < 2e9
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(0 < value < math.inf)
+
+
+def _told(value: Any) -> str:
+    """In a line, whatever the number of classes."""
+    text = str(value.tolist() if isinstance(value, np.ndarray) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

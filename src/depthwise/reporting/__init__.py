@@ -1,0 +1,1 @@
+"""Reports: the pages of `choose` and `measure`, with their charts."""

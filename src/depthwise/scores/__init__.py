@@ -1,0 +1,1 @@
+"""Scores of predictions: accuracy, classes, numbers, and their intervals."""

@@ -1,0 +1,158 @@
+"""What every estimator that stands on a backbone shares: the arguments `backbone`, `freeze` and
+`backbone_rate`, weights filled in at the start of a fit, and a saved model that needs neither the
+package nor the folder they came from.
+
+A task says `stand(backbone, n_outputs)`: its network, with the backbone as its attribute of that
+name. The rest is here.
+
+Shapes: B batch, C channels, H W image.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.backbones.images.features import Backbone, checked_shape
+from depthwise.backbones.images.named import backbone, is_pretrained, rebuild
+from depthwise.compute import Compute
+from depthwise.data.pictures.augment import augmenter
+from depthwise.errors import InputError
+from depthwise.models.networks import NetworkEstimator
+from depthwise.settings import no_setting, settings
+from depthwise.training.backbone_step import BackboneUpdate
+from depthwise.training.step import GradientUpdate, Recipe
+
+__all__ = ["OnBackbone"]
+
+LARGEST_FACTOR = 8  # by which small images are enlarged at most
+PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes of maps
+
+
+@settings
+class OnBackbone(NetworkEstimator):
+    """A network on a backbone.
+
+    backbone : a name or folder, see backbones/images/named.py.
+    freeze : how many of its lowest stages do not learn, 0 .. all of them, or "all"; None is "all"
+        for what has learnt before and 0 for what starts from scratch.
+    backbone_rate : its learning rate as a share of the rest's, 0.01 .. 1; of what starts from
+        scratch it is 1, whatever is said here.
+    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to
+        `sees_well` pixels a side at least, where the backbone has learnt before.
+    """
+
+    image_only: ClassVar[bool] = True
+    backbone: str | None = None
+    freeze: int | str | None = None
+    backbone_rate: float = 0.1
+    enlarge: int | str = no_setting(default=1)
+    sees_well: ClassVar[int] = 128  # pixels a side that pretrained weights want
+    embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
+
+    @abc.abstractmethod
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        """The task's whole network; `below` is its attribute `backbone`."""
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        """Raises InputError for inputs that are no images or a backbone that is none."""
+        network = self.stand(self._below(input_shape, pretrained=False), n_outputs)
+        network.backbone.freeze(self._frozen())  # type: ignore[operator, union-attr]
+        return network
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        return self.stand(rebuild(description["backbone"]), int(description["n_classes"]))
+
+    def describe_network(self) -> dict[str, Any]:
+        below: Any = self.network_.backbone
+        return {**super().describe_network(), "backbone": below.description}
+
+    def _backbone_name(self) -> str:
+        """The one that was asked for, or that of the size."""
+        return str(self._rung().backbone if self.backbone is None else self.backbone)
+
+    def _frozen(self) -> int | str:
+        """How many of the backbone's lowest stages do not learn, or "all"."""
+        if self.freeze is not None:
+            return self.freeze
+        return "all" if self.is_transfer else 0
+
+    def _enlarge(self, input_shape: tuple[int, ...]) -> float:
+        """How many times larger images of this shape are made first."""
+        if self.enlarge != "auto":
+            return int(self.enlarge)
+        wanted = -(-self.sees_well // min(input_shape[1:])) if self.is_transfer else 1
+        return min(LARGEST_FACTOR, wanted)
+
+    def _below(self, input_shape: tuple[int, ...], pretrained: bool) -> Backbone:
+        if len(input_shape) != 3:
+            raise InputError(
+                f"{type(self).__name__} needs images (C, H, W); got inputs of shape {input_shape}."
+            )
+        return backbone(
+            self._backbone_name(),
+            checked_shape(input_shape),
+            pretrained,
+            embedding=self.embedded,
+            enlarge=self._enlarge(input_shape),
+        )
+
+    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
+        network = super()._new_network(inputs, targets)
+        if self.is_transfer:
+            below = self._below(self.input_shape_, pretrained=True)
+            below.keeps_statistics = True
+            below.freeze(self._frozen())
+            network.backbone = below
+        return network
+
+    def _rows(
+        self,
+        inputs: np.ndarray,
+        run: Callable[[Any, Tensor], Tensor],
+        network: nn.Module | None = None,
+    ) -> Tensor:
+        """Images in parts whose maps fit into memory."""
+        if inputs.ndim != 4:
+            return super()._rows(inputs, run, network)
+        side = self._enlarge(inputs.shape[1:])
+        part = max(1, int(PIXELS_AT_ONCE / (side * side * inputs.shape[2] * inputs.shape[3])))
+        starts = range(0, len(inputs), part)
+        return torch.cat(
+            [super(OnBackbone, self)._rows(inputs[i : i + part], run, network) for i in starts]
+        )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone learns nothing, so that it sees each item once only."""
+        return self._frozen() == "all"
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether the backbone has learnt something before."""
+        return is_pretrained(self._backbone_name())
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        below: Any = self.network_.backbone
+        share = self.backbone_rate if self.is_transfer else 1.0
+        augment = self._augmenter()
+        return BackboneUpdate(
+            self.network_, loss, recipe, compute, augment, below=below, share=share
+        )
+
+    def _augmenter(self) -> Callable[[Tensor], Tensor]:
+        return augmenter(self.augment, self.input_shape_)
+
+    def _check_settings(self, inputs: np.ndarray) -> None:
+        super()._check_settings(inputs)
+        rate = self.backbone_rate
+        self._require("backbone_rate", 0 < rate <= 1, "above 0 and at most 1, say 0.1")
+        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
+        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')

@@ -1,0 +1,231 @@
+"""Images and texts that belong together: two encoders, learnt by contrast, and search either way.
+
+    model = ImageTextMatcher().fit(X, y)       X (N, C, H, W); y: captions, any number each
+    model.score_pairs(X, texts)                (N,) cosines of each image with its text
+    model.search(["a dog runs"], X, k=5)       places and cosines of the 5 images nearest to a text
+    model.assess(X, y)                         recall at 1, 5 and 10, both ways
+
+The networks and the loss are in network.py, what a fitted model tells in
+search.py, recall in scores.py. An item of
+the loop is an image; at each visit one of its captions is drawn. With a backbone that does not
+learn (`freeze="all"`) images are embedded once, and so are texts by a pretrained sentence encoder.
+
+Shapes: N images, M texts, B batch, K captions of an image, T words, E embedding, D of the sphere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from depthwise.backbones.images.features import Backbone
+from depthwise.backbones.texts.transformer import Rung
+from depthwise.compute import Compute
+from depthwise.data.inputs import as_images
+from depthwise.data.targets.captions import CaptionTable
+from depthwise.settings import settings
+from depthwise.tasks.backbone_estimator import OnBackbone
+from depthwise.tasks.frozen_features import SeesOnce
+from depthwise.tasks.image_text.network import (
+    ImageTextNetwork,
+    Matching,
+    WordEncoder,
+    contrast,
+    one_caption_each,
+)
+from depthwise.tasks.image_text.scores import retrieval_report
+from depthwise.tasks.image_text.search import Telling
+from depthwise.training.backbone_step import BackboneUpdate
+from depthwise.training.stages import compute_for
+from depthwise.training.step import GradientUpdate, Recipe
+
+__all__ = ["SIZES", "ImageTextMatcher", "MatcherRung"]
+
+AUTO_STEPS, MOST_EPOCHS, MOST_BATCH = 2500, 60, 128
+
+
+class MatcherRung(NamedTuple):
+    """One size: the backbone, numbers of a word, the Transformer over words if there is one, D."""
+
+    backbone: str
+    word: int
+    reader: Rung | None
+    n_embedding: int
+
+
+SIZES: dict[str, MatcherRung] = {
+    "xs": MatcherRung("residual-xs", 64, None, 64),
+    "s": MatcherRung("residual-s", 96, Rung(96, 1, 4, 4), 128),
+    "m": MatcherRung("residual-m", 128, Rung(128, 1, 4, 4), 192),
+    "lite": MatcherRung("efficientnet-lite0", 256, Rung(256, 1, 4, 4), 256),
+}
+
+
+class MatchUpdate(BackboneUpdate):
+    """One step of gradient descent. `network`: an ImageTextNetwork that takes images, or what is
+    above its backbone, that takes them embedded."""
+
+    def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
+        network: Any = self.network
+        matching: Matching = getattr(network, "matching", network)
+        texts = one_caption_each(targets)
+        if network is not matching:
+            inputs = self.compute.place_batch(self.augment(inputs))
+        with self.compute.autocast():
+            u, v = network(inputs), matching.place_texts(texts)
+        return contrast(u, v, texts, matching.sharpness)
+
+
+@settings
+class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
+    """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
+
+    `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
+    a Dataset of captions.
+
+    Parameters
+    ----------
+    size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
+    backbone : another than the rung's, see backbones/images/named.py.
+    encoder : "words" learns to read from the captions; "minilm-l6" (extra `sentences`) or another
+        of backbones/texts/named.py has learnt it before, and stays as it is.
+    n_embedding : D in place of the rung's, 32 .. 1024.
+    vocabulary : words that are kept, the most frequent ones, 2,000 .. 20,000.
+    max_words : of a text that are read, 16 .. 256.
+    word_dropout : share of words silenced in training, 0 .. 0.4.
+    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
+        what has learnt before and 0 for what starts from scratch.
+    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
+    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
+        pixels a side at least, where the backbone has learnt before.
+    dropout : share of an embedding silenced in training, 0 .. 0.6.
+    augment : as in `CNN`; has no meaning with freeze="all".
+    batch_size : images a step, of which each is to be told from all others: the larger the better,
+        64 .. 512.
+    epochs, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
+    validation_fraction, warm_start, random_state, device, precision, threads, verbose : as in
+        `DNN`.
+    """
+
+    family: ClassVar[str] = "image-text"
+    weighs_items: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = ("retrieval",)
+    sizes: ClassVar[dict[str, Any]] = SIZES
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
+    task_mark = "input_shape_"
+    label_smoothing = 0.0
+
+    size: str = "lite"
+    encoder: str = "words"
+    n_embedding: int | None = None
+    vocabulary: int = 8000
+    max_words: int = 48
+    word_dropout: float = 0.1
+    enlarge: int | str = "auto"
+    dropout: float = 0.3
+    augment: str | tuple[str, ...] | None = None
+    lr: float = 2e-3
+    patience: int | str | None = None
+    warm_start: bool = False
+
+    # -- the network ------------------------------------------------------------------------------
+
+    @property
+    def n_outputs(self) -> int:
+        """D."""
+        return self._rung().n_embedding if self.n_embedding is None else int(self.n_embedding)
+
+    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+        for name in ("dropout", "word_dropout"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        whole = self.n_embedding is None or self.n_embedding > 0
+        self._require("n_embedding", whole, "at least 1, or None")
+        rung, size = self._rung(), self.n_outputs
+        dropout, silent = float(self.dropout), float(self.word_dropout)
+        sentences = self._sentences()
+        if sentences is not None:
+            matching = Matching(below.n_embedding, sentences.n_embedding, size, None, dropout)
+            return ImageTextNetwork(below, matching, sentences)
+        reader = WordEncoder(self._known_words(), rung.word, rung.reader, dropout, silent)
+        matching = Matching(below.n_embedding, reader.n_embedding, size, reader, dropout)
+        return ImageTextNetwork(below, matching)
+
+    # -- learning ---------------------------------------------------------------------------------
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """One pass over X, y at a constant learning rate, from where the network stands now. The
+        first call fixes the words that are known."""
+        return self._learn_more(X, y, None)
+
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        made = super().recipe(items)
+        size = min(MOST_BATCH, max(8, items // 8))
+        epochs = min(MOST_EPOCHS, max(8, round(AUTO_STEPS / max(1, items // size))))
+        auto = {"batch_size": size, "epochs": epochs}
+        settings = {k: v for k, v in auto.items() if getattr(self, k) == "auto"}
+        return replace(made, **{**settings, **changes})
+
+    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+        dataset.require_task("captions")
+        train, held = dataset.train, dataset.validation
+        if validation is None and len(held.X):
+            validation = (held.X, held.y)
+        return train.X, train.y, validation
+
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        return super()._take(as_images(X), y, reset=reset)
+
+    def _check_targets(self, y: Any, items: int) -> Any:
+        return CaptionTable.of(y, items)
+
+    def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
+        """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
+        self._check_text_settings()
+        if reset and not (self.warm_start and hasattr(self, "network_")):
+            self._learn_words(list(targets.texts))
+        rows = self._read(list(targets.texts))
+        table = np.zeros((len(targets), int(targets.counts.max()), rows.shape[1]), rows.dtype)
+        place = np.arange(len(rows)) - np.repeat(targets.starts[:-1], targets.counts)
+        table[targets.items, place] = rows
+        return table
+
+    def _loss(self) -> Any:
+        return contrast  # MatchUpdate says what it is given
+
+    def _update(
+        self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
+    ) -> GradientUpdate:
+        share, network = (self.backbone_rate if self.is_transfer else 1.0), self.network_
+        below = getattr(network, "backbone", nn.Identity())
+        augment = self._augmenter()
+        return MatchUpdate(network, loss, recipe, compute, augment, below=below, share=share)
+
+    def _choose_compute(
+        self, x: Tensor, y: Tensor, recipe: Recipe, loss: Any, seconds_limit: float | None = None
+    ) -> Compute:
+        return compute_for(self, self.network_)
+
+    def _validation_scores(
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
+        """(mean of the six recalls,), by the first caption of each image."""
+        images = self._rows(inputs, lambda n, x: n(x), network).numpy()
+        texts = self._placed(targets[:, 0], network)
+        return (retrieval_report(images, texts, np.arange(len(images)))["mean_recall"],)
+
+    # -- what the backbone sees -------------------------------------------------------------------
+
+    def _seen(self, images: np.ndarray) -> np.ndarray:
+        """e(x) of images: (N, E)."""
+        network: Any = self.network_
+        return self._rows(images, lambda n, x: n(x), network.backbone).numpy()
+
+    def _head(self, network: Any) -> nn.Module:
+        """All but the backbone, from embedded images."""
+        return network.matching

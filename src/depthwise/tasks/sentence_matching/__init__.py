@@ -1,0 +1,1 @@
+"""Sentence similarity, paraphrase and entailment."""

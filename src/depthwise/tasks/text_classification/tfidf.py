@@ -1,0 +1,168 @@
+"""Words that occur, weighed by how rare they are, and a line between classes: what a network for
+texts must beat.
+
+    x_i    = idf_i / sqrt(sum_j idf_j^2)      i, j: words and pairs of neighbours that occur in the
+    idf_i  = ln((1 + N) / (1 + n_i)) + 1      text, once each; n_i of N texts have i
+    z      = W x + b;     min  -sum log p(y|x) + |W|^2 / 2C
+
+Binary TF-IDF (Salton and Buckley 1988) and multinomial logistic regression, fitted by scikit-learn,
+then written into tensors: a network like any other.
+
+Shapes: B batch, T tokens of a text, V vocabulary, K classes.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+
+from depthwise.compute import free_cores
+from depthwise.models.supervised import Watch
+from depthwise.settings import Deciding, settings
+from depthwise.tasks.text_classification.texts import OfTexts
+from depthwise.text.words import FIRST, Words, learn_words
+from depthwise.training.loop import watching
+
+__all__ = ["TextLogistic", "TfidfNetwork", "solve"]
+
+ABSENT = -10.0  # logit of a class that no text belonged to
+
+
+class TfidfNetwork(nn.Module):
+    """Tokens (B, T), each once in a row, -> logits (B, K)."""
+
+    idf: Tensor
+
+    def __init__(self, vocabulary: int, n_classes: int):
+        super().__init__()
+        self.register_buffer("idf", torch.zeros(vocabulary))  # 0 for what is no word
+        self.weights = nn.Embedding(vocabulary, n_classes)
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        idf = self.idf[tokens]  # (B, T)
+        x = idf / idf.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return (x[..., None] * self.weights(tokens)).sum(dim=1) + self.bias
+
+
+@settings
+class TextLogistic(Deciding, OfTexts):
+    """Logistic regression on the words and pairs of words of a text.
+
+    Parameters
+    ----------
+    C : inverse strength of the penalty on weights, 1 .. 100.
+    longest : words of a run that counts as one, 1 .. 3.
+    vocabulary : pieces that are kept, the most frequent ones, 10,000 .. 200,000.
+    max_words : of a text that are read, 100 .. 10,000.
+    max_iter : iterations of L-BFGS at most, 50 .. 1000.
+    class_weight, metric : of rare classes; see `settings.Deciding`.
+    random_state : for scikit-learn's sake; nothing is drawn.
+    """
+
+    family: ClassVar[str] = "tfidf"
+    resumes: ClassVar[bool] = False
+    tasks: ClassVar[tuple[str, ...]] = ("text",)
+    resource: ClassVar[str] = "max_iter"
+
+    C: float = 10.0
+    longest: int = 2
+    vocabulary: int = 100_000
+    max_words: int = 1000
+    max_iter: int = 200
+    random_state: Any = 0
+
+    def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TfidfNetwork:
+        words = getattr(self, "words_", None)
+        return TfidfNetwork(words[0].size if words else int(self.vocabulary), n_outputs)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        callbacks: Iterable[Watch] | None = None,
+    ) -> Self:
+        """Learn texts X (N,) and labels y (N,). The fit is one short piece, so nothing is
+        checkpointed, `validation` is scored, not learnt from, and `callbacks` are called once, at
+        the end. Words are weighed by how many texts have them, whatever their `sample_weight`."""
+        inputs, labels, held_out = self._labelled_parts(X, y, validation)
+        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
+        self._require("C", self.C > 0, "above 0")
+        self._require("max_iter", self.max_iter >= 1, "at least 1")
+        started = time.monotonic()
+        network = self._drawn_network()
+        steps = solve(network, inputs, labels, self.C, self.max_iter, weights)
+        self.network_ = network.eval()
+        self._record(steps, started, held_out, watching(watch, callbacks))
+        return self
+
+    def _learn_words(self, texts: list[str]) -> list[Words]:
+        whole = isinstance(self.longest, int | np.integer) and 1 <= self.longest <= 5
+        self._require("longest", whole, "1 to 5 words")
+        self._require("vocabulary", self.vocabulary >= 1, "at least 1")
+        most, longest, read = int(self.vocabulary), int(self.longest), int(self.max_words)
+        return [learn_words(texts, most, longest=longest, words=read)]
+
+
+def solve(
+    network: TfidfNetwork,
+    tokens: np.ndarray,
+    labels: np.ndarray,
+    C: float,
+    max_iter: int,
+    weights: np.ndarray | None = None,
+) -> int:
+    """Fill the network from tokens (N, T), label indices (N,) and weights (N,); how many steps that
+    took. A class without a text among them is called unlikely."""
+    rows = present(tokens, len(network.idf))
+    idf = np.log((1 + len(tokens)) / (1 + np.asarray(rows.sum(axis=0)).ravel())) + 1
+    idf[:FIRST] = 0.0
+    x = rows.multiply(idf).tocsr()
+    lengths = np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())
+    x = x.multiply(1 / np.maximum(lengths, 1e-12)[:, None]).tocsr()
+    network.idf.copy_(torch.from_numpy(idf))
+    there = np.unique(labels)
+    nn.init.zeros_(network.weights.weight)
+    nn.init.constant_(network.bias, ABSENT)
+    if len(there) == 1:
+        nn.init.zeros_(network.bias)
+        return 0
+    solver = LogisticRegression(C=C, max_iter=max_iter)
+    with threadpool_limits(free_cores()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the limit is the user's choice
+        solver.fit(x, labels, weights)
+    _write(network, solver.coef_, solver.intercept_, torch.from_numpy(there))
+    return int(solver.n_iter_[0])
+
+
+def present(tokens: np.ndarray, vocabulary: int) -> csr_matrix:
+    """(N, T) -> (N, V): 1 where a word is in the text."""
+    n, t = np.nonzero(tokens >= FIRST)
+    ones = np.ones(len(n))
+    return csr_matrix((ones, (n, tokens[n, t])), shape=(len(tokens), vocabulary))
+
+
+@torch.no_grad()
+def _write(network: TfidfNetwork, weights: np.ndarray, bias: np.ndarray, classes: Tensor) -> None:
+    """Two classes have one row of coefficients w: logits (-w/2, w/2) give the same p."""
+    if len(weights) == 1:
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    network.weights.weight[:, classes] = torch.from_numpy(weights.T).to(network.bias.dtype)
+    network.bias[classes] = torch.from_numpy(bias).to(network.bias.dtype)

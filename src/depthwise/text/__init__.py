@@ -1,0 +1,1 @@
+"""Text: tokenisers, words, and files of text."""

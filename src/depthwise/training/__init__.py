@@ -1,0 +1,1 @@
+"""Training: the loop, the step, stages, and how long it lasts."""

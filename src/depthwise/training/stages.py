@@ -1,0 +1,353 @@
+"""Training in several stages, one after another: each by the loop, resumable, within its time.
+
+    stages.plan({"rbm-1": 1, "rbm-2": 1, "fine-tune": 4})    relative costs, once
+    stages.run("rbm-1", update, recipe)                      and so on, in this order
+
+inside `with Stages(model, network, inputs, labels) as stages:`.
+
+Stage s keeps its own checkpoint file beside the one that was given, so that a run killed in stage 3
+takes stages 1 and 2 from their finished files and goes on in the third, bit for bit. Under a limit
+of seconds every stage has its planned share of what is left, and its epochs are cut to what fits:
+a schedule that ends in time is better than one that is cut off.
+
+Shapes: N items, B batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depthwise.checkpoint import read_state
+from depthwise.compute import (
+    Compute,
+    cached_choice,
+    fastest,
+    free_cores,
+    has_bfloat16,
+    own_randomness,
+    resolve_device,
+    seed_draws,
+    synchronise,
+)
+from depthwise.data.inputs import as_tensor
+from depthwise.errors import InputError, ModelFileError
+from depthwise.losses import Weighted
+from depthwise.models.estimator import Estimator, Watch
+from depthwise.progress import ConsoleProgress
+from depthwise.training.loop import Event, History, kept, recorded_compute, train
+from depthwise.training.step import Recipe, Update
+
+__all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
+
+MARGIN = 0.85  # of a stage's share of the time that its steps are planned to take
+WARM_STEPS, PACE_SECONDS = 2, 0.15  # how the pace of a stage is taken
+PRODUCTS_MACS, PRODUCTS_SECONDS = 1_000_000_000, 2.0  # multiply-accumulates a timing; all of it
+TINY = 100_000  # weights: below, a second thread costs more than it gives
+
+
+class Interrupted(Exception):
+    """Ctrl-C in a stage: what follows it is not begun."""
+
+
+def stage_file(checkpoint: Path, name: str) -> Path:
+    """checkpoint.safetensors, "rbm-1" -> checkpoint.rbm-1.safetensors."""
+    return checkpoint.with_name(f"{checkpoint.stem}.{name}{checkpoint.suffix}")
+
+
+def stage_files(checkpoint: Path) -> list[Path]:
+    """The files of all stages that there are beside `checkpoint`, and itself."""
+    beside = checkpoint.parent.glob(f"{checkpoint.stem}.*{checkpoint.suffix}")
+    return sorted({path for path in (checkpoint, *beside) if path.is_file()})
+
+
+class Stages:
+    """One fit of `model` in stages.
+
+    inputs: raw items (N, ...) as a tensor; labels: (N,) int64 or None; held_out: (inputs, targets)
+    arrays or None; compute: how to calculate; more: True in `partial_fit`, which makes one pass;
+    visits: (N,), how often an item is visited beside the others, or None.
+    """
+
+    def __init__(
+        self,
+        model: Estimator,
+        network: nn.Module,
+        inputs: np.ndarray,
+        labels: np.ndarray | None,
+        held_out: tuple[np.ndarray, Any] | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        seconds_limit: float | None = None,
+        watch: Watch | None = None,
+        more: bool = False,
+        visits: np.ndarray | None = None,
+    ):
+        self.model, self.network, self.held_out, self.more = model, network, held_out, more
+        self.inputs = as_tensor(inputs)
+        self.labels = None if labels is None else torch.from_numpy(labels)
+        self.visits = None if visits is None else torch.from_numpy(visits)
+        self.checkpoint = Path(checkpoint) if checkpoint is not None else None
+        self.seconds_limit, self.seed = seconds_limit, model._seed()
+        self.begun = time.monotonic()
+        self.shares: dict[str, float] = {}
+        self.done: dict[str, History] = {}
+        self.compute = self._compute()
+        self.bar = ConsoleProgress(model.family) if watch is None and _wordy(model) else None
+        self.watch = watch or self.bar
+
+    def __enter__(self) -> Self:
+        """The network goes to where it is trained."""
+        self.compute.place(self.network)
+        if self.bar is not None:
+            self.bar.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Compute().place(self.network)
+        if self.bar is not None:
+            self.bar.__exit__()
+
+    def plan(self, shares: Mapping[str, float]) -> None:
+        """Relative costs of the stages to come: their shares of the time, where it is limited."""
+        self.shares = dict(shares)
+
+    def run(
+        self,
+        name: str,
+        update: Update,
+        recipe: Recipe,
+        *,
+        network: nn.Module | None = None,
+        validate: Callable[[nn.Module], tuple[float, ...]] | None = None,
+        inputs: Tensor | None = None,
+        targets: Tensor | Weighted | None = None,
+        held_out: int = 0,
+        scorings: int = 1,
+    ) -> History:
+        """One stage: `network` (by default the whole) learns by `update` from `inputs` (the raw
+        items) and `targets` (the labels, zeros where there are none). `held_out` items are gone
+        through `scorings` times at the end.
+
+        Raises Interrupted after Ctrl-C, DivergedError when the loss stops being finite.
+        """
+        network = self.network if network is None else network
+        inputs = self.inputs if inputs is None else inputs
+        targets = self._targets(inputs) if targets is None else targets
+        path = None if self.checkpoint is None else stage_file(self.checkpoint, name)
+        seconds = self._seconds(name)
+        fingerprint = self._fingerprint(name, recipe, network) if path else ""
+        if seconds is not None:
+            recipe = self._within(seconds, path, update, recipe, inputs, targets)
+        history = train(
+            network,
+            update,
+            inputs,
+            targets,
+            recipe,
+            compute=self.compute,
+            validate=validate,
+            watch=self._watching(name),
+            checkpoint=path,
+            fingerprint=fingerprint,
+            seconds_limit=seconds,
+            held_out=held_out,
+            scorings=scorings,
+            visits=self._visits(inputs),
+        )
+        self.done[name] = history
+        if history.stopped == "interrupted":
+            raise Interrupted(name)
+        return history
+
+    def history(self) -> dict[str, Any]:
+        """All stages as one: records of epochs that count on, each with the name of its stage."""
+        records, epochs, seconds = [], 0.0, 0.0
+        for name, history in self.done.items():
+            for record in history.epochs:
+                told = {"epoch": record["epoch"] + epochs, "seconds": record["seconds"] + seconds}
+                records.append({**record, **told, "stage": name})
+            epochs += history.epochs[-1]["epoch"] if history.epochs else 0.0
+            seconds += history.seconds
+        stops = [history.stopped for history in self.done.values()]
+        return {
+            "epochs": records,
+            "stopped": next((stop for stop in stops if stop != "finished"), "finished"),
+            "steps": sum(history.steps for history in self.done.values()),
+            "seconds": seconds,
+            "compute": self.compute.to_dict(),
+            "recipe": {name: history.recipe for name, history in self.done.items()},
+        }
+
+    # -- time -----------------------------------------------------------------------------------
+
+    @property
+    def seconds_used(self) -> float:
+        """Of the limit: all since the stages began, what lies between them included; of a run taken
+        up again at least what its finished stages took."""
+        trained = sum(history.seconds for history in self.done.values())
+        return max(trained, time.monotonic() - self.begun)
+
+    def _seconds(self, name: str) -> float | None:
+        """This stage's share of what is left of the limit."""
+        if self.seconds_limit is None:
+            return None
+        left = max(0.0, self.seconds_limit - self.seconds_used)
+        ahead = sum(share for other, share in self.shares.items() if other not in self.done)
+        share = self.shares.get(name)
+        return left if share is None or ahead <= 0 else left * share / ahead
+
+    def _within(
+        self,
+        seconds: float,
+        path: Path | None,
+        update: Update,
+        recipe: Recipe,
+        inputs: Tensor,
+        targets: Tensor | Weighted,
+    ) -> Recipe:
+        """The recipe with no more epochs than fit; of a run taken up again, as it was planned."""
+        if path is not None and path.exists():
+            try:
+                return replace(recipe, epochs=read_state(path)["history"]["recipe"]["epochs"])
+            except (KeyError, TypeError):
+                raise ModelFileError(
+                    f"{path} is not a checkpoint. Delete it to start again."
+                ) from None
+        steps = -(-len(inputs) // recipe.batch_size)
+        pace = steps * self._step_seconds(update, recipe, inputs, targets)
+        return replace(recipe, epochs=min(recipe.epochs, max(1 / steps, MARGIN * seconds / pace)))
+
+    def _step_seconds(
+        self, update: Update, recipe: Recipe, inputs: Tensor, targets: Tensor | Weighted
+    ) -> float:
+        """Mean time of a step as the loop takes it, on a copy; the first ones of a process are
+        slow ones and do not count."""
+        trial = copy.deepcopy(update)
+        taken: list[float] = []
+        device = self.compute.device
+        x, y = kept(inputs, device), targets.to(device)
+        with own_randomness(device=device), self.compute.active():
+            while len(taken) < WARM_STEPS + 4 or sum(taken) < PACE_SECONDS:
+                started = time.perf_counter()
+                seed_draws(len(taken), device)
+                batch = torch.randint(len(x), (min(len(x), recipe.batch_size),)).to(x.device)
+                float(trial(x[batch].to(device), y[batch], 0.0))
+                synchronise(device)
+                taken.append(time.perf_counter() - started)
+        counted = taken[WARM_STEPS:]
+        return sum(counted) / len(counted)
+
+    # -- what a stage is given ------------------------------------------------------------------
+
+    def _targets(self, inputs: Tensor) -> Tensor:
+        if self.labels is not None and len(self.labels) == len(inputs):
+            return self.labels
+        return torch.zeros(len(inputs), dtype=torch.int64)
+
+    def _visits(self, inputs: Tensor) -> Tensor | None:
+        """Of a stage that learns from all items or from what was made of each."""
+        return None if self.visits is None or len(inputs) != len(self.visits) else self.visits
+
+    def _watching(self, name: str) -> Watch | None:
+        return None if self.watch is None else partial(self._pass_on, self.watch, name)
+
+    def _pass_on(self, watch: Watch, name: str, event: Event) -> None:
+        """What a stage tells, as of the whole run."""
+        before, left = self._epochs_done(), self._seconds_left(name, event)
+        stage = name if len(self.shares) > 1 else ""
+        epoch, epochs = event.epoch + before, event.epochs + before
+        watch(replace(event, epoch=epoch, epochs=epochs, seconds_left=left, stage=stage))
+
+    def _seconds_left(self, name: str, event: Event) -> float:
+        """Of this stage, and of those ahead by their planned shares and what the shares so far
+        take; no more than a limit leaves."""
+        share, left = self.shares.get(name), event.seconds_left
+        if share is not None:
+            known = {name, *self.done}
+            so_far = sum(s for other, s in self.shares.items() if other in known)
+            ahead = sum(self.shares.values()) - so_far
+            spent = sum(h.seconds for h in self.done.values()) + event.seconds + event.seconds_left
+            left += ahead * spent / so_far if so_far else 0.0
+        if self.seconds_limit is None:
+            return left
+        return min(left, max(0.0, self.seconds_limit - self.seconds_used))
+
+    def _epochs_done(self) -> float:
+        return sum(h.epochs[-1]["epoch"] for h in self.done.values() if h.epochs)
+
+    def _fingerprint(self, name: str, recipe: Recipe, network: nn.Module) -> str:
+        """What makes two stages the same: settings, data, and the weights they begin with."""
+        digest = hashlib.sha256(f"{name}|{recipe}|{_settings(self.model)}".encode())
+        digest.update(str(getattr(self.model, "data_fingerprint_", "")).encode())
+        for key, tensor in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        return digest.hexdigest()
+
+    # -- how to calculate -----------------------------------------------------------------------
+
+    def _compute(self) -> Compute:
+        """As the run that is taken up was computed; else as set; else by measuring."""
+        files = stage_files(self.checkpoint) if self.checkpoint else []
+        recorded = recorded_compute(files[0], self.model.device) if files else None  # type: ignore[attr-defined]
+        return recorded or compute_for(self.model, self.network)
+
+
+def compute_for(model: Any, network: nn.Module) -> Compute:
+    """Device, precision and threads as `model` sets them. precision "auto" takes bfloat16 where
+    products of the network's size are clearly faster in it and the family allows it; threads
+    "auto" takes the cores that are free, one for a tiny network. Raises InputError."""
+    device = resolve_device(model.device)
+    known = ("auto", "float32", "bfloat16")
+    if model.precision not in known:
+        names = " or ".join(map(repr, known))
+        raise InputError(f"precision must be {names}; got {model.precision!r}.")
+    whole = isinstance(model.threads, int | np.integer) and model.threads > 0
+    if not (whole or model.threads == "auto"):
+        raise InputError(f'threads must be at least 1 or "auto"; got {model.threads!r}.')
+    weights = sum(p.numel() for p in network.parameters())
+    threads = int(model.threads) if whole else 1 if weights < TINY else free_cores()
+    if model.precision != "auto":
+        return Compute(device, model.precision, False, threads)
+    allowed = getattr(model, "precisions", ("float32",))
+    if not has_bfloat16(device):
+        allowed = ("float32",)
+    ways = [Compute(device, precision, False, threads) for precision in allowed]
+    if weights < TINY or len(ways) == 1:
+        return ways[0]
+    largest = max(network.parameters(), key=Tensor.numel)
+    rows, columns = largest.shape[0], largest[0].numel()
+
+    def race() -> Compute:
+        both = torch.randn(128, rows).to(device), torch.randn(rows, columns).to(device)
+        product = partial(_products, *both)
+        return fastest(product, ways, advantage=1.3, seconds=PRODUCTS_SECONDS)
+
+    return cached_choice(f"product 128x{rows}x{columns}|{ways}", race)
+
+
+def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
+    times = max(1, min(20, PRODUCTS_MACS // (a.numel() * b.shape[1])))
+    with torch.inference_mode(), compute.autocast():
+        for _ in range(times):
+            torch.mm(a, b)
+
+
+def _wordy(model: Any) -> bool:
+    return bool(getattr(model, "verbose", False))
+
+
+def _settings(model: Estimator) -> dict[str, Any]:
+    ways = ("verbose", "device", "precision", "threads")
+    return {k: v for k, v in model.get_params(deep=False).items() if k not in ways}
