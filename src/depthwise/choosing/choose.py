@@ -44,7 +44,7 @@ from depthwise.choosing.evidence import (
     layers_record,
     predicted_numbers,
 )
-from depthwise.choosing.feasibility import Feasible, advice, feasible
+from depthwise.choosing.feasibility import Feasible, feasible
 from depthwise.choosing.finishing import (
     final_card,
     final_cards,
@@ -68,7 +68,7 @@ from depthwise.inference.drawing import encoded, pictures
 from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices.device import Device, find
-from depthwise.measuring.limits import Budget
+from depthwise.measuring.limits import Budget, advice
 from depthwise.measuring.quality import (
     LABELLED,
     OWN,

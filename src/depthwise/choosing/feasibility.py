@@ -18,7 +18,7 @@ from depthwise.measuring.devices.roofline import SCALES
 from depthwise.measuring.limits import Budget, Miss, misses
 from depthwise.measuring.scorecard import Scorecard, costs
 
-__all__ = ["Feasible", "advice", "feasible"]
+__all__ = ["Feasible", "feasible"]
 
 SECONDS = 0.5  # of measuring, a candidate,
 ALTOGETHER = 6.0  # and all of them, or
@@ -174,12 +174,6 @@ def _fits(card: Scorecard, device: Device) -> bool:
     if memory is None or math.isnan(memory):
         return True
     return bool(card.hardware_cost.details["peak_memory_bytes"] <= memory * 1e6)
-
-
-def advice(name: str, miss: Miss) -> str:
-    """Which limit to relax, and to what."""
-    option = "--max-" + miss.limit.replace("_", "-")
-    return f"{name} comes nearest: {miss}. Relax it: {option} {miss.enough}"
 
 
 def _one_line(card: Scorecard) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "image_side",
     "load_told",
     "print_json",
-    "require_folder",
     "require_one_of",
     "require_page",
     "require_positive",
@@ -80,18 +79,6 @@ def require_positive(option: str, value: float | None) -> None:
 def require_one_of(option: str, value: str | None, known: Sequence[str]) -> None:
     if value is not None and value not in known:
         raise InputError(f"{option} must be one of {', '.join(known)}; got {value!r}.")
-
-
-def require_folder(out: str, option: str = "--out") -> None:
-    """That `out` is no file, and that it, or the nearest folder above it, can be written."""
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{option} {out} is a file; give a folder.")
-    above = next((path for path in [folder, *folder.parents] if path.exists()), Path())
-    if not above.is_dir():
-        raise InputError(f"{option} {out}: {above} is a file; give another folder.")
-    if not os.access(above, os.W_OK):
-        raise InputError(f"{option} {out}: {above} cannot be written; give another folder.")
 
 
 def require_page(html: str) -> Path:

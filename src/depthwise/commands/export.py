@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from depthwise.checkpoint import require_folder
 from depthwise.commands import options as give
 from depthwise.commands.edge import (
     load_told,
     print_json,
-    require_folder,
     require_one_of,
     say,
     teller,

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from depthwise.checkpoint import require_folder
 from depthwise.commands import edge
 from depthwise.commands import options as give
-from depthwise.commands.edge import load_told, print_json, require_folder, teller
+from depthwise.commands.edge import load_told, print_json, teller
 
 __all__ = ["shrink"]
 

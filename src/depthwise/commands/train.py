@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from depthwise.checkpoint import require_folder
 from depthwise.commands import edge
 from depthwise.commands import options as give
-from depthwise.commands.edge import INTERRUPTED, load_told, print_json, require_folder, say, teller
+from depthwise.commands.edge import INTERRUPTED, load_told, print_json, say, teller
 from depthwise.errors import InputError, NothingFitsError
 
 __all__ = ["choose", "fit"]

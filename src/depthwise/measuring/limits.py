@@ -11,7 +11,7 @@ from depthwise.measuring.devices.device import Device
 from depthwise.measuring.metric import readable
 from depthwise.measuring.scorecard import Scorecard
 
-__all__ = ["Budget", "Miss", "misses"]
+__all__ = ["Budget", "Miss", "advice", "misses"]
 
 UNITS = {
     "latency_ms": "ms",
@@ -141,3 +141,9 @@ def _figures(card: Scorecard) -> dict[str, float]:
         "parameters": cost["parameters"],
         "macs": cost["macs"],
     }
+
+
+def advice(name: str, miss: Miss) -> str:
+    """Which limit to relax, and to what."""
+    option = "--max-" + miss.limit.replace("_", "-")
+    return f"{name} comes nearest: {miss}. Relax it: {option} {miss.enough}"

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from depthwise.data.dataset import Dataset
 from depthwise.data.tables.columns import width
+from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
@@ -46,7 +47,6 @@ from depthwise.scores.classification import CLASS_SCORES
 from depthwise.scores.custom import as_name, class_score
 from depthwise.scores.regression import ALIASES, NUMBER_SCORES, number_score
 from depthwise.task import SCORES, UNITS
-from depthwise.tasks.spatial_estimator import Named
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
@@ -188,7 +188,11 @@ def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
         )
     X, y = data.part(part)
     if data.classes:
-        y = Named(y, data.classes) if data.targets is not None else np.asarray(data.classes)[y]
+        y = (
+            ClassedTargets(y, data.classes)
+            if data.targets is not None
+            else np.asarray(data.classes)[y]
+        )
     return assessment(model, X, y, task)
 
 

@@ -53,7 +53,7 @@ from depthwise.models.gpu_answers import home_of, pieces, placed
 from depthwise.models.modelfile import write_model
 from depthwise.reshaping.edits import Edit, edits_of
 from depthwise.runtimes.attached import Running
-from depthwise.training.loop import Event
+from depthwise.training.loop import Watch
 
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
 
@@ -62,7 +62,6 @@ PREDICT_BATCH = 512
 # times as quick as 512 at once: benchmarks/promises/predict_batches.py)
 LEAST_BATCH, BATCH_NUMBERS = 8, 1 << 16
 FLOATS = (np.float64, np.float32)
-Watch = Callable[[Event], None]
 # of models whose `transform` was last asked for another layer than the last: the layer, its units
 _LAYERS_SHOWN: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
 

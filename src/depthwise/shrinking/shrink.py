@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from depthwise.checkpoint import write_atomically
-from depthwise.choosing.feasibility import advice
 from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.journal import Journal
 from depthwise.measuring.devices.device import Device, find
-from depthwise.measuring.limits import Miss
+from depthwise.measuring.limits import Miss, advice
 from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
 from depthwise.shrinking.costing import Costing, Limits

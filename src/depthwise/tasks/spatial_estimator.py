@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,21 +27,14 @@ from torch import Tensor
 
 from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
+from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import InputError
 from depthwise.models.supervised import Watch
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.step import GradientUpdate, Recipe
 
-__all__ = ["Named", "Seeing"]
-
-
-@dataclass(frozen=True)
-class Named:
-    """Targets whose class numbers are positions in `classes`, if these are known."""
-
-    values: Any
-    classes: Sequence[Any] | None = None
+__all__ = ["Seeing"]
 
 
 class JointUpdate(BackboneUpdate):
@@ -108,7 +100,7 @@ class Seeing(OnBackbone):
 
         `classes` names what the numbers in y stand for; the rest is as in every family.
         """
-        named = y if y is None else Named(y, classes)
+        named = y if y is None else ClassedTargets(y, classes)
         return super().fit(
             X,
             named,
@@ -122,14 +114,14 @@ class Seeing(OnBackbone):
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now."""
-        return self._learn_more(X, Named(y, classes), None)
+        return self._learn_more(X, ClassedTargets(y, classes), None)
 
     def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
         dataset.require_task(self.seen_task)
         train, held = dataset.train, dataset.validation
         if validation is None and len(held.X):
-            validation = (held.X, Named(held.y, dataset.classes))
-        return train.X, Named(train.y, dataset.classes), validation
+            validation = (held.X, ClassedTargets(held.y, dataset.classes))
+        return train.X, ClassedTargets(train.y, dataset.classes), validation
 
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
@@ -155,7 +147,7 @@ class Seeing(OnBackbone):
             self._require_like(images)
         if y is None:
             return images, None
-        named = y if isinstance(y, Named) else Named(y)
+        named = y if isinstance(y, ClassedTargets) else ClassedTargets(y)
         if reset:
             self._learn_classes(named)
         return images, self._targets(named.values, images, self._places(named))
@@ -174,7 +166,7 @@ class Seeing(OnBackbone):
                 "pixels 0..255 and 0..1 must not be mixed. Convert them to the same type."
             )
 
-    def _learn_classes(self, named: Named) -> None:
+    def _learn_classes(self, named: ClassedTargets) -> None:
         least = self._highest(named.values) + 1
         if named.classes is None:
             self.classes_ = np.arange(max(1, least))
@@ -183,7 +175,7 @@ class Seeing(OnBackbone):
         if len(set(self.classes_.tolist())) != len(self.classes_) or not len(self.classes_):
             raise InputError(f"classes must be different names; got {list(named.classes)!r}.")
 
-    def _places(self, named: Named) -> np.ndarray:
+    def _places(self, named: ClassedTargets) -> np.ndarray:
         """Where each class of the targets is in `classes_`: int64 (K',)."""
         own = {str(name): place for place, name in enumerate(self.classes_)}
         names = [str(name) for name in self.classes_ if named.classes is None]

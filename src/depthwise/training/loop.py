@@ -47,6 +47,7 @@ from depthwise.training.step import Recipe, Update, WeightAverage
 __all__ = [
     "Event",
     "History",
+    "Watch",
     "finished",
     "look_in_time",
     "recorded_compute",
@@ -77,6 +78,9 @@ class Event:
     seconds: float
     seconds_left: float
     stage: str = ""
+
+
+Watch = Callable[[Event], None]
 
 
 def finished(amount: int, seconds: float, score: float | None) -> Event:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -43,9 +43,8 @@ from depthwise.compute import (
 from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError, ModelFileError
 from depthwise.losses import Weighted
-from depthwise.models.estimator import Estimator, Watch
 from depthwise.progress import ConsoleProgress
-from depthwise.training.loop import Event, History, kept, recorded_compute, train
+from depthwise.training.loop import Event, History, Watch, kept, recorded_compute, train
 from depthwise.training.step import Recipe, Update
 
 __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
@@ -71,6 +70,15 @@ def stage_files(checkpoint: Path) -> list[Path]:
     return sorted({path for path in (checkpoint, *beside) if path.is_file()})
 
 
+class Staged(Protocol):
+    """What a fit in stages asks of the model that is fitted."""
+
+    @property
+    def family(self) -> str: ...
+    def _seed(self) -> int: ...
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+
 class Stages:
     """One fit of `model` in stages.
 
@@ -81,7 +89,7 @@ class Stages:
 
     def __init__(
         self,
-        model: Estimator,
+        model: Staged,
         network: nn.Module,
         inputs: np.ndarray,
         labels: np.ndarray | None,
@@ -348,6 +356,6 @@ def _wordy(model: Any) -> bool:
     return bool(getattr(model, "verbose", False))
 
 
-def _settings(model: Estimator) -> dict[str, Any]:
+def _settings(model: Staged) -> dict[str, Any]:
     ways = ("verbose", "device", "precision", "threads")
     return {k: v for k, v in model.get_params(deep=False).items() if k not in ways}

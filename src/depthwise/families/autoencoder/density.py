@@ -23,13 +23,10 @@ Shapes: B batch, N items, D visible values, Z code, K classes, S samples.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from depthwise.families.autoencoder.network import AutoencoderNetwork
 
 __all__ = ["CodeDensity", "elbo", "fit_posterior"]
 
@@ -118,7 +115,20 @@ def antithetic_noise(samples: int, size: int, seed: int = 0) -> Tensor:
     return torch.cat([half, -half])[:samples]
 
 
-def elbo(network: AutoencoderNetwork, v: Tensor, *, samples: int = SAMPLES) -> Tensor:
+class Coding(Protocol):
+    """A network that encodes visible values v (B, D) and decodes codes (B, Z)."""
+
+    density: CodeDensity
+    bernoulli: bool
+
+    def encode(self, v: Tensor) -> Tensor: ...
+    def decode_input(self, code: Tensor) -> Tensor: ...
+    def log_density(
+        self, v: Tensor, total: Tensor, log_variance: Tensor | None = None
+    ) -> Tensor: ...
+
+
+def elbo(network: Coding, v: Tensor, *, samples: int = SAMPLES) -> Tensor:
     """The lower bound on log p(v) in nats, (B, D) -> (B,)."""
     density = network.density
     codes = network.encode(v)
@@ -130,7 +140,7 @@ def elbo(network: AutoencoderNetwork, v: Tensor, *, samples: int = SAMPLES) -> T
 
 
 def fit_posterior(
-    network: AutoencoderNetwork,
+    network: Coding,
     v: Tensor,
     steps: int = 120,
     *,

@@ -31,6 +31,7 @@ from depthwise.data.pictures.augment_targets import (
     random_colours,
     random_windows,
 )
+from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import DivergedError, InputError
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.segmentation.loss import (
@@ -45,7 +46,7 @@ from depthwise.tasks.segmentation.network import UNet
 from depthwise.tasks.segmentation.scores import confusions, mean_iou, segmentation_report
 from depthwise.tasks.segmentation.step import depthwise_in_float32
 from depthwise.tasks.segmentation.tiles import blended_bands
-from depthwise.tasks.spatial_estimator import Named, Seeing
+from depthwise.tasks.spatial_estimator import Seeing
 from depthwise.training.step import Recipe
 
 __all__ = ["Segmenter"]
@@ -201,7 +202,7 @@ class Segmenter(Seeing):
     def _highest(self, y: Any) -> int:
         return _highest(as_masks(y))
 
-    def _learn_classes(self, named: Named) -> None:
+    def _learn_classes(self, named: ClassedTargets) -> None:
         super()._learn_classes(named)
         if not 2 <= len(self.classes_) <= IGNORE:
             raise InputError(
