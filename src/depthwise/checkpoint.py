@@ -20,21 +20,9 @@ from torch import Tensor
 
 from depthwise.errors import InputError, ModelFileError
 
-__all__ = ["moved", "read_state", "require_folder", "write_atomically", "write_state"]
+__all__ = ["moved", "read_state", "write_atomically", "write_state"]
 
 MARK = "__tensor__"
-
-
-def require_folder(out: str, option: str = "--out") -> None:
-    """That `out` is no file, and that it, or the nearest folder above it, can be written."""
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{option} {out} is a file; give a folder.")
-    above = next((path for path in [folder, *folder.parents] if path.exists()), Path())
-    if not above.is_dir():
-        raise InputError(f"{option} {out}: {above} is a file; give another folder.")
-    if not os.access(above, os.W_OK):
-        raise InputError(f"{option} {out}: {above} cannot be written; give another folder.")
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from depthwise.catalog import FAMILIES
 from depthwise.choosing import choose as choosing
 from depthwise.choosing import finishing
-from depthwise.choosing.feasibility import Feasible, advice
+from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.halving import _epoch_seconds, fill, rung_sizes
 from depthwise.choosing.ladder import ladder
 from depthwise.choosing.pareto import pareto_front
@@ -27,7 +27,7 @@ from depthwise.families.dnn.dnn import DNN
 from depthwise.families.shallow.shallow import GradientBoosting
 from depthwise.journal import Journal
 from depthwise.measuring.devices.device import find
-from depthwise.measuring.limits import Budget, misses
+from depthwise.measuring.limits import Budget, advice, misses
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard, quality
 from depthwise.training.step import GradientUpdate

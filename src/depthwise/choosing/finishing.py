@@ -18,6 +18,7 @@ __all__ = ["final_card", "final_cards", "layers_seconds", "testing_seconds"]
 
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 RUN_IN_CELLS = 100  # times, about, that a network answers for a support matrix
+LITTLE = 1.0  # seconds: what takes no more is done in any case
 COUNTED = 40  # times as long an answer takes while its operations are counted
 LAST = 0.5  # of the time kept for the end: testing and the report
 
@@ -82,7 +83,7 @@ def final_card(
             logits=tells_classes(model),
             running=model.running_,
             answering=answering_of(model),
-            flexibility=left >= RUN_IN_CELLS * slowest,
+            flexibility=RUN_IN_CELLS * slowest <= max(left, LITTLE),
             matrix_seconds=left,
         )
         return card.to_dict()

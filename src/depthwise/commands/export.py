@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from depthwise.checkpoint import require_folder
 from depthwise.commands import options as give
 from depthwise.commands.edge import (
     load_told,
@@ -16,6 +15,7 @@ from depthwise.commands.edge import (
     say,
     teller,
 )
+from depthwise.host import require_folder
 
 __all__ = ["export"]
 

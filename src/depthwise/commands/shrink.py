@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from depthwise.checkpoint import require_folder
 from depthwise.commands import edge
 from depthwise.commands import options as give
 from depthwise.commands.edge import load_told, print_json, teller
+from depthwise.host import require_folder
 
 __all__ = ["shrink"]
 

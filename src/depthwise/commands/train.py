@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.checkpoint import require_folder
 from depthwise.commands import edge
 from depthwise.commands import options as give
 from depthwise.commands.edge import INTERRUPTED, load_told, print_json, say, teller
 from depthwise.errors import InputError, NothingFitsError
+from depthwise.host import require_folder
 
 __all__ = ["choose", "fit"]
 

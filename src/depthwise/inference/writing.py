@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.checkpoint import require_folder, write_atomically
+from depthwise.checkpoint import write_atomically
 from depthwise.data.pictures.images import MAX_PIXELS
 from depthwise.data.tables.columns import BOOLEAN, DATE, NUMBER, TEXT, Column, label_of, numbered
 from depthwise.data.tables.dates import nearest_date
 from depthwise.errors import InputError
+from depthwise.host import require_folder
 from depthwise.inference import drawing
 from depthwise.inference.files import Told
 from depthwise.inference.generating import Seen

@@ -73,6 +73,8 @@ def stage_files(checkpoint: Path) -> list[Path]:
 class Staged(Protocol):
     """What a fit in stages asks of the model that is fitted."""
 
+    device: str
+
     @property
     def family(self) -> str: ...
     def _seed(self) -> int: ...
@@ -308,7 +310,7 @@ class Stages:
     def _compute(self) -> Compute:
         """As the run that is taken up was computed; else as set; else by measuring."""
         files = stage_files(self.checkpoint) if self.checkpoint else []
-        recorded = recorded_compute(files[0], self.model.device) if files else None  # type: ignore[attr-defined]
+        recorded = recorded_compute(files[0], self.model.device) if files else None
         return recorded or compute_for(self.model, self.network)
 
 
