@@ -124,8 +124,8 @@ cells = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(-1e30, 1e30),
     st.booleans(),
-    # no CSV holds a NUL; of nearly empty columns another separator than the comma would be guessed
-    st.text(st.characters(exclude_characters="\x00;|\t"), max_size=3),
+    # no CSV holds a NUL, and pandas writes a carriage return without quotes: it would end the line
+    st.text(st.characters(exclude_characters="\x00\r"), max_size=3),
 )
 columns = st.one_of(
     st.lists(st.one_of(st.none(), st.floats(-1e30, 1e30)), min_size=12, max_size=12),
