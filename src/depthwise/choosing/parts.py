@@ -8,7 +8,6 @@ is told. Intervals are of the items that were used, and so the wider.
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from dataclasses import replace
 from statistics import median
 
@@ -40,7 +39,9 @@ def within(trials: Trials, candidates: list[Candidate], cards: dict[str, Scoreca
         if most < WORTH * len(items):
             spread = np.linspace(0, len(items) - 1, most).round().astype(np.int64)
             indices[part] = items[spread]
-            data = _told(trials, data, part, f"{most:,} of its {len(items):,} items", items, rate)
+            data = _told(
+                trials, data, part, f"{most:,} of its {len(items):,} items", len(items), rate
+            )
     return replace(data, indices=indices)
 
 
@@ -63,14 +64,14 @@ def _prose_within(trials: Trials, candidates: list[Candidate]) -> Dataset:
     inputs, indices = data.inputs.copy(), dict(data.indices)
     for part, most in _fit(trials, rate, FEWEST_CHARACTERS).items():
         places = data.indices[part]
-        whole = "".join(data.inputs[i] for i in places)
-        if most < WORTH * len(whole):
-            ends = np.cumsum([len(data.inputs[i]) for i in places])
+        ends = np.cumsum([len(data.inputs[i]) for i in places])
+        whole = int(ends[-1]) if len(ends) else 0
+        if most < WORTH * whole:
             kept = places[: int(np.searchsorted(ends, most)) + 1]
             over = int(ends[len(kept) - 1]) - most
             inputs[kept[-1]] = inputs[kept[-1]][: len(inputs[kept[-1]]) - over]
             indices[part] = kept
-            words = f"the first {most:,} of its {len(whole):,} characters"
+            words = f"the first {most:,} of its {whole:,} characters"
             data = _told(trials, data, part, words, whole, rate)
     return replace(data, inputs=inputs, indices=indices)
 
@@ -82,11 +83,10 @@ def _fit(trials: Trials, rate: float, fewest: int) -> dict[str, int]:
     return dict(trials.journal.recall("parts", lambda: fit))
 
 
-def _told(
-    trials: Trials, data: Dataset, part: str, used: str, whole: Sized, rate: float
-) -> Dataset:
+def _told(trials: Trials, data: Dataset, part: str, used: str, whole: int, rate: float) -> Dataset:
+    """The data with the problem that a part of `whole` items or characters is not used in full."""
     detail = (
-        f"{used} are used: all would take about {len(whole) / rate:.0f} s a candidate; give more "
+        f"{used} are used: all would take about {whole / rate:.0f} s a candidate; give more "
         "--minutes"
     )
     trials.tell(f"the {part} part: {detail}")

@@ -1,7 +1,6 @@
 """A candidate that only just misses a limit, trained all the same and then made to keep it.
 
-How it is made smaller stands on a floor above this one (rescue.py), so `choose` is given
-a function:
+Shrinking is asked for, never assumed: `choose` is given the function that does it (rescue.py):
 
     rescue(model, data, budget, device=, minutes=, seed=, out=, watch=) -> .model, or None
 

@@ -15,6 +15,7 @@ Shapes: N images, B batch, C channels, H W image, F features, E embedding, K cla
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import replace
@@ -37,7 +38,7 @@ from depthwise.settings import Deciding, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.tasks.image_classification.network import BackboneClassifier, name_of, quickened
-from depthwise.training.loop import Event, time_left
+from depthwise.training.loop import Event, look_in_time, time_left
 from depthwise.training.step import Recipe
 
 __all__ = ["ImageClassifier"]
@@ -260,16 +261,17 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         """n(p(x)) of those images (N, C, H, W) that `seconds` suffice for, at least one part and at
         most `count`: (M, F), and their places (M,), drawn at random; n is set by them if it is not
         set yet."""
-        begun, order = time.monotonic(), np.random.default_rng(0).permutation(len(images))[:count]
-        look, rows = self._look(), list[np.ndarray]()
-        for start in range(0, len(order), PART):
-            if rows and _since(begun) * (1 + 1 / len(rows)) > seconds:
-                break
-            rows.append(look(images[order[start : start + PART]]))
+        order = np.random.default_rng(0).permutation(len(images))[:count]
+        begun, look, parts = time.monotonic(), self._look(), itertools.count(1)
+
+        def seen(places: np.ndarray) -> np.ndarray:
+            rows: np.ndarray = look(images[places])
             if watch is not None:
-                watch(_looking(len(rows), len(images), _since(begun)))
-        pooled = np.concatenate(rows)
-        return self._standardised(pooled), order[: len(pooled)]
+                watch(_looking(next(parts), len(images), _since(begun)))
+            return rows
+
+        pooled, places = look_in_time(order, PART, seen, seconds)
+        return self._standardised(np.concatenate(pooled)), places
 
     def _seen(self, images: np.ndarray) -> np.ndarray:
         """n(p(x)), (N, C, H, W) -> (N, F); the first images ever seen set n."""
