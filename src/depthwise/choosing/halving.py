@@ -57,9 +57,7 @@ def halve(trials: Trials, candidates: list[Candidate], seconds: float, step: str
     deep = [c for c in begun if _goes_on(c)]
     once = [c for c in begun if c not in deep]
     train_once(trials, once, seconds, others=deep)
-    trials.clock.refitting = refit_seconds(trials, seconds)
-    ends -= trials.clock.refitting
-    rungs = _Rungs(trials, ends, step)
+    rungs = _Rungs(trials, seconds, ends, step)
     deep = rungs.paced(deep, seconds)
     sizes = rung_sizes(len(deep)) if deep and rungs.suffice(deep) else []
     alive = deep
@@ -100,14 +98,28 @@ def fill(needs: list[float], available: float) -> list[float]:
 
 
 class _Rungs:
-    """Rungs of one choice, over by `ends` on the clock; the journal calls their plans `step`."""
+    """Rungs of one choice that has `seconds`, over by `ends` on the clock; the journal calls their
+    plans `step`. Before each rung it is reckoned anew what is to be kept for training the best so
+    far again."""
 
-    def __init__(self, trials: Trials, ends: float, step: str):
-        self.trials, self.ends, self.step = trials, ends, step
+    def __init__(self, trials: Trials, seconds: float, ends: float, step: str):
+        self.trials, self.seconds, self.ends, self.step = trials, seconds, ends, step
+        self._keep_for_refit()
 
     @property
     def left(self) -> float:
-        return max(0.0, self.ends - self.trials.clock.spent)
+        clock = self.trials.clock
+        return max(0.0, self.ends - clock.refitting - clock.spent)
+
+    def _keep_for_refit(self) -> None:
+        best = max(self.trials.trained.values(), key=lambda entry: entry.score, default=None)
+        self.trials.clock.refitting = 0.0
+        if best:
+            to_come = 0.0
+            if _goes_on(best.candidate) and best.epochs:
+                to_come = best.seconds / best.epochs * _epochs_left(self.trials, best.candidate)
+            kept = refit_seconds(self.trials, best, self.seconds, to_come)
+            self.trials.clock.refitting = kept
 
     def paced(self, candidates: list[Candidate], seconds: float) -> list[Candidate]:
         """Take the pace of each, those with the best prospects first, until they fill the time;
@@ -134,6 +146,7 @@ class _Rungs:
 
     def train(self, rung: int, candidates: list[Candidate], rungs_left: int) -> None:
         """Train each as long as the rung's plan has it."""
+        self._keep_for_refit()
         make = partial(self._plan, candidates, rungs_left)
         plan = self.trials.journal.recall(f"{self.step}/{rung}", make)
         for candidate in candidates:

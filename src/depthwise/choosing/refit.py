@@ -52,16 +52,16 @@ def refit(trials: Trials, best: Trained) -> tuple[Trained, dict[str, Any] | None
     return replace(best, folder=folder, rungs=best.rungs + 1), done
 
 
-def refit_seconds(trials: Trials, seconds: float) -> float:
-    """What is to be kept of the `seconds` for training to train the best so far again; 0 where that
-    is much of them."""
-    if not trials.trained or not len(trials.data.indices["validation"]):
+def refit_seconds(trials: Trials, best: Trained, seconds: float, to_come: float = 0.0) -> float:
+    """What is to be kept of the `seconds` for training to train `best` again, which may be trained
+    for `to_come` seconds more; 0 where that is much of them."""
+    if not len(trials.data.indices["validation"]):
         return 0.0
-    best = max(trials.trained.values(), key=lambda entry: entry.score)
     length = best_length(best)
     if length is None or best.model().refit_settings(length) is None:
         return 0.0
-    needed = MARGIN * _expected_seconds(best, length, _growth(trials.data))
+    growth = _growth(trials.data)
+    needed = MARGIN * (_expected_seconds(best, length, growth) + to_come * growth)
     return needed if needed <= MOST * seconds else 0.0
 
 
