@@ -11,7 +11,7 @@ import pytest
 from depthwise.choosing import refit as refitting
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.refit import best_length, refit, together
+from depthwise.choosing.refit import best_length, refit, refit_seconds, together
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.families.dnn.dnn import DNN
@@ -121,6 +121,19 @@ def test_the_best_length_is_over_all_rungs_and_the_last_of_equals() -> None:
         {"epoch": 5.5, "score": 0.7},
     ]
     assert best_length(entry) == 4.5
+
+
+def test_time_is_kept_for_it_unless_it_would_be_much_of_all(tmp_path: Path) -> None:
+    known = trials(tmp_path, [])
+    best = trained(known, DNN, "xxs")
+    best.seconds = 2.0
+    growth = 270 / 211
+    length = best_length(best)
+    assert length is not None
+    needed = 1.3 * growth * 2.0 * length / best.epochs
+    assert refit_seconds(known, best, 60.0) == pytest.approx(needed)
+    assert refit_seconds(known, best, 60.0, 3.0) == pytest.approx(needed + 1.3 * growth * 3.0)
+    assert refit_seconds(known, best, needed / 0.3 - 0.1) == 0.0
 
 
 def test_test_items_stay_apart() -> None:

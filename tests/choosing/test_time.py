@@ -104,7 +104,7 @@ def test_somebody_is_always_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_where_paces_were_too_hopeful_the_best_prospects_keep_their_least(tmp_path: Path) -> None:
-    rungs = _Rungs(some_trials(tmp_path), 0.0, "plan")
+    rungs = _Rungs(some_trials(tmp_path), 1.0, 0.0, "plan")
     made = {"xs": 6.0, "s": 9.0, "m": 5.0, "xxs": 2.0}
     candidates = [Candidate(f"cnn-{size}", CNN, size, 0) for size in made]
     assert rungs._by_rank(candidates, list(made.values()), 17.5) == [6.0, 9.0, 0.0, 2.0]
