@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise import Budget, choose
-from depthwise.choosing import beginning, feasibility
+from depthwise.choosing import beginning, feasibility, halving
 from depthwise.choosing.beginning import begin
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.halving import _Rungs
@@ -101,6 +101,38 @@ def test_a_round_of_trees_on_very_many_columns_is_timed_on_some_of_them(tmp_path
 def test_somebody_is_always_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _trials, names = begun_with(0.1, NEEDS, tmp_path, monkeypatch)
     assert names == ["dnn-s"]
+
+
+def test_paces_are_taken_of_those_with_the_best_prospects_until_they_fill_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def pace(trials: Trials, candidate: Candidate, seconds: float = 0.0) -> float:
+        asked.append(candidate.name)
+        return 1.0
+
+    monkeypatch.setattr(halving, "_pace", pace)
+    monkeypatch.setattr(halving, "least_passes", lambda trials, candidate: 3.0)
+    trials = some_trials(tmp_path)
+    candidates = [Candidate(f"cnn-{size}", CNN, size, 0) for size in CNN.sizes]
+    best_first = [c.name for c in sorted(candidates, key=lambda c: c.rank("images"))]
+    ends = trials.clock.spent + 8.0  # 7.4 of it are planned: the third of 3 seconds is over it
+    kept = _Rungs(trials, 8.0, ends, "plan").paced(candidates, 8.0)
+    assert list(dict.fromkeys(asked)) == best_first[:3]
+    assert {c.name for c in kept} == set(best_first[:3])
+    assert set(trials.failed) == set(best_first[3:])
+
+
+def test_a_pace_that_was_too_gloomy_does_not_end_training_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(halving, "_pace", lambda trials, candidate, seconds=0.0: 2.0)
+    trials = some_trials(tmp_path)
+    rungs = _Rungs(trials, 10.0, trials.clock.spent + 10.0, "plan")
+    (epochs, seconds) = rungs._plan([Candidate("cnn-s", CNN, "s", 0)], 1)["cnn-s"]
+    assert seconds == pytest.approx(0.92 * 10.0, abs=0.1)
+    assert epochs == pytest.approx(1.4 * seconds / 2.0, abs=0.01)  # the seconds end it, not these
 
 
 def test_where_paces_were_too_hopeful_the_best_prospects_keep_their_least(tmp_path: Path) -> None:

@@ -400,3 +400,13 @@ def test_pixel_statistics_agree_with_numpy() -> None:
 def test_pixels_are_kept_as_bytes() -> None:
     images = np.zeros((3, 1, 5, 2), np.uint8)
     assert as_images(images) is images
+
+
+@pytest.mark.parametrize("side", [8, 28, 32, 128, 224, 1000])
+def test_pictures_are_answered_as_many_at_once_as_stay_in_the_cache(side: int) -> None:
+    model, pixels = make("cnn"), 3 * side * side
+    batch = model._items_at_once(np.zeros((1, 3, side, side), np.uint8), torch.device("cpu"))
+    assert 8 <= batch <= 512
+    assert batch == 8 or batch * pixels <= 1 << 16
+    assert batch == 512 or 2 * batch * pixels > 1 << 16
+    assert make("dnn")._items_at_once(np.zeros((1, 1000)), torch.device("cpu")) == 512
