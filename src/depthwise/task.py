@@ -1,8 +1,89 @@
-"""What a task is scored by: its unit, and what a value in that unit is called."""
+"""The tasks, one row each: what data a task learns from, what an answer to it is and what it is
+scored by; and the scores, by their unit.
+
+What other modules keep by task is read from these rows, or is kept by `answer`, so that a new task
+whose answers are of a known kind needs no more than a row here.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["SCORES", "UNITS", "Score", "in_words", "per_cent"]
+from depthwise.errors import InputError
+
+__all__ = [
+    "DATA_TASKS", "SCORES", "TASKS", "UNITS", "Answer", "Score", "Task", "data_task_named",
+    "in_words", "per_cent", "task_named",
+]  # fmt: skip
+
+Answer = Literal[
+    "class", "numbers", "person", "boxes", "mask", "caption", "similarity", "next token", "score"
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that a network can learn.
+
+    unit: of its own score, a key of SCORES; "" of data that no task is asked of.
+    answer: what a network says of an item; "score" is how likely or how strange the item is.
+    data: the task that its data are for, where these are of its own kind; "" where any will do.
+    seen_in: what such data are, in a message.
+    expected: what a folder of such data holds, in a message.
+    from_classes: whether pictures in classes are data for it too.
+    scored_with: the method that scores items, where no answers are compared with the truth.
+    can_shrink: whether its networks can be shrunk after training.
+    """
+
+    name: str
+    unit: str
+    answer: Answer
+    data: str = ""
+    seen_in: str = ""
+    expected: str = ""
+    from_classes: bool = False
+    scored_with: str = ""
+    can_shrink: bool = False
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether each item is of one of the classes that training has shown."""
+        return self.answer == "class"
+
+    @property
+    def predicts_numbers(self) -> bool:
+        """Whether the answer is one number or several, by regression."""
+        return self.answer == "numbers"
+
+    @property
+    def asks_about_strangers(self) -> bool:
+        """Whether the classes are people, of whom those asked about are not in training."""
+        return self.answer == "person"
+
+    @property
+    def answers_with_boxes(self) -> bool:
+        """Whether objects are found, each with its box and class, or counted."""
+        return self.answer == "boxes"
+
+    @property
+    def answers_with_masks(self) -> bool:
+        """Whether each pixel is given a class."""
+        return self.answer == "mask"
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the answer says where in the picture something is."""
+        return self.answers_with_boxes or self.answers_with_masks
+
+    @property
+    def continues_text(self) -> bool:
+        """Whether it predicts the next token of running text, which is split and counted by its
+        characters."""
+        return self.answer == "next token"
+
+    @property
+    def is_likelihood(self) -> bool:
+        """Whether models are scored by log-likelihood, which needs equal visible units."""
+        return self.unit == "nats"
 
 
 @dataclass(frozen=True)
@@ -32,21 +113,94 @@ class Score:
         return f"{self.unit} {words}".strip()
 
 
-UNITS = {  # by task
-    "classification": "fraction",
-    "generate": "nats",
-    "anomaly": "AUROC",
-    "video": "fraction",
-    "detection": "AP50",
-    "counting": "-MAE",
-    "segmentation": "mIoU",
-    "faces": "fraction",
-    "text": "fraction",
-    "captions": "BLEU-4",
-    "retrieval": "R@10",
-    "pairs": "Spearman",
-    "language": "-bits/byte",
-    "regression": "R2",
+_ROWS = (
+    Task("classification", "fraction", "class", can_shrink=True),
+    Task("generate", "nats", "score", scored_with="score_samples"),
+    Task("anomaly", "AUROC", "score", scored_with="anomaly_score"),
+    Task(
+        "video",
+        "fraction",
+        "class",
+        data="video",
+        seen_in="clips in classes",
+        expected="a folder of videos, or of folders of frames, for each class; "
+        "arrays (N, T, C, H, W)",
+    ),
+    Task(
+        "detection",
+        "AP50",
+        "boxes",
+        data="detection",
+        seen_in="pictures with boxes",
+        expected="boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
+    ),
+    Task("counting", "-MAE", "boxes", data="detection", seen_in="pictures with boxes"),
+    Task(
+        "segmentation",
+        "mIoU",
+        "mask",
+        data="segmentation",
+        seen_in="pictures with masks",
+        expected="images/ and masks/ (or labels/) with files of the same names",
+    ),
+    Task(
+        "faces",
+        "fraction",
+        "person",
+        data="faces",
+        seen_in="people and pairs of them",
+        from_classes=True,
+    ),
+    Task(
+        "text",
+        "fraction",
+        "class",
+        data="text",
+        seen_in="texts in classes",
+        expected="a table of two columns, a text and its class; or train, dev and test of these",
+    ),
+    Task(
+        "captions",
+        "BLEU-4",
+        "caption",
+        data="captions",
+        seen_in="pictures with captions",
+        expected="pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
+    ),
+    Task("retrieval", "R@10", "caption", data="captions", seen_in="pictures with captions"),
+    Task(
+        "pairs",
+        "Spearman",
+        "similarity",
+        data="pairs",
+        seen_in="pairs of sentences",
+        expected="a table of two sentences and a class or a similarity; or train, dev and test",
+    ),
+    Task(
+        "language",
+        "-bits/byte",
+        "next token",
+        data="language",
+        seen_in="prose",
+        expected="a text file, or several",
+    ),
+    Task(
+        "regression",
+        "R2",
+        "numbers",
+        data="regression",
+        seen_in="numbers to predict",
+        can_shrink=True,
+    ),
+)
+_UNLABELLED = Task("unlabelled", "", "score")
+
+TASKS = {row.name: row for row in _ROWS}
+UNITS = {row.name: row.unit for row in _ROWS}
+DATA_TASKS = {  # what data may be for
+    row.name: row
+    for row in (*_ROWS, _UNLABELLED)
+    if row.data in (row.name, "") and not row.scored_with
 }
 SCORES = {
     unit: Score(unit, "") for unit in ("AUROC", "AP50", "mIoU", "BLEU-4", "Spearman", "F1", "R2")
@@ -62,6 +216,20 @@ SCORES |= {
     "R@10": Score("recall at 10", ""),
     "-bits/byte": Score("negative bits per byte", ""),
 }
+
+
+def task_named(name: str) -> Task:
+    """Raises InputError for a name that is no task's."""
+    if name not in TASKS:
+        raise InputError(f"task must be one of {', '.join(TASKS)}; got {name!r}.")
+    return TASKS[name]
+
+
+def data_task_named(name: str) -> Task:
+    """Raises InputError for a name that is not of DATA_TASKS."""
+    if name not in DATA_TASKS:
+        raise InputError(f"data are for one of {', '.join(DATA_TASKS)}; got task={name!r}.")
+    return DATA_TASKS[name]
 
 
 def per_cent(share: float) -> str:

@@ -69,39 +69,20 @@ from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.devices.device import Device, find
 from depthwise.measuring.limits import Budget, advice
-from depthwise.measuring.quality import (
-    LABELLED,
-    OWN,
-    UNITS,
-    likely_task,
-    metric_name,
-    reading,
-    require_metric,
-)
+from depthwise.measuring.quality import likely_task, metric_name, reading, require_metric
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import versions
 from depthwise.reporting.choice_page import write_report
 from depthwise.reporting.judging import worthless
 from depthwise.scores.custom import require_works
+from depthwise.task import task_named
 
 __all__ = ["Choice", "choose"]
 
 Tell = Callable[[str], None]
 SPARE = 0.2  # of the time: worth going back for, and what screening has of it then
-RESCUED = ("classification", "regression")  # tasks whose networks can be shrunk
 RESCUE_SHARE = 0.4  # of the time, where other candidates keep the limits as they are
-SEEN_IN = {  # by what data are known to be for a task
-    "video": "clips in classes",
-    "detection": "pictures with boxes",
-    "segmentation": "pictures with masks",
-    "faces": "people and pairs of them",
-    "text": "texts in classes",
-    "captions": "pictures with captions",
-    "pairs": "pairs of sentences",
-    "language": "prose",
-    "regression": "numbers to predict",
-}
 
 
 def choose(
@@ -122,7 +103,7 @@ def choose(
 
     `data`: a Dataset, or anything `load_data` takes. `task`: "classification", "generate",
     "anomaly", or one that has data of its own ("detection", "counting", "captions", "retrieval",
-    ...: OWN in measuring/quality.py); None for what the data say, else classification where there
+    ...: the rows of task.py); None for what the data say, else classification where there
     are labels, anomaly where not.
     `device`: "this", a name of the catalogue, or a TOML file. `families`: names to try, by default
     all that can do the task. `out`: a folder for the results; the same
@@ -144,7 +125,7 @@ def choose(
     budget.check_device(target)
     dataset, task = _understood(data, task, seed, tell)
     require_metric(task, metric)
-    if task in LABELLED:
+    if task_named(task).is_labelled:
         require_works(metric, dataset.classes)
     makers = able(makers_for(names, task), task, asked_for=bool(families))
     if not families:
@@ -167,24 +148,25 @@ def choose(
 
 def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
     """The data as the task needs it, and the task where nobody said which; both are told."""
-    if asked is not None and asked not in UNITS:
-        raise InputError(f"task must be one of {', '.join(UNITS)}; got {asked!r}.")
+    if asked is not None:
+        task_named(asked)  # raises for a misspelt one before anything is read
     data = given if isinstance(given, Dataset) else load(given, seed=seed, **reading(asked))
     task = asked or likely_task(data)
-    if task in OWN:
-        data.require_task(OWN[task])
+    row = task_named(task)
+    if row.data:
+        data.require_task(row.data)
         if asked is None:
-            tell(f"{data.name} is data for {task} ({SEEN_IN[task]}); --task says otherwise")
+            tell(f"{data.name} is data for {task} ({row.seen_in}); --task says otherwise")
         return data, task
     data.require_task("classification", "unlabelled", "faces")
-    if asked is None and task == "anomaly":
+    if asked is None and not row.is_labelled:
         tell(f"{data.name} has no labels: looking for what tells strange items best (task anomaly)")
-    if task == "classification" and not data.classes:
+    if row.is_labelled and not data.classes:
         raise InputError(
             f"{data.name} has no labels to tell apart. Give task='anomaly' or 'generate' "
             "(--task anomaly)."
         )
-    if task != "classification" and data.classes:
+    if not row.is_labelled and data.classes:
         tell(f"{data.name}: its labels are not used (task {task})")
         data = data.without_labels()
     return data, task
@@ -236,7 +218,7 @@ class _Run:
         self.journal = Journal(out / "work", request, self.clock)
         about = (data, task, self.journal, out / "work", self.tell, self.clock)
         self.trials = Trials(*about, metric=metric)
-        self.rescue = rescue if task in RESCUED else None
+        self.rescue = rescue if task_named(task).can_shrink else None
         self.nothing = baseline(data, task, metric)
         self.interrupted = False
 
@@ -330,7 +312,7 @@ class _Run:
         record["refit"] = again
         if said and self.task in MISTAKES:
             record["mistakes"] = MISTAKES[self.task](winner, self.data, said)
-        if self.data.task == "regression":
+        if self.data.task_row.predicts_numbers:
             record["predicted"] = predicted_numbers(winner, self.data)
         record["pictures"] = self._pictures(winner)
         record["answered"] = [

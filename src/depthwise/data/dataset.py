@@ -33,22 +33,11 @@ from depthwise.data.targets.boxes import BoxTable
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import InputError
+from depthwise.task import DATA_TASKS, Task, data_task_named
 
 __all__ = ["IGNORE", "PARTS", "TASKS", "Dataset", "Problem", "Split", "SplitMarks"]
 
-TASKS = (
-    *(
-        "classification",
-        "regression",
-        "detection",
-        "segmentation",
-        "video",
-        "faces",
-        "captions",
-        "text",
-    ),
-    *("pairs", "language", "unlabelled"),
-)
+TASKS = tuple(DATA_TASKS)
 IGNORE = 255  # in masks: neither learnt nor scored
 _HASH_BYTES = 1 << 24
 _ABOUT_LABELS = (
@@ -133,8 +122,13 @@ class Dataset:
     missing: list[float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.task in ("classification", "video", "text") and not self.classes:
+        if self.task_row.is_labelled and not self.classes:
             self.task = "unlabelled"
+
+    @property
+    def task_row(self) -> Task:
+        """What the task is: what an answer is, and what it is scored by."""
+        return data_task_named(self.task)
 
     @property
     def train(self) -> Split:
@@ -166,7 +160,7 @@ class Dataset:
     @property
     def ignore_index(self) -> int | None:
         """The mask value that is neither learnt nor scored; None where there are no masks."""
-        return IGNORE if self.task == "segmentation" else None
+        return IGNORE if self.task_row.answers_with_masks else None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -175,7 +169,7 @@ class Dataset:
 
     def serves(self, task: str) -> bool:
         """Whether these are data for the task: pictures in classes are also people's faces."""
-        if task == "faces" and self.task == "classification":
+        if data_task_named(task).from_classes and self.task_row.is_labelled:
             return self.kind == "images"
         return self.task == task
 
@@ -195,7 +189,7 @@ class Dataset:
     @property
     def n_outputs(self) -> int:
         """Answers that a network gives an item: a logit a class, or the numbers to predict."""
-        if self.task != "regression":
+        if not self.task_row.predicts_numbers:
             return self.n_classes
         targets = np.asarray(self.targets)
         return 1 if targets.ndim == 1 else int(targets.shape[1])

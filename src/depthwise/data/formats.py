@@ -46,11 +46,11 @@ from depthwise.data.readers.trees.archive import TarTree, ZipTree
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.tree import Tree, gunzip_head, is_gzip, listed
 from depthwise.errors import DataError
+from depthwise.task import data_task_named
 
 __all__ = ["open_tree", "read_tree", "recognise"]
 
 _POINTING = (".yaml", ".yml", ".json")  # annotations of the pictures beside them
-_OWN_LISTS = ("detection", "segmentation")  # tasks whose readers know lists of classes
 _LOOKED_AT = 64  # files whose first bytes are read to recognise a folder
 
 
@@ -108,15 +108,6 @@ _SEEN = {
     "pairs": _Seen("pairs", text_tables.has_pairs, text_tables.read),
     "prose": _Seen("language", prose.has_prose, prose.read),
 }
-_EXPECTED = {
-    "detection": "boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
-    "segmentation": "images/ and masks/ (or labels/) with files of the same names",
-    "captions": "pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
-    "text": "a table of two columns, a text and its class; or train, dev and test of these",
-    "pairs": "a table of two sentences and a class or a similarity; or train, dev and test",
-    "language": "a text file, or several",
-    "video": "a folder of videos, or of folders of frames, for each class; arrays (N, T, C, H, W)",
-}
 
 
 def _seen_in(tree: Tree, task: str | None) -> str | None:
@@ -140,12 +131,13 @@ def _reader_of(tree: Tree, options: Options) -> str:
     if options.task == "video" and frame_folders.may_be_frames(tree):
         return "frames"
     found = recognise(tree)
-    if options.task in _EXPECTED and found not in ("npz", "idx"):
+    expected = data_task_named(options.task).expected if options.task else ""
+    if expected and found not in ("npz", "idx"):
         other = _seen_in(tree, None)
         like = f" (it looks like data for {_SEEN[other].task})" if other else ""
         raise DataError(
             f"{tree.where} holds nothing for task {options.task!r} that is of a known kind{like}; "
-            f"expected {_EXPECTED[options.task]}."
+            f"expected {expected}."
         )
     return found
 
@@ -184,7 +176,7 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
     """Reads the tree in the format asked for or recognised; classes that are numbers get the names
     of a list beside them."""
     raw = _read(tree, options, allocate)
-    if raw.task not in _OWN_LISTS:
+    if not raw.task_row.is_spatial:  # whose readers know lists of classes
         call_classes(tree, raw)
     return raw
 

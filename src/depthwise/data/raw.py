@@ -13,6 +13,7 @@ from depthwise.data.targets.boxes import BoxTable
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError
+from depthwise.task import Task, data_task_named
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_of", "sort_classes"]
 
@@ -62,6 +63,11 @@ class Raw:
     palette: np.ndarray | None = None
     pairs: Pairs | None = None
     shown: np.ndarray | None = None
+
+    @property
+    def task_row(self) -> Task:
+        """As a Dataset has it."""
+        return data_task_named(self.task)
 
     def item_name(self, i: int) -> str:
         """How a message names item i."""

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,8 @@ from depthwise.scores.accuracy import auroc, auroc_interval, mean_interval
 from depthwise.scores.classification import CLASS_SCORES
 from depthwise.scores.custom import as_name, class_score
 from depthwise.scores.regression import ALIASES, NUMBER_SCORES, number_score
-from depthwise.task import SCORES, UNITS
+from depthwise.task import SCORES, UNITS, Task, task_named
+from depthwise.task import TASKS as TASK_ROWS
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
@@ -54,34 +55,40 @@ __all__ = [
     "require_known_metric", "require_metric", "tells_classes",
 ]  # fmt: skip
 
-TASKS = tuple(UNITS)
-OWN = {  # tasks that have data of their own, and what these say that they are for
-    "video": "video",
-    "detection": "detection",
-    "counting": "detection",
-    "segmentation": "segmentation",
-    "faces": "faces",
-    "text": "text",
-    "captions": "captions",
-    "retrieval": "captions",
-    "pairs": "pairs",
-    "language": "language",
-    "regression": "regression",
-}
+TASKS = tuple(TASK_ROWS)
+OWN = {
+    row.name: row.data for row in TASK_ROWS.values() if row.data
+}  # whose data are of their own kind
 METRICS = {"spearman": "Spearman", "f1": "F1", "accuracy": "fraction"}  # of `assess`
-LABELLED = ("classification", "video", "text")
-SCORED_BY: dict[str, Callable[[Any], Any]] = dict.fromkeys(LABELLED, class_score)
-SCORED_BY["regression"] = number_score
-METRIC_NAMES = dict.fromkeys(LABELLED, tuple(CLASS_SCORES))  # of those, by task
-METRIC_NAMES["regression"] = tuple(NUMBER_SCORES)
-SCORED_ALONE = {"regression": regression_of}  # items that are in no Dataset
-TAKEN_BY = {**dict.fromkeys(LABELLED, classification), "regression": regression}
+LABELLED = tuple(row.name for row in TASK_ROWS.values() if row.is_labelled)
+
+
+class _Scoring(NamedTuple):
+    """How answers of a kind are scored where `metric` leaves a choice: its names, the score of a
+    name or function, and how a model is scored on a part of a Dataset; on items X alone too,
+    unless the model's own `assess` does that."""
+
+    names: tuple[str, ...]
+    score: Callable[[Any], Any]
+    of_part: Callable[[Any, Dataset, str, Any], Metric]
+    of_items: Callable[[Any, Any, Any, Any], Metric] | None = None
+
+
+_SCORING: dict[str, _Scoring] = {  # by the kind of answer
+    "class": _Scoring(tuple(CLASS_SCORES), class_score, classification),
+    "numbers": _Scoring(tuple(NUMBER_SCORES), number_score, regression, regression_of),
+}
+_CHOICES = {  # the tasks that `metric` is for
+    row.name: _SCORING[row.answer] for row in TASK_ROWS.values() if row.answer in _SCORING
+}
+SCORED_BY = {name: scoring.score for name, scoring in _CHOICES.items()}
+METRIC_NAMES = {name: scoring.names for name, scoring in _CHOICES.items()}
 
 
 def likely_task(data: Dataset) -> str:
     """What is asked of data where nobody says: what they say themselves; else their labels, or
     what is strange where they have none."""
-    return data.task if data.task in OWN else _by_labels(data)
+    return data.task_row.data or _by_labels(data)
 
 
 def _by_labels(data: Dataset) -> str:
@@ -90,10 +97,13 @@ def _by_labels(data: Dataset) -> str:
 
 def reading(task: str | None) -> dict[str, Any]:
     """Options of the loader for data that `task` is asked of."""
-    if task is None or task in OWN:
-        return {"task": OWN.get(str(task))}
-    numbers = {"task": task} if task == "classification" else {}  # are its classes
-    return {"labelled": task in LABELLED, **numbers}
+    if task is None:
+        return {"task": None}
+    row = task_named(task)
+    if row.data:
+        return {"task": row.data}
+    numbers = {"task": task} if row.is_labelled else {}  # are its classes
+    return {"labelled": row.is_labelled, **numbers}
 
 
 def reading_for(model: Any, task: str | None = None) -> dict[str, Any]:
@@ -115,33 +125,32 @@ def quality(
     if task is None:
         known = getattr(model, "classes_", None) is not None
         task = own_task(model, data) or (_by_labels(data) if known else "anomaly")
-    if task not in TASKS:
-        raise InputError(f"task must be one of {', '.join(TASKS)}; got {task!r}.")
+    row = task_named(task)
     require_metric(task, metric)
-    if task in TAKEN_BY:
-        return TAKEN_BY[task](model, data, part, metric)
-    if task in OWN:
-        return _assessed(model, data, part, task)
-    _require_able(model, task)
+    if scoring := _CHOICES.get(task):
+        return scoring.of_part(model, data, part, metric)
+    if row.data:
+        return _assessed(model, data, part, row)
+    _require_able(model, row)
     X = data.part(part).X
-    return _likelihood(model, X) if task == "generate" else _detection(model, X, data, part)
+    return _likelihood(model, X) if row.is_likelihood else _detection(model, X, data, part)
 
 
 def require_metric(task: str, metric: ClassMetric) -> None:
     """Raises InputError for a metric that is unknown, or that `task` is not scored by."""
-    if task in SCORED_BY:
-        SCORED_BY[task](metric)
+    if scoring := _CHOICES.get(task):
+        scoring.score(metric)
     elif metric is not None:
         raise InputError(
-            f"metric is for the tasks {', '.join(SCORED_BY)}; {task} is scored by "
+            f"metric is for the tasks {', '.join(_CHOICES)}; {task} is scored by "
             f"{SCORES[UNITS[task]].name} alone. Leave metric out."
         )
 
 
 def metric_name(task: str, metric: ClassMetric) -> str:
     """What `task` is scored by: "accuracy", "balanced_accuracy", "log_likelihood", ..."""
-    if task in SCORED_BY:
-        return str(SCORED_BY[task](metric).name)
+    if scoring := _CHOICES.get(task):
+        return str(scoring.score(metric).name)
     return SCORES[UNITS[task]].key
 
 
@@ -155,10 +164,11 @@ def require_known_metric(metric: str | None) -> None:
 def tells_classes(model: Any) -> bool:
     """Whether its network answers with logits of classes, (B, K) or (B, K, H, W), or of the tokens
     that follow, (B, T, V)."""
-    if "language" in getattr(model, "tasks", ()):
+    rows = [TASK_ROWS[task] for task in getattr(model, "tasks", ()) if task in TASK_ROWS]
+    if any(row.continues_text for row in rows):
         return True
     known = getattr(model, "classes_", None) is not None
-    return known and not {"detection", "counting"}.intersection(getattr(model, "tasks", ()))
+    return known and not any(row.answers_with_boxes for row in rows)
 
 
 def own_task(model: Any, data: Dataset | None = None) -> str | None:
@@ -171,8 +181,8 @@ def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None
     """By the task's own measure, on items X and what is to be said of them; `metric` as `quality`
     has it."""
     require_metric(task, metric)
-    if task in SCORED_ALONE:
-        return SCORED_ALONE[task](model, X, y, metric)
+    if (scoring := _CHOICES.get(task)) and scoring.of_items:
+        return scoring.of_items(model, X, y, metric)
     report = model.assess(X, y)
     value, low, high = (float(report.pop(key)) for key in ("value", "low", "high"))
     source = f"{report['items']:,} held-out {report.get('each', 'items')}, 95% interval"
@@ -180,11 +190,11 @@ def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None
     return Metric(value, unit, "measured", low, high, source, report)
 
 
-def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
-    data.require_task(OWN[task])
-    if task not in model.tasks:
+def _assessed(model: Any, data: Dataset, part: str, task: Task) -> Metric:
+    data.require_task(task.data)
+    if task.name not in model.tasks:
         raise InputError(
-            f"{model.family} is no model for the task {task}, which {data.name} is data for."
+            f"{model.family} is no model for the task {task.name}, which {data.name} is data for."
         )
     X, y = data.part(part)
     if data.classes:
@@ -193,7 +203,7 @@ def _assessed(model: Any, data: Dataset, part: str, task: str) -> Metric:
             if data.targets is not None
             else np.asarray(data.classes)[y]
         )
-    return assessment(model, X, y, task)
+    return assessment(model, X, y, task.name)
 
 
 # -- models of the data itself ------------------------------------------------------------------
@@ -264,11 +274,11 @@ def _columns(data: Dataset) -> Any:
     return columns if columns and (width(columns),) == data.input_shape else None
 
 
-def _require_able(model: Any, task: str) -> None:
-    method = "score_samples" if task == "generate" else "anomaly_score"
+def _require_able(model: Any, task: Task) -> None:
+    method = task.scored_with
     if not hasattr(model, method):
         family = getattr(model, "family", type(model).__name__)
-        raise InputError(f"{family} cannot be scored for the task {task}: it has no {method}.")
+        raise InputError(f"{family} cannot be scored for the task {task.name}: it has no {method}.")
 
 
 def _require_numbers(scores: NDArray[np.float64], what: str) -> None:
