@@ -29,6 +29,7 @@ class Task:
     data: the task that its data are for, where these are of its own kind; "" where any will do.
     seen_in: what such data are, in a message.
     expected: what a folder of such data holds, in a message.
+    texts_an_item: columns of prose in a table of such data, 2 of pairs; 0 where it is no table.
     from_classes: whether pictures in classes are data for it too.
     scored_with: the method that scores items, where no answers are compared with the truth.
     can_shrink: whether its networks can be shrunk after training.
@@ -40,6 +41,7 @@ class Task:
     data: str = ""
     seen_in: str = ""
     expected: str = ""
+    texts_an_item: int = 0
     from_classes: bool = False
     scored_with: str = ""
     can_shrink: bool = False
@@ -157,6 +159,7 @@ _ROWS = (
         "class",
         data="text",
         seen_in="texts in classes",
+        texts_an_item=1,
         expected="a table of two columns, a text and its class; or train, dev and test of these",
     ),
     Task(
@@ -174,6 +177,7 @@ _ROWS = (
         "similarity",
         data="pairs",
         seen_in="pairs of sentences",
+        texts_an_item=2,
         expected="a table of two sentences and a class or a similarity; or train, dev and test",
     ),
     Task(

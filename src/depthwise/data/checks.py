@@ -37,7 +37,10 @@ def require_usable(raw: Raw, where: str, wanted: bool = True) -> None:
         raise DataError(f"{where} holds no items; add some{each}.")
     if len(raw.labels) == 1:
         raise DataError(f"{where} holds one item only; bring several{each}.")
-    if raw.task == "regression" and np.ptp(numbers := np.asarray(raw.targets), axis=0).max() == 0:
+    if (
+        raw.task_row.predicts_numbers
+        and np.ptp(numbers := np.asarray(raw.targets), axis=0).max() == 0
+    ):
         raise DataError(
             f"{where}: all numbers to predict are {numbers.flat[0]:g}; there is nothing to learn. "
             "Give another column with label=."
@@ -91,7 +94,7 @@ def check(dataset: Dataset) -> list[Problem]:
 def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
     assert raw.groups is not None
     yield from _class_counts(raw)
-    if raw.task == "regression":
+    if raw.task_row.predicts_numbers:
         yield from target_problems(np.asarray(raw.targets), raw.item_name)
     yield from _duplicates(raw, exact)
     yield from _conflicts(raw, raw.groups)
@@ -102,7 +105,7 @@ def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
 
 
 def _class_counts(raw: Raw) -> Iterator[Problem]:
-    if not raw.classes or raw.task == "faces":  # few pictures of many people is faces' nature
+    if not raw.classes or raw.task_row.asks_about_strangers:  # few pictures of many people
         return
     counts, what = _counts(raw)
     few = [raw.classes[k] for k in np.flatnonzero(counts < FEW)]

@@ -86,11 +86,13 @@ def _is_tar(head: bytes) -> bool:
 
 
 class _Seen(NamedTuple):
-    """A kind of answer beside pictures: its task, how it is recognised and how it is read."""
+    """A kind of answer beside pictures: its task, how it is recognised and how it is read; may_be:
+    how it is recognised where its task is asked for and nothing surer is there."""
 
     task: str
     is_there: Callable[[Tree], bool]
     read: Callable[[Tree, Allocate, Options], Raw]
+    may_be: Callable[[Tree], bool] | None = None
 
 
 _SEEN = {
@@ -101,7 +103,9 @@ _SEEN = {
     "masks": _Seen("segmentation", masks.has_masks, masks.read),
     "videos": _Seen("video", videos.has_videos, videos.read),
     "clips": _Seen("video", strips.has_strips, strips.read),
-    "frames": _Seen("video", frame_folders.has_frames, frame_folders.read),
+    "frames": _Seen(
+        "video", frame_folders.has_frames, frame_folders.read, frame_folders.may_be_frames
+    ),
     "faces": _Seen("faces", faces.has_pairs, faces.read),
     "captions": _Seen("captions", captions.has_captions, captions.read),
     "text": _Seen("text", text_tables.has_texts, text_tables.read),
@@ -112,32 +116,31 @@ _SEEN = {
 
 def _seen_in(tree: Tree, task: str | None) -> str | None:
     """The first kind of answers to this task, or to any, that the tree holds."""
-    if task == "classification":
-        return None
     kinds = {name: kind for name, kind in _SEEN.items() if task in (None, kind.task)}
-    return next((name for name, kind in kinds.items() if kind.is_there(tree)), None)
+    found = [name for name, kind in kinds.items() if kind.is_there(tree)][:1]
+    if task and not found:
+        found = [name for name, kind in kinds.items() if kind.may_be and kind.may_be(tree)]
+    return next(iter(found), None)
 
 
 def _reader_of(tree: Tree, options: Options) -> str:
     """The format asked for or recognised, where the task asked for has a say."""
-    if options.task == "faces" and options.format in (None, "folder"):
-        return "faces"
+    asked = data_task_named(options.task) if options.task else None
+    if asked and asked.from_classes and options.format in (None, "folder"):
+        return next(name for name, kind in _SEEN.items() if kind.task == asked.name)
     if options.text_columns and not options.format:
         return "text"
     if options.format or cifar.has_batches(tree):
         return options.format or "cifar"
     if seen := _seen_in(tree, options.task):
         return seen
-    if options.task == "video" and frame_folders.may_be_frames(tree):
-        return "frames"
     found = recognise(tree)
-    expected = data_task_named(options.task).expected if options.task else ""
-    if expected and found not in ("npz", "idx"):
+    if asked and asked.expected and found not in ("npz", "idx"):
         other = _seen_in(tree, None)
         like = f" (it looks like data for {_SEEN[other].task})" if other else ""
         raise DataError(
             f"{tree.where} holds nothing for task {options.task!r} that is of a known kind{like}; "
-            f"expected {expected}."
+            f"expected {asked.expected}."
         )
     return found
 

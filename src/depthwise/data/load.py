@@ -42,6 +42,7 @@ from depthwise.data.tables.frame_tree import FrameTree, may_hold_texts
 from depthwise.data.tables.frames import Frame, as_frame, is_frame, is_series, name_of
 from depthwise.errors import DataError, InputError
 from depthwise.host import cache_folder
+from depthwise.task import data_task_named
 
 __all__ = ["load"]
 
@@ -131,12 +132,12 @@ def _split(
 ) -> tuple[dict[str, np.ndarray], str]:
     """Indices of the three parts and where they come from; people are never parted."""
     parts = raw.parts
-    if parts is None and raw.task == "faces":
+    if parts is None and raw.task_row.asks_about_strangers:
         parts = parts_by_people(raw)
         if parts is not None:
             indices, _ = split(raw.labels, None, parts)
             return indices, "by people: the last fold of pairs for test, the one before to validate"
-    if raw.task == "language":
+    if raw.task_row.continues_text:
         return split(raw.labels, None, parts)[0], "as files are named, else cut from their ends"
     labels, groups = strata(raw)
     return split(
@@ -158,7 +159,7 @@ def _with_training_part(
 def _require_training_items(raw: Raw, indices: dict[str, np.ndarray], where: str) -> None:
     """Raises DataError for a class that is asked about but never shown. People may be strangers,
     and a class of boxes or masks that is missing is only told."""
-    if raw.task == "faces":
+    if raw.task_row.asks_about_strangers:
         return
     shown = np.unique(raw.labels[indices["train"]])
     for part in ("validation", "test"):
@@ -249,11 +250,15 @@ def _prepared(raw: Raw, options: Options, where: str) -> Raw:
 
 def _require_task(raw: Raw, task: str | None, where: str) -> None:
     """Raises DataError for data that say another task than the one asked for."""
-    if task == "faces" and raw.task == "classification" and raw.kind == "images" and raw.classes:
-        raw.task = "faces"  # arrays of faces with names
-    if task == "regression" and raw.task == "classification" and raw.classes:
-        _take_as_numbers(raw, where)
-    if task is not None and raw.task != task:
+    if task is None:
+        return
+    asked = data_task_named(task)
+    if raw.classes and raw.task_row.is_labelled and not raw.task_row.data:
+        if asked.from_classes and raw.kind == "images":
+            raw.task = asked.name  # arrays of faces with names
+        elif asked.predicts_numbers:
+            _take_as_numbers(raw, where)
+    if raw.task != task:
         raise DataError(
             f"{where} holds data for {raw.task}, not for {task}; leave out task={task!r}."
         )
@@ -279,14 +284,14 @@ def _read_frame(source: Any, labels: Any, options: Options) -> Raw:
                 "give one."
             )
         options = replace(options, label=_with_labels(frame, labels))
-    asked = options.format or options.text_columns or options.task in ("text", "pairs")
+    of_texts = options.task is not None and data_task_named(options.task).texts_an_item > 0
+    asked = options.format or options.text_columns or of_texts
     if asked or (options.columns is None and may_hold_texts(frame)):
         tree = FrameTree(frame)
         if asked or text_tables.has_texts(tree) or text_tables.has_pairs(tree):
             return read_tree(tree, options)
-    task = options.task if options.task in ("classification", "regression") else None
     guess = options.labelled is not False
-    return table.of_frame(frame, options.label, options.columns, guess=guess, task=task)
+    return table.of_frame(frame, options.label, options.columns, guess=guess, task=options.task)
 
 
 def _with_labels(frame: Frame, labels: Any) -> str:

@@ -19,16 +19,27 @@ import numpy as np
 
 from depthwise.data.dataset import Problem
 from depthwise.errors import DataError
+from depthwise.task import data_task_named
 
 __all__ = [
-    "as_targets", "bins", "is_quantity", "numbered_classes", "target_problems", "told_as_classes",
-    "told_as_quantity",
+    "as_targets", "asks_for_classes", "asks_for_numbers", "bins", "is_quantity",
+    "numbered_classes", "target_problems", "told_as_classes", "told_as_quantity",
 ]  # fmt: skip
 
 MANY, FEW_EACH = 50, 5  # different values; items of a value
 DOUBTFUL = 25  # different values, from which on classes that are numbers are told
 FAR = 20  # times as far from the median as the middle half of the targets
 BINS, IN_A_BIN = 10, 10
+
+
+def asks_for_numbers(task: str | None) -> bool:
+    """Whether the `task=` that was given, if any, wants labels as numbers to predict."""
+    return task is not None and data_task_named(task).predicts_numbers
+
+
+def asks_for_classes(task: str | None) -> bool:
+    """Whether the `task=` that was given, if any, wants labels as classes."""
+    return task is not None and data_task_named(task).is_labelled
 
 
 def is_quantity(values: np.ndarray) -> bool:

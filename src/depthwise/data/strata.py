@@ -23,9 +23,9 @@ _FOLDS_NEEDED = 3
 
 def strata(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
     """What `splits.split` takes: the class (N,) and the group (N,) of each item."""
-    if raw.task == "faces":
+    if raw.task_row.asks_about_strangers:
         return np.zeros_like(raw.labels), raw.labels
-    if raw.task == "regression":
+    if raw.task_row.predicts_numbers:
         return bins(np.asarray(raw.targets)), raw.groups
     if raw.targets is None or not raw.classes:
         return raw.labels, raw.groups

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from depthwise.data.dataset import IGNORE, Problem
-from depthwise.data.quantities import as_targets, is_quantity, told_as_classes, told_as_quantity
+from depthwise.data.quantities import (
+    as_targets,
+    asks_for_classes,
+    asks_for_numbers,
+    is_quantity,
+    told_as_classes,
+    told_as_quantity,
+)
 from depthwise.data.raw import Raw, encode_labels
 from depthwise.data.tables.sparse import densified, is_sparse
 from depthwise.data.targets.boxes import BoxTable
@@ -48,8 +55,8 @@ def read(inputs: Any, labels: Any, where: str = "the array", task: str | None = 
     if labels.ndim == 3 and kind == "images":
         return _with_masks(raw, labels, where)
     require_lengths(len(array), len(labels) if labels.ndim else 1, where)
-    asked = task == "regression" and labels.dtype.kind in "iubf"
-    if asked or (task != "classification" and _is_quantity(labels, kind)):
+    asked = asks_for_numbers(task) and labels.dtype.kind in "iubf"
+    if asked or (not asks_for_classes(task) and _is_quantity(labels, kind)):
         return _with_targets(raw, labels, told=task is None)
     raw.labels, raw.classes = encode_labels(labels, "labels")
     if task is None and labels.ndim == 1 and labels.dtype.kind in "iuf":
@@ -59,7 +66,7 @@ def read(inputs: Any, labels: Any, where: str = "the array", task: str | None = 
 
 def check_labels(labels: np.ndarray, where: str, task: str | None) -> None:
     """Raises DataError for labels that are neither classes, numbers to predict, nor masks."""
-    quantity = task == "regression" or (task is None and _is_quantity(labels, "table"))
+    quantity = asks_for_numbers(task) or (task is None and _is_quantity(labels, "table"))
     if labels.ndim != 3 and not quantity:
         encode_labels(labels, where)
 

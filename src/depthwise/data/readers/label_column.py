@@ -5,6 +5,7 @@ import numpy as np
 from depthwise.data.dataset import Problem
 from depthwise.data.quantities import (
     as_targets,
+    asks_for_numbers,
     is_quantity,
     numbered_classes,
     told_as_classes,
@@ -25,7 +26,7 @@ def targets_in(cells: Cells, name: str, task: str | None) -> np.ndarray | None:
     """
     numbers = [as_number(text) for text in cells.texts]
     bad = next((i for i, number in enumerate(numbers) if number is None), None)
-    where, asked = f"{cells.where}, column {name!r}", task == "regression"
+    where, asked = f"{cells.where}, column {name!r}", asks_for_numbers(task)
     if bad is not None and asked:
         raise DataError(
             f"{where}: {cells.texts[bad].strip()!r} in {cells.place(bad)} is no number to predict; "

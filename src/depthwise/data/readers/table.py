@@ -18,7 +18,7 @@ import numpy as np
 
 from depthwise.data.dataset import Problem
 from depthwise.data.item_names import Rows
-from depthwise.data.quantities import is_quantity
+from depthwise.data.quantities import asks_for_classes, asks_for_numbers, is_quantity
 from depthwise.data.raw import Raw, encode_labels, part_of
 from depthwise.data.readers.label_column import targets_in, told_of
 from depthwise.data.readers.trees.tree import Tree, gunzip, is_gzip, listed
@@ -264,8 +264,8 @@ def _raw(tables: _Tables, label: str | None, known: Known, guess: bool, task: st
     first = tables[0]
     column = _label_column(first, label, known, guess)
     given = None
-    if guess and column is not None and task != "classification":
-        if task == "regression":
+    if guess and column is not None and not asks_for_classes(task):
+        if asks_for_numbers(task):
             _require_every_label(tables, column)
         given = targets_in(_label_cells(tables, column), first.columns[column], task)
     codes, classes = _labels(tables, None if given is not None else column, guess)
@@ -375,7 +375,7 @@ def _all_numbers(
         return None
     if np.abs(labels).max() >= 2**24:  # float32 would merge neighbouring numbers
         return None
-    asked = task == "regression" or (task is None and is_quantity(labels.astype(np.float64)))
+    asked = asks_for_numbers(task) or (task is None and is_quantity(labels.astype(np.float64)))
     if column is not None and asked:
         return None
     codes, classes = encode_labels(labels, where)

@@ -39,6 +39,7 @@ from depthwise.data.readers.text_columns import (
 from depthwise.data.readers.trees.texts import text_of
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.errors import DataError
+from depthwise.task import DATA_TASKS, data_task_named
 
 __all__ = ["has_pairs", "has_texts", "parse_pairs", "parse_texts", "read"]
 
@@ -97,6 +98,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     names = _names(tree)
     if not names:
         raise DataError(f"{tree.where} holds no table of texts; expected text and class in it.")
+    together = options.task is not None and data_task_named(options.task).texts_an_item == 1
     found, widths = _Found(), set()
     parts = [_part(name) for name in names]
     if len(names) > 1 and (None in parts or len(set(parts)) < len(parts)):
@@ -106,9 +108,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         )
     for name, part in zip(names, parts, strict=True):
         table = _cut(text_of(tree, name), name)
-        columns = columns_of(
-            table, options.label, options.text_columns, together=options.task == "text"
-        )
+        columns = columns_of(table, options.label, options.text_columns, together)
         widths.add(columns.width)
         _add(found, table, columns, part, several=len(names) > 1)
     if len(widths) > 1:
@@ -146,9 +146,8 @@ def _raw(tree: Tree, found: _Found, several: bool) -> Raw:
     scores = _similarities(found, tree.where) if width == 2 else None
     if scores is None:
         codes, classes = encode_labels(np.array(found.said), tree.where)
-        raw = Raw(
-            "text", inputs, codes, classes, parts, problems, task=("text", "pairs")[width - 1]
-        )
+        task = next(row.name for row in DATA_TASKS.values() if row.texts_an_item == width)
+        raw = Raw("text", inputs, codes, classes, parts, problems, task=task)
     else:
         nothing = np.zeros(len(scores), np.int64)
         problems += _far_scores(scores, found.where)
