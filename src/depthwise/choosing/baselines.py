@@ -21,8 +21,8 @@ from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, classification_of
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.numbers import number_metric
-from depthwise.measuring.quality import LABELLED
 from depthwise.scores.classification import ClassAnswers, rarer_class
+from depthwise.task import task_named
 
 __all__ = ["LEVEL", "Majority", "Mean", "baseline"]
 
@@ -143,9 +143,10 @@ class Mean(Baseline):
         return of_numbers(self.kept(part), self.metric)
 
 
-BASELINES: dict[str, type[Baseline]] = {**dict.fromkeys(LABELLED, Majority), "regression": Mean}
+BASELINES: dict[str, type[Baseline]] = {"class": Majority, "numbers": Mean}  # by answer
 
 
 def baseline(data: Dataset, task: str, metric: ClassMetric) -> Baseline | None:
     """None of a task that has no answer which is always possible."""
-    return BASELINES[task](data, metric) if task in BASELINES else None
+    always = BASELINES.get(task_named(task).answer)
+    return always(data, metric) if always else None

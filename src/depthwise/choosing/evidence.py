@@ -57,7 +57,7 @@ def dataset_record(data: Dataset) -> dict[str, Any]:
 def target_record(data: Dataset) -> dict[str, Any] | None:
     """What the numbers to predict are: the name of their column, how many an item has, and their
     range in the training part; None of data without."""
-    if data.task != "regression":
+    if not data.task_row.predicts_numbers:
         return None
     learnt = np.asarray(data.train.y)
     return {

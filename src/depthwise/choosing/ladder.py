@@ -15,10 +15,10 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.layers import parameter_count
 from depthwise.measuring.classes import ClassMetric
-from depthwise.measuring.quality import LABELLED
 from depthwise.models.estimator import Estimator
 from depthwise.scores.custom import class_score
 from depthwise.settings import Deciding
+from depthwise.task import task_named
 
 __all__ = ["TOO_LARGE", "Candidate", "able", "deciding", "ladder", "worthwhile"]
 
@@ -85,7 +85,7 @@ def deciding(
     """The candidates with the settings by which they learn for `metric`: it chooses their best pass
     if it has a name; of more than two uneven classes each counts as much as the others where that
     is asked. Two are told apart by a threshold instead (Classifier.tune_threshold)."""
-    if task not in LABELLED or metric is None:
+    if metric is None or not task_named(task).is_labelled:
         return candidates
     more: dict[str, Any] = {} if callable(metric) else {"metric": class_score(metric).name}
     counts = np.bincount(data.labels[data.indices["train"]], minlength=data.n_classes)

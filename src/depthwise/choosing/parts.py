@@ -28,7 +28,7 @@ OVERLAP = 2  # windows share half of their tokens with the one before
 
 def within(trials: Trials, candidates: list[Candidate], cards: dict[str, Scorecard]) -> Dataset:
     """The data with parts that fit the minutes, or as they are. Pairs (faces) stay whole."""
-    if trials.data.task == "language":
+    if trials.data.task_row.continues_text:
         return _prose_within(trials, candidates)
     data, rate = trials.data, rate_of(candidates, cards)
     if rate is None or data.pairs is not None:

@@ -30,11 +30,10 @@ from depthwise.errors import DepthwiseError, InputError
 from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.quality import LABELLED
 from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import read_model
 from depthwise.progress import line
-from depthwise.task import SCORES, in_words
+from depthwise.task import SCORES, in_words, task_named
 from depthwise.training.loop import Event
 from depthwise.training.stages import stage_files
 
@@ -155,7 +154,7 @@ class Trials:
 
     def tune(self, model: Any) -> None:
         """Cut its probabilities where that is best for the metric that was asked for."""
-        if self.metric is not None and self.task in LABELLED:
+        if self.metric is not None and task_named(self.task).is_labelled:
             model.tune_threshold(*named(self.data, "validation"), metric=self.metric)
 
     def item_scores(self, entry: Trained) -> ItemScores | None:
@@ -190,7 +189,7 @@ class Trials:
         their visible units from the data in the same way, unless one of them is new to that."""
         kinds = {t.accuracy.details.get("visible") for t in self.trained.values()}
         kind = score.details.get("visible")
-        if self.task != "generate" or not kinds or kind in kinds:
+        if not task_named(self.task).is_likelihood or not kinds or kind in kinds:
             return ""
         return f"its likelihood is of {kind} units, the others' of {next(iter(kinds))} ones"
 
@@ -244,7 +243,7 @@ class Trials:
 
     def least_pass_seconds(self, candidate: Candidate) -> float:
         """What a pass over the training part takes at least, from the network's own speed."""
-        if self.data.task == "language":
+        if self.data.task_row.continues_text:
             return self._seconds_of_prose(candidate)
         if self.data.kind == "text":
             return self._seconds_of_texts(candidate)

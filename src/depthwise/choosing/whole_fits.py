@@ -26,6 +26,7 @@ from depthwise.choosing.looking import looks_once, train_looking
 from depthwise.choosing.trials import Trained, Trials, named
 from depthwise.data.dataset import Dataset
 from depthwise.models.estimator import Estimator
+from depthwise.task import task_named
 
 __all__ = ["train_once", "unit_seconds"]
 
@@ -94,7 +95,7 @@ def _train_family(trials: Trials, sizes: list[Candidate], seconds: float) -> flo
                 f"{smaller.seconds:.1f} s",
             )
             continue
-        sharing = len(sizes) - place if trials.task == "language" else 1
+        sharing = len(sizes) - place if task_named(trials.task).continues_text else 1
         left -= _train(trials, candidate, left / sharing)
         smaller = trials.trained.get(candidate.name, smaller)
     return seconds - left

@@ -31,7 +31,7 @@ from depthwise.measuring.quality import UNITS, own_task, quality
 from depthwise.models.modelfile import versions
 from depthwise.models.supervised import Classifier, Estimator, Watch
 from depthwise.reporting.figures import score_of
-from depthwise.task import per_cent
+from depthwise.task import per_cent, task_named
 from depthwise.training.stages import stage_files
 
 __all__ = ["Fitted", "claim", "fit_in", "make_model", "require_task", "score_words"]
@@ -88,10 +88,8 @@ def require_task(model: Estimator, task: str | None) -> None:
 
 
 def _learns(family: Any, task: str) -> bool:
-    methods = {"generate": "score_samples", "anomaly": "anomaly_score"}
-    if task in methods:
-        return hasattr(family, methods[task])
-    return task in family.tasks or (task == "classification" and "transfer" in family.tasks)
+    method = task_named(task).scored_with
+    return hasattr(family, method) if method else task in family.tasks
 
 
 def score_words(model: Estimator, data: Dataset) -> Callable[[float], str]:

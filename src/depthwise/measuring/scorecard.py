@@ -35,7 +35,7 @@ from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
 from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
 from depthwise.runtimes.attached import Running
-from depthwise.task import SCORES
+from depthwise.task import SCORES, task_named
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
@@ -161,7 +161,7 @@ def measure(
         card.accuracy = assessment(model, X, y, own, metric)
     elif X is not None:
         labelled = not own and y is not None and getattr(model, "classes_", None) is not None
-        plain = labelled and task in (None, "classification")
+        plain = labelled and (task is None or task_named(task).is_labelled)
         if plain and not hasattr(data, "part"):
             card.accuracy = accuracy(model, X, y, metric)
         else:
