@@ -29,9 +29,11 @@ from depthwise.scores.regression import number_score
 
 __all__ = [
     "KINDS",
+    "Arrays",
     "ItemScores",
     "Kind",
     "compared",
+    "joined",
     "of_classes",
     "of_numbers",
     "read",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+OF_ALL = ("rare", "names")  # what is kept of all items together
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,15 @@ def scored(
 
 def compared(task: str, kept: Arrays | None, metric: ClassMetric) -> ItemScores | None:
     return KINDS[task].compared(kept, metric) if kept is not None and task in KINDS else None
+
+
+def joined(kept: list[Arrays]) -> Arrays:
+    """What was kept of several parts, as of one: what each item has, one part after another."""
+    first = kept[0]
+    return {
+        name: first[name] if name in OF_ALL else np.concatenate([part[name] for part in kept])
+        for name in first
+    }
 
 
 # -- classes -------------------------------------------------------------------------------------

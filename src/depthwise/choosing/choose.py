@@ -57,6 +57,7 @@ from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwh
 from depthwise.choosing.parts import within
 from depthwise.choosing.refit import refit
 from depthwise.choosing.rescuing import Rescue, nearly, rescued
+from depthwise.choosing.second_look import second_look
 from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
@@ -292,6 +293,8 @@ class _Run:
         cards = final_cards(self.trials, found.cards, self.device)
         nothing = self.nothing
         found_best = select(self.trials, cards, nothing.items("validation") if nothing else None)
+        if not self.interrupted:
+            found_best = self._second_look(found_best, cards)
         best, again = found_best.winner, None
         if not self.interrupted:
             best, again = refit(self.trials, best)
@@ -324,6 +327,13 @@ class _Run:
         winner.save(self.out / "best")
         self._write(record)
         return Choice(record, winner, self.out)
+
+    def _second_look(self, first: Selection, cards: dict[str, Scorecard]) -> Selection:
+        try:
+            return second_look(self.trials, first, cards)
+        except (Interrupted, KeyboardInterrupt):
+            self.interrupted = True
+            return first
 
     def _pictures(self, winner: Any) -> dict[str, str | None] | None:
         if self.data.kind == "text":

@@ -13,6 +13,9 @@ that err 6 to 2 times in 100, the cheaper the more, the winner errs 3.3 points m
 them with 100 validation items and 1.5 with 350, with CLOSE 1.9 and 1.1, and the highest score 1.1
 and 0.3 (benchmarks/promises/selecting.py).
 
+Where there are few validation items and time is left, the equals are compared once more, by items
+of other parts (second_look.py).
+
 Where the best is shown to be better than always the same answer, the winner must be too. A task
 without scores by item (boxes, captions) has no such test: then the highest score wins, and of equal
 scores the lowest latency.
@@ -33,7 +36,7 @@ from depthwise.measuring.scorecard import Scorecard
 from depthwise.reporting.figures import score_of
 from depthwise.task import in_words
 
-__all__ = ["LEVEL", "Selection", "better_p", "select", "standing", "test_name"]
+__all__ = ["LEVEL", "Selection", "better_p", "select", "select_again", "standing", "test_name"]
 
 LEVEL = 0.1  # one-sided
 CLOSE = 0.01  # of a score that is at most 1: a point
@@ -44,7 +47,8 @@ Costs = tuple[float, float]
 @dataclass
 class Selection:
     """The winner and why. `p`: by candidate, how likely its lag behind the best were if it were as
-    good; empty where there is no test. `equals`: those not told from the best, cheapest first."""
+    good; empty where there is no test. `equals`: those not told from the best, cheapest first.
+    `rounds` of training on other parts, and each contender's score on their `items`."""
 
     winner: Trained
     best: Trained
@@ -52,18 +56,22 @@ class Selection:
     p: dict[str, float] = field(default_factory=dict)
     test: str = ""
     items: int = 0
+    rounds: int = 0
+    again: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "winner": self.winner.candidate.name,
             "best": self.best.candidate.name,
             "equals": self.equals,
-            "compared": len(self.p),
+            "compared": len(self.again) - 1 if self.again else len(self.p),
             "items": self.items,
             "test": self.test,
             "level": LEVEL if self.test else None,
             "close": CLOSE if self.test and self.best.accuracy.unit in AT_MOST_1 else None,
             "p": self.p,
+            "rounds": self.rounds,
+            "again": self.again,
         }
 
 
@@ -88,16 +96,53 @@ def select(
     return Selection(equals[0], ranked[0], names, p, test_name(first), first.items)
 
 
+def select_again(
+    trials: Trials,
+    first: Selection,
+    cards: dict[str, Scorecard],
+    scores: dict[str, ItemScores],
+    rounds: int,
+) -> Selection:
+    """The winner among the equals of `first` by their `scores` on the items of `rounds` other
+    parts."""
+    again = {name: _score(score) for name, score in scores.items()}
+    ranked = [trials.trained[name] for name in sorted(again, key=lambda name: -again[name])]
+    best, compare = ranked[0], _Compare(scores)
+    name = best.candidate.name
+    p = {other: compare(name, other) for other in again if other != name}
+    bounded = best.accuracy.unit in AT_MOST_1
+    equals = [
+        entry
+        for entry in ranked
+        if p.get(entry.candidate.name, 1.0) > LEVEL
+        and not (bounded and again[name] - again[entry.candidate.name] > CLOSE + 1e-9)
+    ]
+    equals.sort(key=lambda entry: _costs(entry, cards))
+    names, items = [entry.candidate.name for entry in equals], scores[name].items
+    told = {**first.p, **p}
+    return Selection(equals[0], best, names, told, first.test, items, rounds, again)
+
+
+def _score(score: ItemScores) -> float:
+    if score.right is not None:
+        return float(score.right.mean())
+    return float(score.resampled(np.ones((1, score.items), np.uint16))[0])
+
+
 # -- in words --------------------------------------------------------------------------------------
 
 
 def standing(entry: Trained, selection: Selection) -> tuple[str, str]:
     """Where a trained candidate ended, and why: ("trained", "98.21% on validation, ...")."""
-    score, name = in_words(entry.score, entry.accuracy.unit), entry.candidate.name
+    score, name, best = (
+        in_words(entry.score, entry.accuracy.unit),
+        entry.candidate.name,
+        selection.best,
+    )
     if entry is selection.winner:
         return "winner", f"{score} on validation, {_why(selection)}"
     told = f"{score} on validation, {_behind(entry, selection)}"
-    if name in selection.p:
+    if name in (selection.again if selection.rounds else selection.p) and entry is not best:
         equal = name in selection.equals
         lag = "not told from it" if selection.p[name] > LEVEL else "told from it"
         told += f", {lag} (p = {_p(selection.p[name])})" + (", costlier than the winner" * equal)
@@ -109,6 +154,8 @@ def standing(entry: Trained, selection: Selection) -> tuple[str, str]:
 def _why(selection: Selection) -> str:
     """Why the winner is the one."""
     best, name = selection.best, selection.winner.candidate.name
+    if selection.rounds:
+        return _why_again(selection)
     if selection.winner is not best:
         score = in_words(best.score, best.accuracy.unit)
         return (
@@ -124,8 +171,37 @@ def _why(selection: Selection) -> str:
     return "the best that keeps every limit"
 
 
+def _why_again(selection: Selection) -> str:
+    """Why it is the one, where contenders were trained again on other parts."""
+    best, winner, unit = selection.best, selection.winner, selection.best.accuracy.unit
+    scores = {
+        t.candidate.name: in_words(selection.again[t.candidate.name], unit) for t in (best, winner)
+    }
+    name, first = winner.candidate.name, best.candidate.name
+    parts = _parts(selection)
+    if winner is not best:
+        return (
+            f"{scores[name]} of {parts}: the cheapest of {len(selection.equals)} that these cannot "
+            f"tell from the best, {first} with {scores[first]} "
+            f"({selection.test}, p = {_p(selection.p[name])})"
+        )
+    rank = "the best" if len(selection.equals) == 1 else "the best and the cheapest of its equals"
+    return f"{scores[name]} of {parts}: {rank} ({selection.test})"
+
+
+def _parts(selection: Selection) -> str:
+    parts = "1 other part" if selection.rounds == 1 else f"{selection.rounds} other parts"
+    return f"{selection.items:,} items of {parts}"
+
+
 def _behind(entry: Trained, selection: Selection) -> str:
     lag, unit = selection.best.score - entry.score, entry.accuracy.unit
+    name = entry.candidate.name
+    if name in selection.again:
+        told = in_words(selection.again[name], unit)
+        return f"{told} of {_parts(selection)}"
+    if selection.rounds:
+        return "not among the best there"
     if entry is selection.best:
         return "the best"
     told = f"{lag * 100:.2f} points" if score_of(unit).is_share else in_words(lag, unit.lstrip("-"))

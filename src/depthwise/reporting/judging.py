@@ -83,8 +83,11 @@ def _rule(record: Record, chosen: Record) -> list[str]:
     best, name = plain(str(chosen["best"])), plain(str(chosen["winner"]))
     measure, items = _measure(record), f"{chosen['items']:,}"
     equals = [plain(str(equal)) for equal in chosen["equals"]]
-    said = [
-        f"The highest {measure} on the {items} validation items is that of {best}. Each of "
+    rounds = chosen.get("rounds", 0)
+    where = f"items of {rounds} other part{'s' * (rounds > 1)}" if rounds else "validation items"
+    said = [_again(chosen)] if rounds else []
+    said += [
+        f"The highest {measure} on the {items} {where} is that of {best}. Each of "
         f"{chosen['compared']} others was tested against it on the same items "
         f"({chosen['test']}, one-sided, level {chosen['level']:g}).",
     ]
@@ -97,6 +100,15 @@ def _rule(record: Record, chosen: Record) -> list[str]:
     ranked = ", ".join(equals)
     order = "by latency, to two digits, then by bytes of weights"
     return [*said, f"These are, the cheapest first {order}: {ranked}. So {name} wins."]
+
+
+def _again(chosen: Record) -> str:
+    return (
+        f"There are few validation items, so the {len(chosen['again'])} candidates that they could "
+        f"not tell from the best were trained again on other parts, {chosen['rounds']} "
+        f"time{'s' * (chosen['rounds'] > 1)}, and "
+        "are compared by their answers to items that had neither trained nor stopped them."
+    )
 
 
 def _decision(record: Record) -> list[str]:
