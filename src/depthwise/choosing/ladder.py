@@ -63,7 +63,7 @@ class Candidate:
         """Outputs of its network: classes, or numbers to predict; of captions the pieces of words
         they are made of, of prose its tokens."""
         model: Any = self.model()
-        if data.task == "language":
+        if data.task_row.continues_text:
             model.tokenize(data.train.X, learn=True)
             return int(model.n_outputs)
         return int(model.vocabulary) if data.task == "captions" else data.n_outputs
