@@ -22,10 +22,11 @@ from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, class_answers, classification_of
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.numbers import NumberMetric, number_metric, require_numbers
-from depthwise.measuring.quality import LABELLED, quality
+from depthwise.measuring.quality import quality
 from depthwise.scores.classification import CLASS_SCORES, ClassAnswers
 from depthwise.scores.custom import CUSTOM_RESAMPLES, class_score
 from depthwise.scores.regression import number_score
+from depthwise.task import task_named
 
 __all__ = [
     "KINDS",
@@ -59,8 +60,8 @@ class ItemScores:
 
 
 class Kind(NamedTuple):
-    """Of a task: `scored(model, data, part, metric)` gives the score and what is kept of it,
-    `compared(kept, metric)` what that is compared by."""
+    """Of a kind of answer: `scored(model, data, part, metric)` gives the score and what is kept of
+    it, `compared(kept, metric)` what that is compared by."""
 
     scored: Callable[[Any, Dataset, str, Any], tuple[Metric, Arrays]]
     compared: Callable[[Arrays, Any], ItemScores]
@@ -70,13 +71,14 @@ def scored(
     model: Any, data: Dataset, part: str, task: str, metric: ClassMetric = None
 ) -> tuple[Metric, Arrays | None]:
     """As `quality` has it, and what was said of each item; None where the task keeps nothing."""
-    if task in KINDS:
-        return KINDS[task].scored(model, data, part, metric)
+    if kind := KINDS.get(task_named(task).answer):
+        return kind.scored(model, data, part, metric)
     return quality(model, data, part, task, metric), None
 
 
 def compared(task: str, kept: Arrays | None, metric: ClassMetric) -> ItemScores | None:
-    return KINDS[task].compared(kept, metric) if kept is not None and task in KINDS else None
+    kind = KINDS.get(task_named(task).answer)
+    return kind.compared(kept, metric) if kind and kept is not None else None
 
 
 def joined(kept: list[Arrays]) -> Arrays:
@@ -154,8 +156,10 @@ def of_numbers(kept: Arrays, metric: NumberMetric) -> ItemScores:
     return ItemScores(len(truth), None, resampled, truth.shape[1], score.draws)
 
 
-KINDS: dict[str, Kind] = dict.fromkeys(LABELLED, Kind(_scored_classes, _compared_classes))
-KINDS["regression"] = Kind(_scored_numbers, of_numbers)
+KINDS: dict[str, Kind] = {  # by what an answer is
+    "class": Kind(_scored_classes, _compared_classes),
+    "numbers": Kind(_scored_numbers, of_numbers),
+}
 
 
 # -- the file ------------------------------------------------------------------------------------

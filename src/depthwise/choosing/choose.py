@@ -313,8 +313,8 @@ class _Run:
         record["decision"] = decision_record(winner)
         self.tell(worthless(record) or f"{name} wins; on the test part: {test}")
         record["refit"] = again
-        if said and self.task in MISTAKES:
-            record["mistakes"] = MISTAKES[self.task](winner, self.data, said)
+        if said and (worst := MISTAKES.get(task_named(self.task).answer)):
+            record["mistakes"] = worst(winner, self.data, said)
         if self.data.task_row.predicts_numbers:
             record["predicted"] = predicted_numbers(winner, self.data)
         record["pictures"] = self._pictures(winner)

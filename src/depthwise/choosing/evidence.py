@@ -18,7 +18,6 @@ from depthwise.choosing.trials import Trained, named, told_gain
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices.device import Device
-from depthwise.measuring.quality import LABELLED
 from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
 from depthwise.models.supervised import Classifier
 
@@ -215,9 +214,9 @@ def _numbers(values: np.ndarray) -> str:
     return ", ".join(f"{value:.5g}" for value in values)
 
 
-MISTAKES: dict[str, Any] = {  # by task: what the winner is most wrong about
-    **dict.fromkeys(LABELLED, mistakes),
-    "regression": worst_predicted,
+MISTAKES: dict[str, Any] = {  # by answer: what the winner is most wrong about
+    "class": mistakes,
+    "numbers": worst_predicted,
 }
 
 
