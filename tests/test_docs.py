@@ -35,6 +35,14 @@ COMMANDS = sorted(
 )
 
 
+@pytest.mark.parametrize("page", ["docs/guide.md", "CONTRIBUTING.md"])
+def test_a_file_of_ours_that_is_named_exists(page: str) -> None:
+    known = {file.as_posix() for top in ("src", "tests") for file in (ROOT / top).rglob("*.py")}
+    named = set(re.findall(r"`([a-z0-9_/]+\.py)`", (ROOT / page).read_text()))
+    assert len(named) > 10
+    assert not [name for name in named if not any(file.endswith(f"/{name}") for file in known)]
+
+
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_a_python_example_runs(text: str, tmp_path: Path) -> None:
     if "import pandas" in text:
