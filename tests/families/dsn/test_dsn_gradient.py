@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 
 from depthwise.families.dsn.gram import Gram
-from depthwise.families.dsn.module import ConvexModule, SigmoidModule
-from depthwise.families.dsn.tensor import TensorModule, row_kronecker
+from depthwise.families.dsn.module import (
+    ConvexModule,
+    SigmoidModule,
+    TensorModule,
+    row_kronecker,
+)
 from depthwise.families.dsn.update import ClosedFormUpdate
 from depthwise.training.step import Recipe
 

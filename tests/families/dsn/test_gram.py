@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from depthwise.compute import Compute
 from depthwise.errors import InputError
 from depthwise.families.dsn.gram import BLOCK_ROWS, Gram, fast_products
-from depthwise.families.dsn.kernel import KernelModule
+from depthwise.families.dsn.module import KernelModule
 
 pytestmark = pytest.mark.numerical
 

@@ -3,9 +3,9 @@
 
     z_1 = v,  z_{m+1} = [z_m, y_m],   y_m = features_m(z_m) U_m + c_m
 
-    variant "dsn"      features s(z W + b)                        dsn_module.py: the gradient
-    variant "tensor"   all products of two such layers' units     tensor.py  (T-DSN, 2013)
-    variant "kernel"   random features of a Gaussian kernel       kernel.py  (K-DCN, 2012)
+    variant "dsn"      features s(z W + b)                        SigmoidModule (DSN, 2011)
+    variant "tensor"   all products of two such layers' units     TensorModule (T-DSN, 2013)
+    variant "kernel"   random features of a Gaussian kernel       KernelModule (K-DCN, 2012)
 
 U, c: ridge regression on targets, from Gram matrices gathered in shards (gram.py, rows.py); W:
 gradient descent through that closed form in large batches (update.py); how the stack grows:

@@ -20,12 +20,15 @@ from torch import nn
 from depthwise.compute import own_randomness
 from depthwise.errors import InputError
 from depthwise.families.dsn.gram import Gram
-from depthwise.families.dsn.kernel import KernelModule
 from depthwise.families.dsn.learning import Growth, Plan, Sums, fit_softmax
-from depthwise.families.dsn.module import ConvexModule, SigmoidModule
+from depthwise.families.dsn.module import (
+    ConvexModule,
+    KernelModule,
+    SigmoidModule,
+    TensorModule,
+)
 from depthwise.families.dsn.network import DSNNetwork
 from depthwise.families.dsn.rows import Rows, column_statistics
-from depthwise.families.dsn.tensor import TensorModule
 from depthwise.layers import Rescaled
 from depthwise.losses import Weighted
 from depthwise.models.estimator import Layered, Watch

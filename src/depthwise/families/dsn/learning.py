@@ -29,11 +29,14 @@ from depthwise.compute import Compute
 from depthwise.families.boltzmann.contrastive import ContrastiveUpdate
 from depthwise.families.boltzmann.network import RBMNetwork
 from depthwise.families.dsn.gram import Gram, fast_products
-from depthwise.families.dsn.kernel import KernelModule
-from depthwise.families.dsn.module import ConvexModule, SigmoidModule
+from depthwise.families.dsn.module import (
+    ConvexModule,
+    KernelModule,
+    SigmoidModule,
+    TensorModule,
+)
 from depthwise.families.dsn.network import DSNNetwork
 from depthwise.families.dsn.rows import Rows, gather
-from depthwise.families.dsn.tensor import TensorModule
 from depthwise.families.dsn.update import ClosedFormUpdate
 from depthwise.losses import Weighted, smoothed_cross_entropy
 from depthwise.training.stages import Interrupted, Stages
