@@ -10,25 +10,46 @@ Begun again, the script runs through the same names and does only what is not th
 from __future__ import annotations
 
 import json
-import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from depthwise.checkpoint import write_atomically
-from depthwise.choosing.clock import Clock
 from depthwise.errors import InputError
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Spending"]
+
+
+class Spending(Protocol):
+    """A clock whose seconds the journal keeps."""
+
+    before: float  # seconds of earlier sittings
+
+    @property
+    def spent(self) -> float:
+        """Seconds of all sittings."""
+        ...
+
+
+@dataclass
+class _Stopwatch:
+    before: float = 0.0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        return self.before + time.monotonic() - self.begun
 
 
 class Journal:
     """Steps done in `folder`, for one `request` (JSON values that say what was asked for). `clock`
     goes on from the seconds that earlier sittings spent."""
 
-    def __init__(self, folder: Path, request: dict[str, Any], clock: Clock | None = None):
+    def __init__(self, folder: Path, request: dict[str, Any], clock: Spending | None = None):
         self.path = folder / "journal.json"
-        self.clock = clock or Clock(math.inf)
+        self.clock: Spending = clock or _Stopwatch()
         self.steps: dict[str, Any] = {}
         known = _read(self.path)
         if known is not None and known["request"] != request:

@@ -232,7 +232,13 @@ class _Run:
         if self.nothing and (warning := self.nothing.warning()):
             self.tell(warning)
         found = feasible(
-            self.candidates, self.data, self.device, self.budget, self.journal, self.tell
+            self.candidates,
+            self.data,
+            self.device,
+            self.budget,
+            self.journal,
+            self.tell,
+            self.clock,
         )
         self._use_parts(found)
         near = next(iter(nearly(found, self.candidates)), None) if self.rescue else None
@@ -283,7 +289,7 @@ class _Run:
         if not waiting or spare < SPARE * self.clock.seconds:
             return
         about = (self.data, self.device, self.budget, self.journal, self.tell)
-        more = feasible(waiting, *about, until=self.clock.spent + SPARE * spare)
+        more = feasible(waiting, *about, self.clock, until=self.clock.spent + SPARE * spare)
         found.add(more)
         if more.kept:
             seconds = self.clock.left - self.clock.finishing

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.ladder import TOO_LARGE, Candidate
 from depthwise.data.dataset import Dataset
@@ -71,13 +72,14 @@ def feasible(
     budget: Budget,
     journal: Journal,
     tell: Callable[[str], None],
+    clock: Clock,
     until: float | None = None,
 ) -> Feasible:
     """Build each candidate with random weights, take its costs, keep what keeps the limits. Once
     the time for it is over (`until` on the clock), the rest are left unscreened; never all."""
     found, tell = Feasible(), Heartbeat.of(tell)
-    until = journal.clock.screening if until is None else until
-    share = min(ALTOGETHER, SHARE * journal.clock.screening)
+    until = clock.screening if until is None else until
+    share = min(ALTOGETHER, SHARE * clock.screening)
     seconds = min(SECONDS, share / len(candidates))
     for candidate in sorted(candidates, key=lambda c: c.rank(data.kind)):
         tell.doing(f"{candidate.name}: building and measuring it")
