@@ -20,7 +20,7 @@ __all__ = ["summary"]
 
 PARTS = ("train", "validation", "test")
 _CLASSES_LISTED = 20
-_COUNTED = {"detection": " (boxes)", "segmentation": " (images with it)"}
+_COUNTED = {"boxes": " (boxes)", "mask": " (images with it)"}  # by what an answer is
 
 
 def summary(data: Dataset) -> str:
@@ -28,15 +28,15 @@ def summary(data: Dataset) -> str:
     lines = [f"{data.name}: {_what(data)}"]
     if data.source and data.source != data.name:
         lines.append(f"  source  {data.source}")
-    if data.task in (*_ANSWERS, "language"):
+    if data.task_row.data:
         lines.append(f"  task    {data.task}")
     if label := label_line(data):
         lines.append(f"  label   {label}")
     sizes = ", ".join(f"{p} {_size(data, p)}" for p in PARTS)
     lines.append(f"  split   {sizes}" + (f" ({data.split_origin})" if data.split_origin else ""))
-    if data.classes and (data.task != "faces" or data.n_classes <= _CLASSES_LISTED):
+    if data.classes and not _only_names(data):
         lines += ["", *_class_table(data)]
-    if data.task == "regression":
+    if data.task_row.predicts_numbers:
         lines += ["", *_target_table(data)]
     if columns := column_table(data):
         lines += ["", *columns]
@@ -45,17 +45,22 @@ def summary(data: Dataset) -> str:
     return "\n".join(lines)
 
 
+def _only_names(data: Dataset) -> bool:
+    """Whether its classes are many people, of whom a table would say little."""
+    return data.task_row.asks_about_strangers and data.n_classes > _CLASSES_LISTED
+
+
 def _size(data: Dataset, part: str) -> str:
     """Items of a part; of prose its characters."""
     chosen = data.indices[part]
-    if data.task == "language":
+    if data.task_row.continues_text:
         return f"{sum(len(data.inputs[i]) for i in chosen):,}"
     return f"{len(chosen):,}"
 
 
 def _what(data: Dataset) -> str:
     n, shape = f"{len(data.inputs):,}", data.input_shape
-    if data.task == "language":
+    if data.task_row.continues_text:
         return f"{sum(map(len, data.inputs)):,} characters of text"
     if data.kind == "text":
         return f"{n} {'pairs of sentences' if shape else 'texts'}, {_answers(data)}"
@@ -68,11 +73,11 @@ def _what(data: Dataset) -> str:
 
 
 def _answers(data: Dataset) -> str:
-    tell = _ANSWERS.get(data.task)
+    tell = _ANSWERS.get(data.task_row.answer)
     if tell:
         return tell(data)
     if data.classes:
-        return f"in {data.n_classes} classes"
+        return _in_classes(data)
     label = label_of(data.columns or [])
     return f"unlabelled (column {_one_line(label)} left out)" if label else "unlabelled"
 
@@ -115,21 +120,19 @@ def _numbers(data: Dataset) -> str:
     return f"{several} to predict of each{name}, {targets.min():g} to {targets.max():g}"
 
 
-_ANSWERS = {
-    "regression": _numbers,
-    "detection": _boxes,
-    "segmentation": _masks,
-    "faces": _people,
-    "video": _in_classes,
-    "text": _in_classes,
-    "pairs": _alike,
-    "captions": _captions,
+_ANSWERS = {  # by what an answer is
+    "numbers": _numbers,
+    "boxes": _boxes,
+    "mask": _masks,
+    "person": _people,
+    "similarity": _alike,
+    "caption": _captions,
 }
 
 
 def _class_table(data: Dataset) -> list[str]:
     counts = data.counts()
-    rows: list[tuple[str, ...]] = [("class" + _COUNTED.get(data.task, ""), *PARTS)]
+    rows: list[tuple[str, ...]] = [("class" + _COUNTED.get(data.task_row.answer, ""), *PARTS)]
     rows += [
         (_one_line(name), *(f"{counts[p][k]:,}" for p in PARTS))
         for k, name in enumerate(data.classes[:_CLASSES_LISTED])
