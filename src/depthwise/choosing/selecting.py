@@ -87,7 +87,7 @@ def select(
     best = ranked[0].candidate.name
     compare = _Compare(known | ({"": baseline} if baseline else {}))
     p = {name: compare(best, name) for name in known if name != best}
-    equals = [t for t in ranked if p.get(t.candidate.name, 1.0) > LEVEL and _is_close(t, ranked[0])]
+    equals = _equals(ranked, {t.candidate.name: t.score for t in ranked}, p)
     if baseline is not None and compare(best, "") <= LEVEL:
         equals = [t for t in equals if compare(t.candidate.name, "") <= LEVEL]
     equals.sort(key=lambda t: _costs(t, cards))
@@ -110,13 +110,7 @@ def select_again(
     best, compare = ranked[0], _Compare(scores)
     name = best.candidate.name
     p = {other: compare(name, other) for other in again if other != name}
-    bounded = best.accuracy.unit in AT_MOST_1
-    equals = [
-        entry
-        for entry in ranked
-        if p.get(entry.candidate.name, 1.0) > LEVEL
-        and not (bounded and again[name] - again[entry.candidate.name] > CLOSE + 1e-9)
-    ]
+    equals = _equals(ranked, again, p)
     equals.sort(key=lambda entry: _costs(entry, cards))
     names, items = [entry.candidate.name for entry in equals], scores[name].items
     told = {**first.p, **p}
@@ -215,9 +209,17 @@ def _p(p: float) -> str:
 # -- tests and costs -------------------------------------------------------------------------------
 
 
-def _is_close(entry: Trained, best: Trained) -> bool:
-    bounded = entry.accuracy.unit in AT_MOST_1
-    return not bounded or best.score - entry.score <= CLOSE + 1e-9
+def _equals(ranked: list[Trained], scores: dict[str, float], p: dict[str, float]) -> list[Trained]:
+    """The first of `ranked` and those that neither the test tells from it nor, by their `scores`,
+    are more than CLOSE behind it."""
+    best = scores[ranked[0].candidate.name]
+    bounded = ranked[0].accuracy.unit in AT_MOST_1
+    furthest = CLOSE + 1e-9 if bounded else math.inf
+
+    def is_equal(name: str) -> bool:
+        return p.get(name, 1.0) > LEVEL and best - scores[name] <= furthest
+
+    return [entry for entry in ranked if is_equal(entry.candidate.name)]
 
 
 class _Compare:
