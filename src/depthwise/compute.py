@@ -118,7 +118,7 @@ def is_gpu(device: Place) -> bool:
 
 
 def is_here(device: str) -> bool:
-    """Whether this machine has the device: a run may go on where another one began it."""
+    """Whether this machine has the device; a checkpoint may come from a machine with another."""
     if not is_gpu(device):
         return True
     number = torch.device(device).index or 0
@@ -126,21 +126,21 @@ def is_here(device: str) -> bool:
 
 
 def synchronise(device: Place) -> None:
-    """Wait until a GPU has done what it was given: a clock read before that tells how long it took
-    to ask for it."""
+    """Wait until a GPU has finished its queue: a clock read earlier measures only how long it took
+    to submit the work."""
     if is_gpu(device):
         torch.cuda.synchronize(device)
 
 
 def has_room(device: Place, size_bytes: int) -> bool:
-    """Whether data of that size may stay on a device, beside the network and its batches."""
+    """Whether data of this size fit on the device beside the network and its batches."""
     return not is_gpu(device) or size_bytes <= ROOM * torch.cuda.mem_get_info(device)[0]
 
 
 @contextlib.contextmanager
 def _gpu_at_work(device: Place) -> Iterator[None]:
-    """`device` is torch's current one, if it is a GPU; its convolutions try their algorithms on the
-    first batch of a shape and keep to the quickest."""
+    """Inside, `device` is torch's current GPU, and cuDNN benchmarks its convolution algorithms on
+    the first batch of each shape."""
     if not is_gpu(device):
         yield
         return
@@ -155,8 +155,8 @@ def _gpu_at_work(device: Place) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_products(device: Place | None) -> Iterator[None]:
-    """A GPU's convolutions and products round to float32, not to the 10 bits of TF32: answers are
-    the processor's, but for the order of sums. Learning does not need that."""
+    """Inside, a GPU's convolutions and matrix products use float32 instead of TF32 (10 bits), so
+    that predictions equal the processor's up to the order of sums. For inference only."""
     if device is None or not is_gpu(device):
         yield
         return
@@ -173,7 +173,7 @@ def exact_products(device: Place | None) -> Iterator[None]:
 
 
 def seed_draws(seed: int, device: Place = "cpu") -> None:
-    """Torch's draws on the processor and on `device` begin at `seed`; other GPUs' go on."""
+    """Seed torch's generators of the processor and of `device`; other GPUs' are left alone."""
     torch.default_generator.manual_seed(int(seed))
     if is_gpu(device):
         with torch.cuda.device(device):
@@ -182,8 +182,8 @@ def seed_draws(seed: int, device: Place = "cpu") -> None:
 
 @contextlib.contextmanager
 def own_randomness(seed: int | None = None, device: Place = "cpu") -> Iterator[None]:
-    """What is drawn inside, on the processor and on `device`, begins at `seed` and leaves no trace
-    outside. Other GPUs are left alone: to ask for their state would wake them."""
+    """Inside, the generators of the processor and of `device` are seeded; their state is restored
+    afterwards. Other GPUs are left alone: to ask for their state would wake them."""
     with torch.random.fork_rng(devices=[torch.device(device)] if is_gpu(device) else []):
         if seed is not None:
             seed_draws(seed, device)
@@ -266,7 +266,7 @@ def _seconds(run: Callable[[Compute], object], compute: Compute) -> float:
 
 
 def _until(deadline: float, items: list[T]) -> Iterator[T]:
-    """The items, as long as the deadline has not passed."""
+    """Yield items until the deadline has passed."""
     return itertools.takewhile(lambda _: time.perf_counter() < deadline, items)
 
 

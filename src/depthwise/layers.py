@@ -1,4 +1,4 @@
-"""Network bricks with two or more users.
+"""Layers shared by several families.
 
 Shapes: B batch, C channels, H W image, D features.
 """
@@ -43,7 +43,7 @@ class Standardise(nn.Module):
 
 
 class VisibleUnits(nn.Module):
-    """The bottom of a generative network: raw items become rows of visible units, and back.
+    """Raw items to rows of visible units of a generative network, and back.
 
         v = flatten(standardise(x)),    x = v / inverse_std + mean
 
@@ -88,8 +88,8 @@ class Rescaled(nn.Module):
 
 
 def spreads(network: nn.Module) -> Tensor:
-    """In what the answers (B, T) are compared: the spread of each target (T,) of a network that
-    knows them, else 1."""
+    """The scale in which answers (B, T) are compared: each target's standard deviation (T,) where
+    the network knows it, else 1."""
     return network.scale if isinstance(network, Rescaled) else torch.ones(())
 
 

@@ -1,5 +1,4 @@
-"""Losses, each with its formula and its source; and what items of different weight, or a teacher's
-answers, make of them.
+"""Losses, each with its formula and its source; sample weights and distillation.
 
 z: logits (B, K); y: class indices (B,); eps: label smoothing; w: weights of items (B,).
 """
@@ -26,9 +25,9 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """Targets (N, ...) whose items count differently, cut into batches as a tensor is: a loss L_i
-    of each item becomes (1/B) sum_i w_i L_i. `weights` (N,) have mean 1 over all N items, so that
-    the gradient of a batch is that of the weighted loss of all, on average."""
+    """Targets (N, ...) with sample weights, sliced into batches like a tensor: the batch loss is
+    (1/B) sum_i w_i L_i of the items' losses L_i. `weights` (N,) have mean 1 over all N items, so
+    that the gradient of a batch is that of the weighted loss of all, on average."""
 
     targets: Tensor
     weights: Tensor

@@ -1,4 +1,4 @@
-"""Looking on while something trains: a bar on a terminal, plain lines in a log, never in the way.
+"""Training progress: a bar on a terminal, plain lines in a log.
 
 Everything goes to stderr, so that stdout holds results alone.
 """
@@ -66,7 +66,7 @@ class ConsoleProgress:
             self._say(text)
 
     def _foresee(self, event: Any) -> None:
-        """Says once how long it will take, where that is worth saying."""
+        """Print the expected duration once, if it is long enough to matter."""
         if self.foreseen or event.seconds < PACE_SECONDS or not math.isfinite(event.seconds_left):
             return
         self.foreseen = True
@@ -91,7 +91,7 @@ class ConsoleProgress:
 
 
 def _roughly(seconds: float) -> float:
-    """To 5 seconds, half a minute, or a tenth of an hour: what is foreseen is not known better."""
+    """A forecast rounded to 5 seconds, half a minute or a tenth of an hour."""
     step = 5 if seconds < 120 else 30 if seconds < 3600 else 360
     return float(step * round(seconds / step))
 

@@ -1,8 +1,7 @@
-"""The tasks, one row each: what data a task learns from, what an answer to it is and what it is
-scored by; and the scores, by their unit.
+"""The table of tasks (each with its data, kind of answer and metric) and of metrics, by unit.
 
-What other modules keep by task is read from these rows, or is kept by `answer`, so that a new task
-whose answers are of a known kind needs no more than a row here.
+Other modules read what depends on the task from these rows, or key it by `answer`, so that a new
+task whose answers are of a known kind needs only a row here.
 """
 
 from dataclasses import dataclass
@@ -58,7 +57,8 @@ class Task:
 
     @property
     def asks_about_strangers(self) -> bool:
-        """Whether the classes are people, of whom those asked about are not in training."""
+        """Whether the classes are people, and the people asked about are not in the training
+        data."""
         return self.answer == "person"
 
     @property
@@ -97,21 +97,21 @@ class Score:
 
     @property
     def is_share(self) -> bool:
-        """Whether it is told in per cent."""
+        """Whether the score is a share, shown in per cent."""
         return self.unit == "%"
 
     @property
     def key(self) -> str:
-        """Its name in JSON."""
+        """The score's name in JSON."""
         return self.name.lower().replace("-", "_").replace(" ", "_")
 
     @property
     def label(self) -> str:
-        """ "log-likelihood, nats": of an axis."""
+        """The label of an axis: "log-likelihood, nats"."""
         return ", ".join(filter(None, (self.name, self.unit)))
 
     def heading(self, words: str) -> str:
-        """ "nats of validation": what stands under the name of a column."""
+        """The unit below a column's heading: "nats of validation"."""
         return f"{self.unit} {words}".strip()
 
 
@@ -237,14 +237,14 @@ def data_task_named(name: str) -> Task:
 
 
 def per_cent(share: float) -> str:
-    """ "71.6%": a share of items as every command, table and message tells it; "99.63%" near the
-    top, where a tenth of a point is much, and "100%"."""
+    """A share formatted for every command, table and message: "71.6%"; "99.63%" near the top,
+    where a tenth of a point is much, and "100%"."""
     digits = 0 if share == 1 else 2 if share >= 0.99 else 1
     return f"{share:.{digits}%}"
 
 
 def in_words(value: float, unit: str) -> str:
-    """A value in the unit of a score: "71.6%", "-86.30 nats", "0.9312 AUROC"."""
+    """A score with its unit: "71.6%", "-86.30 nats", "0.9312 AUROC"."""
     if unit in SCORES and SCORES[unit].is_share:
         return per_cent(value)
     return f"{value:.2f} {unit}" if unit == "nats" else f"{value:.4f} {unit}"

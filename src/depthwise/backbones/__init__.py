@@ -1,5 +1,4 @@
-"""Networks that turn images into feature maps, the same way for every image task; and texts into
-vectors.
+"""Backbones: feature extractors for images and texts, shared by all tasks.
 
 images/named.py         backbone(name_or_path, input_shape): the door, and what each name means
 images/features.py      what a backbone is: maps at several strides, an embedding, freezing

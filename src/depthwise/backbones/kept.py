@@ -1,4 +1,4 @@
-"""Features that are computed once and kept: of the same item by the same frozen network.
+"""A cache of frozen features: each item is embedded once by the same frozen network.
 
     with keep_features(folder):          for the while; None keeps them in memory
         rows = features_of(key, items, compute)
@@ -71,7 +71,7 @@ _store: ContextVar[Store | None] = ContextVar("_store", default=None)
 
 @contextlib.contextmanager
 def keep_features(folder: Path | None = None) -> Iterator[None]:
-    """What `features_of` computes meanwhile is kept, in `folder` or in memory."""
+    """Inside, `features_of` caches what it computes, in `folder` or in memory."""
     token = _store.set(Store(folder))
     try:
         yield
@@ -80,7 +80,7 @@ def keep_features(folder: Path | None = None) -> Iterator[None]:
 
 
 def are_kept() -> bool:
-    """Whether features that are computed now are kept."""
+    """Whether a feature cache is active."""
     return _store.get() is not None
 
 

@@ -1,4 +1,4 @@
-"""What turned a network into a smaller one, told again: `reshape(network, edits)`.
+"""The structural edits that make a trained network smaller: `reshape(network, edits)`.
 
 A family builds its network from its settings; a shrunk model's network is that one after some
 edits. An edit is a dict of JSON values, {"kind": ..., what it needs}, that says how the structure
@@ -69,5 +69,5 @@ def reshape(network: nn.Module, edits: Sequence[Edit]) -> nn.Module:
 
 
 def edits_of(network: nn.Module) -> list[Edit]:
-    """What was done to it since its family built it; [] for nothing."""
+    """The edits applied since the family built the network, in order; [] without any."""
     return list(getattr(network, "edits", []))

@@ -1,4 +1,4 @@
-"""A network that stops as soon as it is sure: the edit "exits".
+"""Early exit, a network that stops as soon as it is confident: the edit "exits".
 
     {"kind": "exits", "places": [["stages.0", 16, 4], ["stages.3", 32, 4]], "classes": 10}
 
@@ -32,7 +32,7 @@ _RUN: ContextVar[_Run | None] = ContextVar("the run of this thread", default=Non
 
 
 class _AllSure(Exception):
-    """Nobody is left to go on."""
+    """Every item of the batch has left at an earlier exit."""
 
 
 class Head(nn.Module):
@@ -55,7 +55,7 @@ class Head(nn.Module):
 
 
 class Exits(nn.Module):
-    """The heads, and the confidence that each asks for."""
+    """The heads of all exits, and the confidence that each requires."""
 
     thresholds: Tensor
 
@@ -107,7 +107,7 @@ def _watched(network: nn.Module, run: _Run, hook: Any, forward: Any, x: Tensor) 
 
 
 class _Run:
-    """One batch on its way: who still waits, and what the others were told."""
+    """The state of one batch: which items go on, and the logits of those that have left."""
 
     def __init__(self, exits: Exits, items: int):
         self.exits = exits
@@ -122,7 +122,7 @@ class _Run:
         self.noted.append(self.exits.heads[number](h))
 
     def leave(self, number: int, h: Tensor) -> Tensor | None:
-        """The maps of those who go on; None for all."""
+        """The maps of the items that go on; None if all do."""
         logits: Tensor = self.exits.heads[number](h)
         confidence = torch.softmax(logits, dim=1).amax(dim=1)
         if len(confidence) == 1 == self.items:  # one alone: no places to keep
@@ -143,7 +143,7 @@ class _Run:
         return h[~sure]
 
     def complete(self, last: Tensor | None) -> Tensor:
-        """Everybody's logits (B, K), in the order they came."""
+        """The logits (B, K) of all items, in their input order."""
         if self.waiting is None:
             only = self.alone if last is None else last
             assert only is not None

@@ -60,7 +60,7 @@ WEIGHT_MOST = {7: 64, 8: 127}  # by bits of a weight
 
 
 class Arithmetic(nn.Module):
-    """How a number becomes a whole one and back; an exporter puts its own operators here."""
+    """Quantise and dequantise; an exporter substitutes its own operators."""
 
     def quantise(self, x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
         """q, as floating point numbers."""
@@ -85,7 +85,7 @@ class Quantiser(Arithmetic):
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.uint8))
 
     def set_range(self, low: float, high: float) -> None:
-        """To hold low..high, and 0 exactly."""
+        """Set scale and zero point so that low..high fit and 0 is exact."""
         low, high = min(low, 0.0), max(high, 0.0)
         scale = max((high - low) / (MOST - LEAST), 1e-12)
         self.scale.fill_(scale)
@@ -131,7 +131,7 @@ class Pixels(Standardise):
 
 
 class Quantised(nn.Module):
-    """`module`, its answer rounded; what else it has, it still has under the same name."""
+    """`module` with a quantised output; its other attributes keep their names."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -295,7 +295,7 @@ def may_saturate(network: nn.Module) -> bool:
 
 @contextmanager
 def learning(network: nn.Module) -> Iterator[None]:
-    """Inside, weights of one byte are numbers that a gradient step can change."""
+    """Inside, int8 weights are floating point and can be trained (quantisation-aware training)."""
     layers = [module for module in network.modules() if isinstance(module, Int8Layer)]
     for layer in layers:
         layer.thaw()

@@ -36,7 +36,7 @@ PASSED = (nn.Identity, nn.Dropout, nn.Flatten, nn.Unflatten, nn.MaxPool2d)
 
 
 class _Tracer(fx.Tracer):
-    """Remembers which module, the innermost one, answers with a value."""
+    """A tracer that records the innermost module that produced each value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Plan:
     # -- what is to be rounded ------------------------------------------------------------------
 
     def _makers(self) -> dict[fx.Node, str]:
-        """The layers that are used once, by the value they make."""
+        """The layers that are called once, keyed by their output node."""
         calls = [node for node in self.graph.nodes if node.op == "call_module"]
         targets = [node.target for node in calls]
         return {
@@ -127,7 +127,7 @@ class Plan:
         return value in self.rounded or self._maker(value) is not None
 
     def _round(self, value: fx.Node) -> None:
-        """Have the layer that made this value round it, once."""
+        """Quantise this value in the layer that made it, once."""
         maker = self._maker(value)
         if maker is not None and not self.layers[maker][1]:
             self.layers[maker][1] = True
@@ -147,7 +147,7 @@ class Plan:
     # -- where values come from -----------------------------------------------------------------
 
     def _source(self, value: Any) -> fx.Node:
-        """What a value was before it was only flattened, pooled or passed on."""
+        """The node a value came from, through flattening, pooling and identities."""
         while self._passes(value):
             value = value.args[0]
         node: fx.Node = value

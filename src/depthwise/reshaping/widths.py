@@ -95,7 +95,7 @@ def _resized(module: Any, out: Tensor | None, inner: Tensor | None) -> None:
 
 
 def widths_edit(network: nn.Module, paths: Iterable[str]) -> dict[str, Any]:
-    """The edit that tells the present widths of these layers again."""
+    """The edit that records the present widths of these layers."""
     layers = {path: sides(network.get_submodule(path)) for path in sorted(set(paths))}
     return {"kind": "widths", "layers": {path: list(both or ()) for path, both in layers.items()}}
 

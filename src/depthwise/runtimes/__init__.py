@@ -1,4 +1,4 @@
-"""The runtimes that a network can run by; each a file, none imported before it is asked for.
+"""Inference runtimes, one file each, imported on first use.
 
     eager, channels-last   eager.py               torch.compile   compiled.py
     torch.export           exported.py            onnxruntime     onnx_runtime.py

@@ -1,4 +1,4 @@
-"""A model that runs by the quickest runtime: which one, found by `best_runtime`, and its file.
+"""The inference runtime attached to a model: found by `best_runtime`, saved with its graph.
 
     choice = best_runtime(model, X[:256])       {"name": "onnxruntime", "precision": "int8", ...}
     model.runtime_                              the same; `predict` runs by it from now on
@@ -27,8 +27,8 @@ MOST_THREADS = 1024
 
 
 class Running:
-    """How a network is run: `choice` {"name", "precision", "threads"}, and the graph if the
-    runtime has one. Copies make a program of their own."""
+    """A network's runtime: `choice` {"name", "precision", "threads"}, and its graph file if the
+    runtime has one. A copy prepares its own program."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Running:
 def best_runtime(
     model: Any, samples: Any, batch: int = 1, *, seconds: float = 2.0, **options: Any
 ) -> dict[str, Any]:
-    """The quickest way to run a fitted model here, which the model then keeps to (`runtime_`).
+    """Find the fastest runtime for a fitted model on this machine and attach it (`runtime_`).
 
     samples: (N, ...) real inputs, 64 to 1,000; batch: items at a time that it shall be quick for;
     seconds: for the timing, 1 to 20. `options`: candidates, pairs of runtime and precision;

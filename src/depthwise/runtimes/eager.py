@@ -1,4 +1,4 @@
-"""torch itself, one operator after the other; as it stands, or with images in NHWC order."""
+"""Plain torch, one operator after the other, with images in NCHW or NHWC memory order."""
 
 from __future__ import annotations
 

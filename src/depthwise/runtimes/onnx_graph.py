@@ -35,14 +35,14 @@ _SHARED: ContextVar[dict[Any, Any] | None] = ContextVar("graphs", default=None)
 
 
 def missing(*packages: str) -> str | None:
-    """What to install, of packages that are not there."""
+    """The packages still to be installed, as a remedy for a message."""
     absent = [name for name in packages if find_spec(name) is None]
     return f'needs {", ".join(absent)}: pip install "depthwise[export]"' if absent else None
 
 
 @contextmanager
 def sharing_graphs() -> Iterator[None]:
-    """Inside, the file of a network is made once for all runtimes that read it."""
+    """Inside, a network is exported to ONNX once and shared by all runtimes that read it."""
     token = _SHARED.set({})
     try:
         yield
@@ -104,7 +104,7 @@ def _made(network: nn.Module, example: Tensor, dynamic: bool, metadata: Mapping[
 
 
 def _forget_where_it_was_made(model: Any) -> None:
-    """torch notes source paths and stack traces on every node: no business of the reader's."""
+    """Strip source paths and stack traces that torch writes on every node."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -129,7 +129,7 @@ def _holds_bytes(network: nn.Module) -> bool:
 
 
 def _with_operators(network: nn.Module) -> nn.Module:
-    """A copy whose roundings are operators of the names below."""
+    """A copy of the network whose quantisers are the custom operators named below."""
     _translations()
     ours: Any = torch.ops.depthwise
     network = copy.deepcopy(network)
@@ -146,7 +146,7 @@ def _with_operators(network: nn.Module) -> nn.Module:
 
 @functools.cache
 def _translations() -> dict[Any, Any]:
-    """Our operators, made known to torch, and what each is in ONNX."""
+    """Register the custom operators with torch; returns their ONNX translations."""
     from onnxscript import opset18 as onnx
 
     def quantise(x: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:

@@ -64,13 +64,13 @@ def compile_openvino(model: Any, precision: str, threads: int, *, in_bytes: bool
 
 
 def _bytes_held(model: Any) -> list[Any]:
-    """The constants of signed bytes in an openvino.Model."""
+    """The int8 constants of an openvino.Model."""
     nodes = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
     return [node for node in nodes if node.get_element_type().to_string() == "i8"]
 
 
 def _are_wide(constants: list[Any]) -> bool:
-    """Whether one is beyond 64 in size."""
+    """Whether any of these constants exceeds 64 in absolute value."""
     values = [np.asarray(node.data).astype(np.int16) for node in constants]
     return any(int(np.abs(v).max()) > WEIGHT_MOST[7] for v in values if v.size)
 

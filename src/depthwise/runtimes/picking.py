@@ -1,4 +1,4 @@
-"""The quickest runtime for a network on this machine, found by running it.
+"""The fastest runtime for a network on this machine, by timing each.
 
 Every runtime, precision and number of threads that can be had is prepared, its answers are compared
 with those of eager fp32, and the ones that agree take turns in short bursts. A shared machine's
@@ -157,7 +157,7 @@ def _answers(network: nn.Module, samples: Tensor) -> np.ndarray:
 def _compare(
     contender: Contender, rows: np.ndarray, expected: np.ndarray, logits: bool, what: str = ""
 ) -> None:
-    """Out, with the reason, unless its answers are the expected ones."""
+    """Exclude a contender, with the reason, if its answers differ from the reference."""
     if contender.program is None:
         return
     try:
@@ -171,7 +171,7 @@ def _compare(
 
 
 def agrees(precision: str, given: np.ndarray, expected: np.ndarray, logits: bool) -> str:
-    """Why answers (N, K) are not the expected ones; "" where they are."""
+    """Why answers (N, K) disagree with the reference; "" if they agree."""
     if given.shape != expected.shape or not np.isfinite(given).all():
         return f"its answers are {given.shape} or not finite"
     exact = precision == "fp32"

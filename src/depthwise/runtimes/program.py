@@ -1,4 +1,4 @@
-"""What a runtime makes of a network: a Program, arrays in and arrays out.
+"""A Program is a network prepared by a runtime: arrays in, arrays out.
 
     runtime = RUNTIMES["onnxruntime"]
     if (remedy := runtime.available()) is None:
@@ -86,7 +86,8 @@ class Autocast(nn.Module):
 
 
 def in_precision(network: nn.Module, precision: str, example: Tensor) -> nn.Module:
-    """The network itself, in autocast, or a copy of it in 8-bit numbers if it is not so yet."""
+    """The network in a precision: itself, in autocast, or a quantised copy if it is not int8
+    yet."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     if precision == "int8":
@@ -99,7 +100,7 @@ def in_precision(network: nn.Module, precision: str, example: Tensor) -> nn.Modu
 def torch_program(
     run: Any, precision: str, threads: int, *, channels_last: bool = False
 ) -> Program:
-    """A Program of a function of torch, run with that many of torch's threads."""
+    """A Program that calls a torch function with a given number of threads."""
     compute = Compute(threads=threads, channels_last=channels_last)
 
     def answers(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An ONNX graph whose rounding a runtime recognises, so that it computes in whole numbers.
+"""Rewrites a quantised ONNX graph so that runtimes fuse it into integer operators.
 
 The graph holds QuantizeLinear (Q) and DequantizeLinear (D) where a network's numbers are rounded;
 runtimes fuse D -> operator -> Q into one operator on bytes, if nothing stands between. Four
@@ -27,7 +27,7 @@ Q, D = "QuantizeLinear", "DequantizeLinear"
 
 
 def compute_in_whole_numbers(model: Any) -> Any:
-    """The same onnx.ModelProto, rewritten in place."""
+    """Apply the rewritings to an onnx.ModelProto in place; returns it."""
     graph = _Graph(model.graph)
     for node in list(graph.nodes):
         if node.op_type == "Relu":
@@ -47,7 +47,7 @@ def compute_in_whole_numbers(model: Any) -> Any:
 
 
 class _Graph:
-    """Who makes and who takes each value of an onnx.GraphProto."""
+    """Producer and consumers of each value of an onnx.GraphProto."""
 
     def __init__(self, graph: Any):
         self.graph = graph
@@ -69,7 +69,7 @@ class _Graph:
         return numpy_helper.to_array(self.initial[value]) if value in self.initial else None
 
     def is_floored(self, rounding: Any) -> bool:
-        """Whether its bytes stand for no number below 0."""
+        """Whether the quantised value is never negative (zero point 0)."""
         zero = self.numbers(rounding.input[2]) if len(rounding.input) > 2 else None
         return zero is not None and zero.dtype == np.uint8 and not zero.any()
 
@@ -81,7 +81,7 @@ class _Graph:
             self.redirect(node.output[0], node.input[0])
 
     def move_before_rounding(self, node: Any) -> None:
-        """D -> node becomes node -> D, where nobody else takes what D makes."""
+        """Turn D -> node into node -> D, where the node is the only consumer of D."""
         rounding = self.maker(node.input[0])
         if rounding is None or rounding.op_type != D or len(self.takers(node.input[0])) != 1:
             return
@@ -130,7 +130,7 @@ class _Graph:
         self.graph.initializer.append(self.initial[name])
 
     def redirect(self, old: str, new: str) -> None:
-        """Whoever took `old` takes `new`; the graph's own answers stay what they are called."""
+        """Make every consumer of `old` read `new`; the graph's outputs keep their names."""
         if any(output.name == old for output in self.graph.output):
             return
         for node in self.takers(old):

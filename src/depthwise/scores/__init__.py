@@ -1,1 +1,1 @@
-"""Scores of predictions: accuracy, classes, numbers, and their intervals."""
+"""Metrics of predictions with their confidence intervals."""

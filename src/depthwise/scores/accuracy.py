@@ -1,4 +1,4 @@
-"""How good predictions are, with the uncertainty of saying so.
+"""Accuracy, calibration and AUROC, each with its confidence interval.
 
 Shapes: N items, K classes.
 """
@@ -19,7 +19,7 @@ Z_95 = 1.959963984540054  # the normal distribution's 97.5% point
 
 
 def wilson_interval(correct: float, items: int, z: float = Z_95) -> tuple[float, float]:
-    """The interval of a proportion p = correct / n that stays honest near 0 and 1:
+    """Wilson's interval of a proportion p = correct / n, reliable near 0 and 1:
 
         (p + z^2/2n  -+  z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
 
@@ -35,7 +35,7 @@ def wilson_interval(correct: float, items: int, z: float = Z_95) -> tuple[float,
 
 
 def mean_interval(values: np.ndarray, z: float = Z_95) -> tuple[float, float]:
-    """The interval of the mean of many values (N,): mean -+ z s / sqrt(N)."""
+    """Confidence interval of the mean of many values (N,): mean -+ z s / sqrt(N)."""
     spread = float(values.std(ddof=1)) if len(values) > 1 else math.inf
     half = z * spread / math.sqrt(len(values))
     return float(values.mean()) - half, float(values.mean()) + half
@@ -91,9 +91,9 @@ def accuracy_report(
 
 
 def auroc(normal: np.ndarray, strange: np.ndarray) -> float:
-    """The chance that a strange item scores above a normal one, ties half: (N,), (M,) -> float.
+    """Area under the ROC curve of anomalies against normal items: (N,), (M,) -> float.
 
-    It is the area under the receiver operating characteristic: Hanley and McNeil 1982.
+    It is the chance that an anomaly scores above a normal item, ties half: Hanley and McNeil 1982.
     """
     return float(shares_below(normal, strange).mean())
 

@@ -1,4 +1,4 @@
-"""Scores of answers in classes, and what each says where one class is rare.
+"""Classification metrics, and how each behaves where one class is rare.
 
     accuracy            share of the items given their class
     balanced accuracy   mean over the classes of recall, the share of a class's items that is found
@@ -31,8 +31,9 @@ BLOCK = 2_000_000  # weights at once
 
 @dataclass(frozen=True)
 class ClassAnswers:
-    """What was said of N items: `labels` (N,) and `predicted` (N,) class indices, `probabilities`
-    (N, K). `rare`: of two classes the one that F1 is of; `names` (K,): the classes, as labels."""
+    """Truth and predictions of N items: `labels` (N,) and `predicted` (N,) class indices,
+    `probabilities` (N, K). `rare`: of two classes the one that F1 is of; `names` (K,): the classes,
+    as labels."""
 
     labels: np.ndarray
     predicted: np.ndarray
@@ -80,7 +81,7 @@ class ClassScore:
 
 
 def rarer_class(counts: np.ndarray) -> int:
-    """Of two classes the one with fewer items; the second where they have as many."""
+    """The index of the rarer of two classes; the second where both have as many items."""
     return 0 if len(counts) == 2 and counts[0] < counts[1] else 1
 
 
@@ -151,7 +152,7 @@ def _by_class(groups: np.ndarray, w: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 of nothing."""
+    """part / whole, 0 where whole is 0."""
     return part / np.where(whole > 0, whole, 1.0)
 
 

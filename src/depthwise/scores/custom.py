@@ -1,4 +1,4 @@
-"""A score of one's own for answers in classes: any function of which more is better.
+"""Custom classification metrics: any function where greater is better.
 
     metric(y_true, y_pred)                labels (N,), and the labels that were predicted
     metric(y_true, probabilities)         labels, and (N, K) probabilities in the order of the
@@ -48,8 +48,8 @@ def class_score(metric: str | Callable[..., Any] | None) -> ClassScore:
 
 
 def require_works(metric: str | Callable[..., Any] | None, names: list[str]) -> None:
-    """Before anything is trained: that a function can be asked. Raises InputError where it fails on
-    a few items, each answered rightly."""
+    """Call a custom metric on a few correctly predicted items before anything is trained. Raises
+    InputError if it fails."""
     if not callable(metric):
         return
     labels = np.arange(4 * len(names)) % len(names)
@@ -67,7 +67,8 @@ def require_works(metric: str | Callable[..., Any] | None, names: list[str]) -> 
 
 
 def as_name(metric: str) -> str:
-    """As the rows are named: "balanced-accuracy" and scikit-learn's "roc_auc" are understood."""
+    """The metric's own name for a spelling such as "balanced-accuracy" or scikit-learn's
+    "roc_auc"."""
     name = str(metric).lower().replace("-", "_").replace(" ", "_")
     return ALIASES.get(name, name)
 
@@ -88,7 +89,7 @@ def _name(metric: Callable[..., Any]) -> str:
 
 
 def _manner(metric: Callable[..., Any], name: str) -> tuple[Callable[[ClassAnswers], Any], bool]:
-    """How it is called, and whether it sees decisions alone."""
+    """The function's calling convention, and whether it takes predicted labels only."""
     try:
         known = list(inspect.signature(metric).parameters.values())
     except (TypeError, ValueError):
@@ -115,8 +116,7 @@ def _manner(metric: Callable[..., Any], name: str) -> tuple[Callable[[ClassAnswe
 
 
 class Told(ClassifierMixin, BaseEstimator):
-    """A classifier of scikit-learn's manner that answers with what was said before: X are the
-    places of the items."""
+    """A scikit-learn classifier that returns stored predictions: X holds the items' indices."""
 
     def __init__(self, answers: ClassAnswers):
         self.answers = answers
@@ -130,7 +130,7 @@ class Told(ClassifierMixin, BaseEstimator):
 
 
 def _repeated(answers: ClassAnswers, weights: np.ndarray) -> ClassAnswers:
-    """Each item as often as its whole weight says."""
+    """Repeat each item as often as its integer weight."""
     if (weights == 1).all():
         return answers
     places = np.repeat(np.arange(len(weights)), weights.astype(np.int64))

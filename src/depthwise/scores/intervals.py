@@ -1,4 +1,4 @@
-"""95% intervals of the scores of answers in classes, each in closed form.
+"""95% confidence intervals of classification metrics, in closed form.
 
     accuracy            Wilson's, of the items
     balanced accuracy   the recalls' own Wilson intervals [l_k, u_k] joined (MOVER):
@@ -48,7 +48,7 @@ def class_interval(name: str, answers: ClassAnswers) -> Interval | None:
 
 
 def interval_name(name: str, n_classes: int) -> str:
-    """ "Wilson": how the interval is come by, as a source says it."""
+    """The name of the interval's method, for a metric's source: "Wilson"."""
     _, of_two, of_more = _INTERVALS[name]
     return of_two if n_classes == 2 else of_more
 
@@ -64,7 +64,7 @@ def _balanced_accuracy(answers: ClassAnswers, value: float) -> Interval:
 
 
 def _joined(found: np.ndarray, counts: np.ndarray) -> Interval:
-    """How far the mean of the shares found / counts reaches down and up."""
+    """Half-widths, below and above, of the mean of the proportions found / counts (MOVER)."""
     reach = []
     for right, items in zip(found, counts):
         if items:

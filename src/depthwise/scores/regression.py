@@ -1,4 +1,4 @@
-"""How good predicted numbers are, in the units of what was predicted, with 95% intervals.
+"""Regression metrics, in the targets' units, with 95% confidence intervals.
 
     e_i = p_i - y_i
     RMSE = sqrt(mean e_i^2)     MAE = mean |e_i|     R2 = 1 - sum e_i^2 / sum (y_i - mean y)^2
@@ -9,7 +9,7 @@ as scikit-learn's `r2_score` has it. The intervals are those of DRAWS samples of
 replacement (Efron 1979), the same for all figures. Each is one function of truth, answers and
 weights w (R, N), one row a resample.
 
-A score of one's own is any function of which more is better: metric(y_true, y_pred), or a scorer as
+A custom metric is any function where greater is better: metric(y_true, y_pred), or a scorer as
 scikit-learn's make_scorer makes them.
 
 Shapes: N items, T targets, R resamples.
@@ -180,8 +180,7 @@ def _with_interval(value: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
 
 
 class _Answered(RegressorMixin, BaseEstimator):
-    """A regressor of scikit-learn's manner that answers with what was said before: X are the
-    answers themselves."""
+    """A scikit-learn regressor that returns stored predictions: X holds the predictions."""
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         return X
@@ -210,7 +209,8 @@ def _made_of(metric: Callable[..., Any]) -> NumberScore:
 
 
 def _takes_three(metric: Callable[..., Any], name: str) -> bool:
-    """Whether it is a scorer, (estimator, X, y_true); raises InputError for what takes no two."""
+    """Whether the function is a scorer (estimator, X, y_true). Raises InputError for a function
+    that takes fewer than two arguments."""
     try:
         known = list(inspect.signature(metric).parameters.values())
     except (TypeError, ValueError):

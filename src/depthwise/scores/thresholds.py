@@ -1,4 +1,4 @@
-"""Where to cut: of two classes, from which probability of the second on an item is called it.
+"""The decision threshold of two classes: the probability from which the second is predicted.
 
 Half is best for accuracy, where probabilities are true. What is asked of a rare class is not
 accuracy: for balanced accuracy the best cut lies near the class's share, for F1 near half of the
@@ -27,7 +27,7 @@ MOST_TRIED = 50  # cuts, of a score that is a function of the user's
 
 
 def is_cut_for(score: ClassScore, n_classes: int) -> bool:
-    """Whether another cut than half is looked for: of two classes, for a score of decisions."""
+    """Whether a threshold is tuned: for two classes and a metric of predicted labels."""
     return n_classes == 2 and score.of_decisions and score is not CLASS_SCORES["accuracy"]
 
 

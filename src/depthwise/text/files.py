@@ -1,4 +1,4 @@
-"""Text from files and arguments: what is there, checked, with the byte that is wrong."""
+"""Read and check text from files and arguments; errors name the byte that is wrong."""
 
 from __future__ import annotations
 

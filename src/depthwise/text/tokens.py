@@ -1,4 +1,4 @@
-"""Tokenisers: text becomes a row of small integers, and comes back without loss.
+"""Tokenisers: text to a row of token ids and back, without loss.
 
 A piece is a few bytes. Every vocabulary begins with the 256 single bytes, so any text at all has
 an encoding, and decoding is no more than joining the pieces of the tokens:
@@ -67,7 +67,7 @@ class Tokenizer:
 
     @property
     def end(self) -> int:
-        """The token that stands between texts."""
+        """The id of the end-of-text token, which separates texts."""
         return len(self.pieces)
 
     @property
@@ -193,8 +193,8 @@ def _spelt(piece: bytes) -> str:
 
 
 def _visible_bytes() -> list[str]:
-    """Printing characters of Latin-1 stand for themselves, the others for U+0100 and on, in order:
-    the table of Radford et al. 2019."""
+    """The visible character of each byte: printable Latin-1 as it is, the others U+0100 and on, in
+    order (the table of Radford et al. 2019)."""
     themselves = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     table, others = [], 0
     for value in range(BYTES):

@@ -1,13 +1,13 @@
-"""Words of a text as small integers, for models that tell texts apart and need not write them.
+"""Word-level vocabularies: texts to word ids, for classifiers and encoders.
 
-Letters and digits that stand together are a word, in lower case; any other sign that is no space is
-one of its own, and so is each character of a script that does not divide its words (Chinese,
-Japanese, Thai ...). A word that the vocabulary lacks is known by its ending, "~" and its last three
+A run of letters and digits is a word, in lower case; every other character but spaces is a word of
+its own, and so is each character of a script without spaces between words (Chinese, Japanese,
+Thai ...). A word outside the vocabulary is represented by its suffix, "~" and its last three
 letters, or as unknown.
 
     "Which films?" -> start, which, films, ?        start: 2, unknown: 1, filling: 0
 
-`learn_words(..., longest=2)` makes a vocabulary of pairs of neighbours as well: "which films".
+`learn_words(..., longest=2)` adds bigrams to the vocabulary: "which films".
 
 Shapes: T words of a text, V vocabulary.
 """
@@ -52,7 +52,7 @@ class Words:
         return FIRST + len(self.pieces)
 
     def encode(self, text: str, most: int) -> list[int]:
-        """Tokens of the first `most` words, after `start`; of runs, each once, in order."""
+        """Ids of the first `most` words, after `start`; of n-grams, each once, in order."""
         words = list(itertools.islice(words_of(text), most))
         if self.longest == 1:
             return [START, *(self._token(word) for word in words)]
@@ -81,7 +81,7 @@ def ending(word: str) -> str:
 
 
 def runs(words: Sequence[str], longest: int) -> Iterator[str]:
-    """Words, then pairs of neighbours and so on, "^" standing before the first word."""
+    """N-grams of words, shortest first; "^" marks the start of a text."""
     marked = ["^", *words]
     yield from words
     for n in range(2, longest + 1):

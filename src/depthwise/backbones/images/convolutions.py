@@ -1,4 +1,4 @@
-"""The CNN family as a backbone: begun from scratch, or what a saved model has learnt.
+"""The CNN family as a backbone, from scratch or from a saved model.
 
 Its maps are those after each of its three stages (families/cnn.py); strides are 1, 2, 4 for images
 of at most 64 pixels a side, and twice as much for each halving that larger ones meet in the stem.

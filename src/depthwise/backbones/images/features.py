@@ -1,4 +1,4 @@
-"""What a backbone is: raw images in, feature maps out, finest first.
+"""The interface of image backbones: raw images in, feature maps out, finest first.
 
     maps = backbone.features(x)          x (B, C, H, W) raw; maps[i] (B, channels[i], H/s, W/s),
                                          s = strides[i]
@@ -96,7 +96,7 @@ class Raw(nn.Module):
 
 
 class Backbone(nn.Module, abc.ABC):
-    """See the top of this file. A kind of backbone says `features`, `stages` and its description.
+    """Base class of image backbones; a kind implements `features`, `stages` and `description`.
 
     channels: of each map; strides: pixels of the raw image from one of its positions to the next
     (below 1 where the image is enlarged first); n_embedding: E, 0 without one; keeps_statistics:

@@ -148,12 +148,12 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
 
 
 def _names_code(key: str) -> bool:
-    """Whether an entry of a config may have something fetched or imported."""
+    """Whether an entry of a config could make transformers fetch or import code."""
     return key.startswith("_") or key in ("auto_map", "attn_implementation", "quantization_config")
 
 
 def _checked(make: type[TransformersBackbone], model: Any, *args: Any, **options: Any) -> Backbone:
-    """Only what can be saved in a file of tensors and found again."""
+    """Check that the model can be saved as tensors and rebuilt. Raises InputError."""
     if getattr(model, "main_input_name", "pixel_values") != "pixel_values":
         raise InputError(f"{type(model).__name__} takes no images; give an image model.")
     kept = set(model.state_dict())

@@ -67,7 +67,7 @@ def backbone(
 
 
 def is_pretrained(name_or_path: str | Path) -> bool:
-    """Whether the name stands for something that has been learnt."""
+    """Whether the named backbone comes with pretrained weights."""
     name = str(name_or_path)
     kind, dash, _ = name.partition("-")
     return not (dash and kind in FROM_SCRATCH) or Path(name).exists()
@@ -110,5 +110,5 @@ KINDS: dict[str, Callable[[dict[str, Any]], Backbone]] = {
 
 
 def _is_meta() -> bool:
-    """Whether tensors are made without memory just now, so that there is nothing to fill."""
+    """Whether tensors are created on the meta device, so that there are no weights to load."""
     return torch.empty(0).is_meta

@@ -1,4 +1,4 @@
-"""Weights that come as a Python package, read without running any of it.
+"""Pretrained weights from an installed Python package, read without importing it.
 
 | backbone           | package                          | learnt on                          |
 | ------------------ | -------------------------------- | ---------------------------------- |
@@ -66,7 +66,7 @@ def load_pretrained(network: nn.Module, name: str) -> None:
 
 
 def missing_package(name: str) -> str:
-    """The package that `name`'s weights would come in, if it is not installed; else ""."""
+    """The package of `name`'s weights if it is not installed; else ""."""
     published = WEIGHTS.get(name)
     if published is None:
         return ""

@@ -58,8 +58,9 @@ NO_SIZES = ("pad_token_id", "layer_norm_eps")
 
 
 class Rows:
-    """Where the positions that count are, of `real` (B, T). Between the attentions each position is
-    by itself: while it learns, an encoder computes only the R that count, half of a batch or so."""
+    """The positions that are not padding, by the mask `real` (B, T). Outside attention each
+    position is independent: while it learns, an encoder computes only the R that count, half of a
+    batch or so."""
 
     def __init__(self, real: Tensor):
         self.real, self.shape = real, real.shape

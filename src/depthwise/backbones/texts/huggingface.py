@@ -56,7 +56,7 @@ class TransformersText(nn.Module):
 
 
 def may_be(name_or_path: str) -> bool:
-    """Whether it could be a folder or a name of a model."""
+    """Whether the text could be a model's folder or name."""
     folder = Path(name_or_path, "config.json").is_file()
     return folder or bool(HUB_NAME.fullmatch(name_or_path))
 
@@ -92,7 +92,7 @@ def rebuilt(config: dict[str, Any]) -> TransformersText:
 
 
 def _names_code(key: str) -> bool:
-    """Whether an entry of a config may have something fetched or imported."""
+    """Whether an entry of a config could make transformers fetch or import code."""
     return key.startswith("_") or key in ("auto_map", "attn_implementation", "quantization_config")
 
 

@@ -214,7 +214,7 @@ def _of_folder(folder: Path, pretrained: bool, dropout: float) -> SentenceEncode
 
 
 def _fill(body: Bert, theirs: dict[str, Tensor], folder: Path) -> None:
-    """Weights into our network; a name may stand behind "bert.", as some files have it."""
+    """Load weights into our network; names may have the prefix "bert.", as in some files."""
     theirs = {name.removeprefix("bert."): tensor for name, tensor in theirs.items()}
     taken = {}
     for ours, wanted in body.state_dict().items():
@@ -229,7 +229,7 @@ def _fill(body: Bert, theirs: dict[str, Tensor], folder: Path) -> None:
 
 
 def is_installed() -> bool:
-    """Whether the package of "minilm-l6" and the tokenisers' library are there."""
+    """Whether the package of "minilm-l6" and the tokenizers library are installed."""
     return _found_folder() is not None and importlib.util.find_spec("tokenizers") is not None
 
 

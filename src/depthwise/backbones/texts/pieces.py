@@ -1,4 +1,4 @@
-"""Texts as the pieces of words that a pretrained encoder knows, cut by its own `tokenizer.json`.
+"""Subword tokenisation for pretrained encoders, by their own `tokenizer.json`.
 
     "unbelievable" -> un ##bel ##ie ##vable           between a mark at the front and one at the end
 
