@@ -16,7 +16,7 @@ from PIL import Image
 
 from depthwise.cli import main
 from depthwise.measuring.devices import machine
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 
 MODEL = ("--family", "dnn", "--size", "xs", "--epochs", "8")
 

@@ -39,7 +39,6 @@ TASK_BASES = "tasks"
 STILL_TO_BE_CUT: set[tuple[str, str]] = {
     ("data.summary", "data.dataset"),
     ("data.tables.column_summary", "data.dataset"),
-    ("measuring.devices.device", "measuring.devices.machine"),
 }
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 import depthwise
-from depthwise.moved import MOVED, OldNames, install
+from depthwise.moved import MOVED, MOVED_NAMES, OldNames, install, new_home
 
 
 @pytest.mark.parametrize("new", sorted({new for new in MOVED.values() if new}))
@@ -23,6 +23,24 @@ def test_no_name_leads_to_another_old_name() -> None:
     assert not set(MOVED.values()) & set(MOVED)
 
 
+ONE_BY_ONE = [(old, name) for old, names in MOVED_NAMES.items() for name in names]
+
+
+@pytest.mark.parametrize(("old", "name"), ONE_BY_ONE)
+def test_a_name_that_moved_alone_is_the_same_object_and_warns(old: str, name: str) -> None:
+    module, new_name = new_home(old, name)
+    with pytest.warns(DeprecationWarning, match=f"depthwise.{old} is now {module}") as caught:
+        found = getattr(import_module(f"depthwise.{old}"), name)
+    assert found is getattr(import_module(module), new_name)
+    assert len(caught) == 1
+
+
+def test_a_module_whose_names_moved_refuses_those_it_never_had() -> None:
+    for old in MOVED_NAMES:
+        with pytest.raises(AttributeError, match="has no attribute 'never_there'"):
+            _ = import_module(f"depthwise.{old}").never_there
+
+
 @pytest.mark.parametrize(
     ("old", "name"),
     [
@@ -30,6 +48,7 @@ def test_no_name_leads_to_another_old_name() -> None:
         ("depthwise.ship.boxes_drawn", "draw_boxes"),  # from a room that is gone
         ("depthwise.families.dnn", "DNN"),  # a module then, a package now
         ("depthwise.measuring.devices", "Device"),
+        ("depthwise.measuring.devices", "find"),  # its new home's own names moved on
         ("depthwise.tasks.detection_scores", "Detections"),
     ],
 )
@@ -38,7 +57,8 @@ def test_an_old_import_gives_the_same_object_and_warns(old: str, name: str) -> N
         sys.modules.pop(old, None)  # so that it is looked for, whatever other tests did
     with pytest.warns(DeprecationWarning, match=f"{old} is now depthwise") as caught:
         found = getattr(import_module(old), name)
-    assert found is getattr(import_module(f"depthwise.{MOVED[old[10:]]}"), name)
+    module, new_name = new_home(old.removeprefix("depthwise."), name)
+    assert found is getattr(import_module(module), new_name)
     assert len(caught) == 1
 
 

@@ -25,7 +25,8 @@ from dataclasses import replace
 import torch
 
 from depthwise.measuring.counting import Counts, count
-from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.energy import predict_energy
 from depthwise.measuring.metric import Metric

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import OUT, SHARED
 from depthwise import load, load_data
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.shrinking.costing import FLOAT, Costing, Way
 from depthwise.shrinking.pruning import prune
 

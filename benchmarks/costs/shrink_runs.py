@@ -20,7 +20,7 @@ import numpy as np
 
 from common import OUT
 from depthwise import load, load_data
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.shrinking.costing import FLOAT, Costing, Figures, Way
 from depthwise.shrinking.shrink import shrink
 

@@ -50,7 +50,7 @@ from autoencoder_anomaly import means, run
 from common import OUT, SHARED, both_parts
 from depthwise import CNN, load
 from depthwise.layers import parameter_count
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Budget, misses
 from depthwise.measuring.scorecard import costs
 from depthwise.scores.accuracy import wilson_interval

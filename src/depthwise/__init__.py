@@ -99,7 +99,7 @@ _HOME = {
     "best_runtime": "depthwise.runtimes.attached:best_runtime",
     "choose": "depthwise.choosing.choose:choose",
     "export": "depthwise.exporting:export",
-    "find_device": "depthwise.measuring.devices.device:find",
+    "find_device": "depthwise.measuring.devices.device_finder:find",
     "load": "depthwise.catalog:load_model",
     "load_data": "depthwise.data.load:load",
     "measure": "depthwise.measuring.scorecard:measure",
@@ -165,7 +165,7 @@ if TYPE_CHECKING:
     from depthwise.families.tabular.tabular import TabularNet as TabularNet
     from depthwise.measuring.cost import Prices as Prices
     from depthwise.measuring.devices.device import Device as Device
-    from depthwise.measuring.devices.device import find as _find_device
+    from depthwise.measuring.devices.device_finder import find as _find_device
     from depthwise.measuring.limits import Budget as Budget
     from depthwise.measuring.metric import Metric as Metric
     from depthwise.measuring.scorecard import Scorecard as Scorecard

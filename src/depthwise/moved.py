@@ -4,8 +4,9 @@ An import by an old name, or a pickle that holds it, still works, and warns with
 
     from depthwise.modelfile import read_model        # depthwise.models.modelfile
     from depthwise.families.dnn import DNN            # now a package: depthwise.families.dnn.dnn
+    from depthwise.measuring.devices import find      # ...measuring.devices.device_finder
 
-The table is read by a finder that Python asks for modules; nothing is imported until then. This
+The tables are read by a finder that Python asks for modules; nothing is imported until then. This
 file goes with the next release.
 """
 
@@ -19,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MOVED", "OldNames", "install"]
+__all__ = ["MOVED", "MOVED_NAMES", "OldNames", "install"]
 
 # module as it was -> module as it is, within depthwise; "": a package of which nothing is left
 MOVED = {
@@ -266,21 +267,33 @@ MOVED = {
 }
 
 
+# module that is still there -> names that it gave -> the module that defines them now, and after a
+# colon the name there, where that is another
+MOVED_NAMES = {
+    "measuring.devices.device": {
+        "THIS": "measuring.devices.device_finder",
+        "catalog": "measuring.devices.device_catalog",
+        "find": "measuring.devices.device_finder",
+        "read": "measuring.devices.device_finder",
+    },
+}
+
+
 class OldNames:
-    """Finds what MOVED lists, and nothing else."""
+    """Finds what MOVED and MOVED_NAMES list, and nothing else."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, old = name.partition(".")
-        if package != "depthwise" or old not in MOVED:
+        if package != "depthwise" or not (old in MOVED or old in MOVED_NAMES):
             return None
-        new = MOVED[old] and f"depthwise.{MOVED[old]}"
         now = PathFinder.find_spec(name, path)
-        if now is not None and now.origin is not None:  # the old name is a package's now
-            now.loader = _PackageOfOldName(name, now.origin, new)
+        if now is not None and now.origin is not None:
+            now.loader = _WithOldNames(name, now.origin, old)
             return now
+        new = MOVED[old] and f"depthwise.{MOVED[old]}"
         return ModuleSpec(name, _Moved(new), is_package=not new)  # type: ignore[arg-type]
 
 
@@ -299,25 +312,41 @@ class _Moved:
             sys.modules[module.__name__] = import_module(self.new)
 
 
-class _PackageOfOldName(SourceFileLoader):
-    """A package that also gives the names of the module which had its name before."""
+class _WithOldNames(SourceFileLoader):
+    """A module or package that also gives what moved out of it, and, where it has taken the name
+    of a module that moved, what that one held."""
 
-    def __init__(self, name: str, path: str, new: str):
+    def __init__(self, name: str, path: str, old: str):
         super().__init__(name, path)
-        self.new = new
+        self.old = old
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
 
         def old_attribute(attribute: str) -> Any:
-            a_file = PathFinder.find_spec(f"{module.__name__}.{attribute}", module.__path__)
-            if a_file is not None or attribute.startswith("__"):
+            home, name = new_home(self.old, attribute)
+            if not home or attribute.startswith("__") or _is_file(module, attribute):
                 raise AttributeError(f"module {module.__name__!r} has no attribute {attribute!r}")
-            value = getattr(import_module(self.new), attribute)
-            _warn(module.__name__, self.new, 3)
+            value = getattr(import_module(home), name)
+            _warn(module.__name__, home, 3)
             return value
 
         module.__getattr__ = old_attribute  # type: ignore[method-assign]
+
+
+def new_home(old: str, attribute: str) -> tuple[str, str]:
+    """The module that defines now what `attribute` of depthwise.`old` was, and its name there;
+    ("", attribute) if neither table has it."""
+    new = MOVED_NAMES.get(old, {}).get(attribute, MOVED.get(old, ""))
+    new = MOVED_NAMES.get(new, {}).get(attribute, new)
+    module, _, name = new.partition(":")
+    return module and f"depthwise.{module}", name or attribute
+
+
+def _is_file(package: ModuleType, name: str) -> bool:
+    """Whether a file or folder of the package has this name, so that Python imports that."""
+    path = getattr(package, "__path__", None)
+    return path is not None and PathFinder.find_spec(f"{package.__name__}.{name}", path) is not None
 
 
 def _warn(old: str, new: str, level: int) -> None:

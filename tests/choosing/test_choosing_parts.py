@@ -26,7 +26,7 @@ from depthwise.errors import InputError
 from depthwise.families.dnn.dnn import DNN
 from depthwise.families.shallow.shallow import GradientBoosting
 from depthwise.journal import Journal
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Budget, advice, misses
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard, quality

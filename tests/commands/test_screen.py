@@ -20,7 +20,7 @@ from depthwise.commands.screen import (
 )
 from depthwise.inference.files import Prediction
 from depthwise.inference.generating import Seen, Verdict
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.metric import Metric
 from made_record import make_record, nothing_fits, of_the_data
 

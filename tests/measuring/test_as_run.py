@@ -15,7 +15,7 @@ from depthwise import load as load_model
 from depthwise.exporting import FORMATS, export
 from depthwise.layers import parameter_count
 from depthwise.measuring.as_run import counts_of, file_bytes, precision_on, size_bytes
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.scorecard import Scorecard, costs, measure
 from depthwise.reshaping.quantise import quantise
 from depthwise.shrinking.costing import Costing, Way

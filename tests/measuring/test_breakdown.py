@@ -7,7 +7,7 @@ from torch import nn
 
 from depthwise.measuring import breakdown as measured
 from depthwise.measuring.breakdown import breakdown, layer_seconds
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard, costs
 

@@ -7,7 +7,7 @@ from torch import nn
 from depthwise.errors import InputError
 from depthwise.measuring.cost import Prices, fits_memory, hardware_cost, usd_per_million_items
 from depthwise.measuring.counting import count
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.predict import predict_memory
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from depthwise.families.rbm import ItemRBM
 from depthwise.measuring.counting import count
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.flexibility import flexibility
 from depthwise.measuring.predict import predict_latency
 from depthwise.measuring.scorecard import costs

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from depthwise.measuring.counting import count
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.energy import items_per_charge, measure_energy, predict_energy
 from depthwise.measuring.metric import Metric

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from depthwise.measuring import energy_counters
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.energy_counters import Battery, Nvml, Rapl, Zeus, find_counter
 
 HERE = replace(catalog()["server-cpu-2-core"], id="this-machine")

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from depthwise.errors import InputError
-from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.operation_energy import device_factor, layer_energies
 from depthwise.measuring.predict import LayerCost
 

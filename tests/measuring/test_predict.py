@@ -8,7 +8,8 @@ from torch import nn
 from depthwise.errors import InputError
 from depthwise.measuring import predict
 from depthwise.measuring.counting import Counts, Operation, Product, count
-from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.predict import predict_latency, predict_memory, predict_throughput
 from depthwise.measuring.speed import latency, peak_memory

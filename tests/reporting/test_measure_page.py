@@ -10,7 +10,7 @@ from made_breakdown import made_breakdown, made_layer
 from test_choice_page import HOSTILE, Page
 from torch import nn
 
-from depthwise.measuring.devices.device import catalog
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.scorecard import measure
 from depthwise.reporting.choice_page import render_report
 from depthwise.reporting.layers import in_bytes, in_joules, in_seconds, in_words, layer_rows

@@ -16,7 +16,7 @@ from depthwise import load as load_model
 from depthwise.data.dataset import Dataset
 from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
 from depthwise.journal import Journal
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.scorecard import measure
 from depthwise.shrinking import costing as limits_module
 from depthwise.shrinking.costing import FLOAT, Costing, Figures, Limits

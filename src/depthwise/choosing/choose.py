@@ -68,7 +68,8 @@ from depthwise.inference.boxes_and_masks import SHOWN, answers_png
 from depthwise.inference.drawing import encoded, pictures
 from depthwise.journal import Journal
 from depthwise.measuring.classes import ClassMetric
-from depthwise.measuring.devices.device import Device, find
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Budget, advice
 from depthwise.measuring.quality import likely_task, metric_name, reading, require_metric
 from depthwise.measuring.scorecard import Scorecard

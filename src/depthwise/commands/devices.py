@@ -36,7 +36,8 @@ def devices(
     `depthwise devices calibrate` takes some ten seconds: peaks, bandwidth, every kind of operator
     in fp32, bf16 and int8, and small networks, to which predictions are fitted. It is remembered.
     """
-    from depthwise.measuring.devices.device import catalog, find
+    from depthwise.measuring.devices.device_catalog import catalog
+    from depthwise.measuring.devices.device_finder import find
 
     require_one_of("action", action, ("calibrate",))
     if action is None:

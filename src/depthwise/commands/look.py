@@ -53,7 +53,7 @@ def measure(
     from depthwise.catalog import load_model
     from depthwise.inference.files import as_the_model_takes, unlike_the_models
     from depthwise.measuring.cost import Prices
-    from depthwise.measuring.devices.device import find
+    from depthwise.measuring.devices.device_finder import find
     from depthwise.measuring.quality import TASKS, reading_for, require_known_metric
     from depthwise.measuring.scorecard import measure as take
 

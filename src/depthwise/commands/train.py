@@ -67,7 +67,7 @@ def choose(
     from depthwise.choosing.choose import choose as choose_network
     from depthwise.choosing.rescue import rescue
     from depthwise.commands.screen import show_choice, stored_choice
-    from depthwise.measuring.devices.device import find
+    from depthwise.measuring.devices.device_finder import find
     from depthwise.measuring.limits import Budget
     from depthwise.measuring.quality import TASKS, own_task, reading, require_known_metric
 

@@ -2,7 +2,8 @@
 
     metric.py       Metric: value, unit, interval, and measured | predicted | counted
     limits.py       Budget: the limits a network must keep
-    devices/        device.py: Device, the catalogue devices.toml, find(name_or_path);
+    devices/        device.py: Device; device_catalog.py: those of devices.toml;
+                    device_finder.py: find(name_or_path); device_names.py: how people write them;
                     machine.py: this machine as a Device; calibration.py times its operators,
                     calibration_int8.py those of 8 bits, calibration_networks.py small networks;
                     measured_tables.py says what is kept of it; roofline.py for a described device,
@@ -38,10 +39,10 @@ HOMES = {
     "breakdown": "breakdown",
     "by_layer": "predict",
     "calibrate": "devices.machine",
-    "catalog": "devices.device",
+    "catalog": "devices.device_catalog",
     "costs": "scorecard",
     "count": "counting",
-    "find": "devices.device",
+    "find": "devices.device_finder",
     "fitted": "devices.fitting",
     "latency": "speed",
     "measure": "scorecard",

@@ -29,7 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depthwise.errors import InputError
-from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.predict import LayerCost
 
 PICO = 1e-12

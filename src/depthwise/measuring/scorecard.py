@@ -28,7 +28,8 @@ from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.classes import ClassMetric, told_scores
 from depthwise.measuring.cost import Prices
 from depthwise.measuring.counting import Counts
-from depthwise.measuring.devices.device import Device, find
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.energy import measure_energy, predict_energy
 from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support

@@ -24,7 +24,8 @@ from depthwise.data.inputs import fingerprint_arrays
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.journal import Journal
-from depthwise.measuring.devices.device import Device, find
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Miss, advice
 from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor

@@ -9,7 +9,9 @@ import pytest
 
 import depthwise.measuring.devices.device as devices
 from depthwise.errors import InputError
-from depthwise.measuring.devices.device import Device, catalog, find
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.devices.device_names import known_as
 
 BOARD = 'name = "my board"\npeak_gflops = 3.5\nmemory_mb = 64\nbandwidth_gb_s = 0.8\n'

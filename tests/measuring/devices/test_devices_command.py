@@ -13,7 +13,9 @@ from depthwise.errors import InputError
 from depthwise.measuring.counting import count
 from depthwise.measuring.devices import machine, measured_tables
 from depthwise.measuring.devices.corrections import NEUTRAL
-from depthwise.measuring.devices.device import Device, catalog, find
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.devices.reference_networks import REFERENCES
 from depthwise.measuring.predict import predict_latency
 

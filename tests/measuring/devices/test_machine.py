@@ -7,7 +7,7 @@ import pytest
 
 from depthwise.errors import InputError
 from depthwise.measuring.devices import machine
-from depthwise.measuring.devices.device import find
+from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.devices.machine import this_machine
 
 

@@ -1,11 +1,5 @@
 """Device: what a network will run on, in figures.
 
-    find("this")             this machine, measured once and remembered (machine.py)
-    find("cuda")             this machine's first NVIDIA GPU, likewise
-    find("raspberry-pi-5")   one of the catalogue, devices.toml, whose top explains every figure;
-                             also "rpi5", "Raspberry Pi 5": device_names.py
-    find("my/board.toml")    your own
-
 The figures that matter are the two ceilings of a roofline (operations and bytes a second), the
 time to start one operator, memory, power and price. `calibration` holds, for a machine that was
 measured, what each kind of operator really reaches (calibration.py), else it is empty.
@@ -14,19 +8,15 @@ measured, what each kind of operator really reaches (calibration.py), else it is
 import difflib
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from depthwise.errors import InputError
 from depthwise.measuring.devices import measured_tables
-from depthwise.measuring.devices.device_names import known_as, nearest
 
-THIS = ("this", "this-machine", "this machine")
+__all__ = ["FIELDS", "KINDS", "Device"]
+
 KINDS = (
     "microcontroller",
     "single-board computer",
@@ -133,6 +123,14 @@ class Device:
             )
         return device
 
+    def changed(self, entry: Mapping[str, Any], where: str) -> "Device":
+        """A copy with the entry's figures; the id stays, so that this machine is still timed.
+        Raises InputError that names `where`, the field and its value."""
+        checked = {key: _checked(key, value, where) for key, value in entry.items()}
+        given = {key: ["B", where] for key in entry if key not in TEXTS + TABLES}
+        checked["sources"] = {**self.sources, **given, **checked.get("sources", {})}
+        return replace(self, **checked)
+
     def __str__(self) -> str:
         speed = f"{self.peak_gflops or self.peak_gops_int8:,.3g}"
         unit = "GFLOP/s" if self.peak_gflops else "GOP/s int8"
@@ -146,67 +144,6 @@ TABLES = ("sources", "calibration", "relative")
 RUNTIMES = ("eager", "fused")
 PRODUCTS = ("conv", "pointwise", "depthwise", "linear")
 MAY_BE_ZERO = ("idle_watts", "overhead_us", "price_usd")
-
-
-def find(name_or_path: "str | Path | Device") -> Device:
-    """The device of that name, or described by that TOML file.
-
-    Raises InputError: unknown name (with the nearest ones), unreadable or wrong file.
-    """
-    if isinstance(name_or_path, Device):
-        return name_or_path
-    name = str(name_or_path)
-    if name in THIS or name == "cuda":
-        from depthwise.measuring.devices import machine
-
-        return machine.this_gpu() if name == "cuda" else machine.this_machine()
-    if name in catalog():
-        return catalog()[name]
-    if name.endswith(".toml") or Path(name).is_file():
-        return read(Path(name))
-    if called := known_as(name, catalog()):
-        return find(called)
-    known, near = ["this", "cuda", *catalog()], nearest(name, catalog())
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
-    raise InputError(
-        f"device {name!r} is unknown. {hint} A TOML file of your own is taken by its path."
-    )
-
-
-@cache
-def catalog() -> dict[str, Device]:
-    """Every device of devices.toml, by id."""
-    text = (
-        resources.files("depthwise.measuring.devices").joinpath("devices.toml").read_text("utf-8")
-    )
-    return {
-        key: Device.from_dict({"id": key, **entry}, f"devices.toml, {key}")
-        for key, entry in tomllib.loads(text).items()
-    }
-
-
-def read(path: Path) -> Device:
-    """A device described by the user's own TOML file; `base` names one to start from."""
-    try:
-        entry = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"device file {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"device file {path} is not valid TOML: {error}.") from None
-    base = entry.pop("base", None)
-    if base is None:
-        return Device.from_dict({"id": path.stem, "name": path.stem, **entry}, str(path))
-    if not isinstance(base, str) or base.endswith(".toml"):
-        raise InputError(f"{path}: base must be a device's name; got {base!r}.")
-    return _changed(find(base), entry, str(path))
-
-
-def _changed(base: Device, entry: dict[str, Any], where: str) -> Device:
-    """`base` with the entry's figures; its id stays, so that this machine is still timed."""
-    checked = {key: _checked(key, value, where) for key, value in entry.items()}
-    given = {key: ["B", where] for key in entry if key not in TEXTS + TABLES}
-    checked["sources"] = {**base.sources, **given, **checked.get("sources", {})}
-    return replace(base, **checked)
 
 
 def _checked(key: str, value: Any, where: str) -> Any:

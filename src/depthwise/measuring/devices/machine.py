@@ -37,7 +37,8 @@ from depthwise.measuring.devices import (
     corrections,
 )
 from depthwise.measuring.devices.calibration import own_clock, quickest
-from depthwise.measuring.devices.device import Device, catalog
+from depthwise.measuring.devices.device import Device
+from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.speed import cores_are_busy, using_threads
 
 VERSION = 6  # of what is measured; a change makes old caches void
