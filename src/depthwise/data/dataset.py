@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from depthwise.data.item_names import ItemNames
+from depthwise.data.problem import Problem
 from depthwise.data.summary import PARTS, summary
 from depthwise.data.tables.columns import Column, label_of
 from depthwise.data.targets.boxes import BoxTable
@@ -45,21 +46,6 @@ _ABOUT_LABELS = (
     "no class names", "numbers to predict", "numbers as classes", "constant target",
     "target far from the others",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something found in the data: what `kind`, `where`, the `detail`, and how many times."""
-
-    kind: str
-    where: str
-    detail: str
-    count: int = 1
-
-    def __str__(self) -> str:
-        times = f" ({self.count:,})" if self.count > 1 else ""
-        where = f"{self.where}: " if self.where else ""
-        return f"{self.kind}{times}: {where}{self.detail}"
 
 
 class Split(NamedTuple):
@@ -148,7 +134,7 @@ class Dataset:
         return Split(np.asarray(self.inputs[chosen]), self._answers(chosen))
 
     def _answers(self, chosen: np.ndarray) -> Any:
-        """What is to be said of these items."""
+        """The labels or targets of these items."""
         if isinstance(self.targets, BoxTable | CaptionTable):
             return self.targets.take(chosen)
         return self.labels[chosen] if self.targets is None else np.asarray(self.targets[chosen])
@@ -200,7 +186,7 @@ class Dataset:
         return label_of(self.columns or []) or ""
 
     def without_labels(self) -> Self:
-        """The same items in the same split, labels forgotten; itself where there are none."""
+        """A copy of the dataset without labels, in the same split; itself if it has none."""
         if not self.classes and self.targets is None:
             return self
         kept = [problem for problem in self.problems if problem.kind not in _ABOUT_LABELS]
@@ -291,7 +277,7 @@ def _bytes_of(array: np.ndarray) -> bytes | memoryview:
 def _target_blocks(
     targets: BoxTable | CaptionTable | np.ndarray | None, chosen: np.ndarray | None = None
 ) -> Iterable[bytes]:
-    """The bytes of the chosen targets, or of all; nothing where there are none."""
+    """The bytes of the chosen targets, or of all; empty if there are no targets."""
     if isinstance(targets, BoxTable | CaptionTable):
         yield (targets if chosen is None else targets.take(chosen)).tobytes()
     elif targets is not None:

@@ -6,25 +6,53 @@ Names come from files: no line break and no terminal code of theirs is passed on
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from depthwise.data.tables.column_summary import column_table, label_line
+from depthwise.data.problem import Problem
+from depthwise.data.tables.column_summary import HasColumns, column_table, label_line
 from depthwise.data.tables.columns import label_of
+from depthwise.data.targets.face_pairs import Pairs
+from depthwise.task import Task
 
-if TYPE_CHECKING:
-    from depthwise.data.dataset import Dataset, Problem
-
-__all__ = ["summary"]
+__all__ = ["PARTS", "Summarised", "summary"]
 
 PARTS = ("train", "validation", "test")
 _CLASSES_LISTED = 20
 _COUNTED = {"boxes": " (boxes)", "mask": " (images with it)"}  # by what an answer is
 
 
-def summary(data: Dataset) -> str:
-    """What a person wants to know first."""
+class Summarised(HasColumns, Protocol):
+    """The fields of a Dataset that are read here; dataset.py explains each."""
+
+    name: str
+    source: str
+    kind: str
+    task: str
+    targets: Any
+    classes: list[str]
+    indices: dict[str, np.ndarray]
+    split_origin: str
+    problems: list[Problem]
+    pairs: Pairs | None
+
+    @property
+    def task_row(self) -> Task: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def n_classes(self) -> int: ...
+    @property
+    def n_outputs(self) -> int: ...
+    @property
+    def target_name(self) -> str: ...
+    def counts(self) -> dict[str, np.ndarray]: ...
+    def part(self, name: str) -> Any: ...
+
+
+def summary(data: Summarised) -> str:
+    """A Dataset in a few lines, the most important first."""
     lines = [f"{data.name}: {_what(data)}"]
     if data.source and data.source != data.name:
         lines.append(f"  source  {data.source}")
@@ -45,12 +73,12 @@ def summary(data: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _only_names(data: Dataset) -> bool:
+def _only_names(data: Summarised) -> bool:
     """Whether its classes are many people, of whom a table would say little."""
     return data.task_row.asks_about_strangers and data.n_classes > _CLASSES_LISTED
 
 
-def _size(data: Dataset, part: str) -> str:
+def _size(data: Summarised, part: str) -> str:
     """Items of a part; of prose its characters."""
     chosen = data.indices[part]
     if data.task_row.continues_text:
@@ -58,7 +86,7 @@ def _size(data: Dataset, part: str) -> str:
     return f"{len(chosen):,}"
 
 
-def _what(data: Dataset) -> str:
+def _what(data: Summarised) -> str:
     n, shape = f"{len(data.inputs):,}", data.input_shape
     if data.task_row.continues_text:
         return f"{sum(map(len, data.inputs)):,} characters of text"
@@ -72,7 +100,7 @@ def _what(data: Dataset) -> str:
     return f"{n} {items} of {h} x {w} pixels, {colour}, {_answers(data)}"
 
 
-def _answers(data: Dataset) -> str:
+def _answers(data: Summarised) -> str:
     tell = _ANSWERS.get(data.task_row.answer)
     if tell:
         return tell(data)
@@ -82,38 +110,38 @@ def _answers(data: Dataset) -> str:
     return f"unlabelled (column {_one_line(label)} left out)" if label else "unlabelled"
 
 
-def _boxes(data: Dataset) -> str:
+def _boxes(data: Summarised) -> str:
     boxes = sum(int(counts.sum()) for counts in data.counts().values())
     return f"{boxes:,} boxes in {_plural(data.n_classes, 'class', 'classes')}"
 
 
-def _masks(data: Dataset) -> str:
+def _masks(data: Summarised) -> str:
     return f"with masks of {_plural(data.n_classes, 'class', 'classes')}"
 
 
-def _captions(data: Dataset) -> str:
+def _captions(data: Summarised) -> str:
     targets: Any = data.targets
     return f"with {_plural(len(targets.texts), 'caption')}"
 
 
-def _people(data: Dataset) -> str:
+def _people(data: Summarised) -> str:
     pairs = data.pairs
     told = f", {len(pairs):,} pairs in {_plural(pairs.n_folds, 'fold')}" if pairs else ""
     return f"of {data.n_classes:,} people{told}"
 
 
-def _in_classes(data: Dataset) -> str:
+def _in_classes(data: Summarised) -> str:
     return f"in {_plural(data.n_classes, 'class', 'classes')}"
 
 
-def _alike(data: Dataset) -> str:
+def _alike(data: Summarised) -> str:
     if data.classes:
         return _in_classes(data)
     scores: Any = data.targets
     return f"how alike they are, {scores.min():g} to {scores.max():g}"
 
 
-def _numbers(data: Dataset) -> str:
+def _numbers(data: Summarised) -> str:
     several = f"{data.n_outputs} numbers" if data.n_outputs > 1 else "a number"
     targets: Any = data.targets
     name = f" ({_one_line(data.target_name)})" if data.target_name else ""
@@ -130,7 +158,7 @@ _ANSWERS = {  # by what an answer is
 }
 
 
-def _class_table(data: Dataset) -> list[str]:
+def _class_table(data: Summarised) -> list[str]:
     counts = data.counts()
     rows: list[tuple[str, ...]] = [("class" + _COUNTED.get(data.task_row.answer, ""), *PARTS)]
     rows += [
@@ -143,7 +171,7 @@ def _class_table(data: Dataset) -> list[str]:
     return lines
 
 
-def _target_table(data: Dataset) -> Iterable[str]:
+def _target_table(data: Summarised) -> Iterable[str]:
     """A line a part, of each target in it: mean, spread and extremes."""
     rows: list[tuple[str, ...]] = [("target", "mean", "std", "smallest", "median", "largest")]
     for part in PARTS:

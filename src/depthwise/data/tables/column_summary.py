@@ -4,7 +4,7 @@ missing, an example; and which column is the label."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,16 +19,22 @@ from depthwise.data.tables.columns import (
     label_of,
 )
 
-if TYPE_CHECKING:
-    from depthwise.data.dataset import Dataset
-
-__all__ = ["column_records", "column_table", "label_line"]
+__all__ = ["HasColumns", "column_records", "column_table", "label_line"]
 
 LISTED, VALUES_LISTED, CELL = 40, 5, 44  # columns, values of one, characters
 NONE = "-"
 
 
-def label_line(data: Dataset) -> str | None:
+class HasColumns(Protocol):
+    """The fields of a Dataset that are read here; columns and missing are None where the items are
+    not the rows of a table file."""
+
+    inputs: np.ndarray  # float32 (N, D)
+    columns: list[Column] | None
+    missing: list[float] | None  # share of blank cells of each column
+
+
+def label_line(data: HasColumns) -> str | None:
     """Which column is the label, and how to say otherwise."""
     name = label_of(data.columns or [])
     if name is None:
@@ -36,7 +42,7 @@ def label_line(data: Dataset) -> str | None:
     return f"column {_short(name)!r}; --label NAME (label=) takes another"
 
 
-def column_table(data: Dataset) -> list[str]:
+def column_table(data: HasColumns) -> list[str]:
     """A line a column, in the order of the table."""
     if not data.columns:
         return []
@@ -47,7 +53,7 @@ def column_table(data: Dataset) -> list[str]:
     return lines
 
 
-def column_records(data: Dataset) -> list[dict[str, Any]] | None:
+def column_records(data: HasColumns) -> list[dict[str, Any]] | None:
     """The same for a program; None of data that have no columns."""
     if not data.columns:
         return None
@@ -58,7 +64,7 @@ def column_records(data: Dataset) -> list[dict[str, Any]] | None:
     ]
 
 
-def _rows(data: Dataset) -> Iterator[tuple[str, ...]]:
+def _rows(data: HasColumns) -> Iterator[tuple[str, ...]]:
     place = 0
     shares = data.missing or [0.0] * len(data.columns or ())
     for column, missing in zip(data.columns or (), shares):
