@@ -45,6 +45,7 @@ from depthwise.data.readers.masks import masks
 from depthwise.data.readers.trees.archive import TarTree, ZipTree
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.tree import Tree, gunzip_head, is_gzip, listed
+from depthwise.data.readers.unread_labels import require_labels_read
 from depthwise.errors import DataError
 from depthwise.task import data_task_named
 
@@ -112,6 +113,8 @@ _SEEN = {
     "pairs": _Seen("pairs", text_tables.has_pairs, text_tables.read),
     "prose": _Seen("language", prose.has_prose, prose.read),
 }
+
+_WITH_ITEMS = {"folder": pictures.picture_names, "videos": videos.video_names}
 
 
 def _seen_in(tree: Tree, task: str | None) -> str | None:
@@ -187,6 +190,10 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
 def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
     chosen = _reader_of(tree, options)
     memory: Allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
+    if options.labelled is not False and chosen in _WITH_ITEMS:
+        items = _WITH_ITEMS[chosen](tree)
+        in_classes = len({item.class_name for item in pictures.placed(items)[0]}) > 1
+        require_labels_read(tree, items, in_classes)
     if chosen in _SEEN:
         return _SEEN[chosen].read(tree, memory, options)
     if chosen == "folder":

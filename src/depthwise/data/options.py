@@ -9,13 +9,17 @@ from depthwise.data.dataset import TASKS
 from depthwise.data.tables.columns import Column
 from depthwise.errors import InputError
 
-__all__ = ["FORMATS", "Options", "text_columns_of"]
+__all__ = ["FORMATS", "READINGS", "Options", "other_reading", "text_columns_of"]
 
 FORMATS = (
     *("folder", "idx", "cifar", "npz", "csv"),
     *("voc", "coco", "yolo", "boxes", "masks", "videos", "frames", "clips", "captions"),
     *("text", "pairs", "prose"),
 )
+READINGS = {  # after a colon: what is meant where the files themselves do not decide
+    "outlines": ("yolo",),  # "class x y x y ...": points round the object
+    "keypoints": ("yolo",),  # "class x y w h, then points": a box first
+}
 _ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
 _MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}
 _LARGEST_SIDE, _MOST_FRAMES = 4096, 1024
@@ -23,7 +27,8 @@ _LARGEST_SIDE, _MOST_FRAMES = 4096, 1024
 
 @dataclass(frozen=True)
 class Options:
-    """format: one of FORMATS or None to look; image_size (H, W) or None; channels 1, 3 or None;
+    """format: one of FORMATS or None to look; readings: of READINGS, after a colon in the format
+    given ("yolo:keypoints"); image_size (H, W) or None; channels 1, 3 or None;
     columns: of a table as a model learnt them, or None to learn them; labelled: True if labels are
     needed, False if they are not wanted, None to see; task: one of dataset.TASKS or None to look;
     frames: of a clip, or None for 16; text_columns: the columns of texts by names or numbers, or
@@ -38,6 +43,7 @@ class Options:
     task: str | None = None
     frames: int | None = None
     text_columns: tuple[str, ...] | None = None
+    readings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -65,10 +71,31 @@ class Options:
         size, channels = _size(image_size), _channels(mode)
         texts = text_columns_of(text_columns)
         frames = _frames(frames)
-        return cls(_format(format), label, size, channels, known, labelled, task, frames, texts)
+        known_format, readings = _format(format)
+        return cls(
+            *(known_format, label, size, channels, known, labelled, task, frames, texts, readings)
+        )
 
 
-def _format(value: str | None) -> str | None:
+def other_reading(taken: str, format: str, reading: str, other: str) -> str:
+    """The one line that says how something ambiguous was read, and how to have it otherwise."""
+    return f"{taken}; --format {format}:{reading} (format='{format}:{reading}') {other}"
+
+
+def _format(value: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """The format and the readings after its colon."""
+    name, _, after = (value or "").partition(":")
+    known = _known_format(name or None)
+    readings = tuple(word.strip() for word in after.split("+")) if after else ()
+    for word in readings:
+        if known is None or known not in READINGS.get(word, ()):
+            fitting = [one for one, formats in READINGS.items() if known in formats]
+            use = f"after {name}: use {', '.join(fitting)}." if fitting else "leave it out."
+            raise InputError(f"format is {value!r}, where {word!r} has no meaning; {use}")
+    return known, readings
+
+
+def _known_format(value: str | None) -> str | None:
     value = _ALIASES.get(value, value) if value else None
     if value is not None and value not in FORMATS:
         close = get_close_matches(value, FORMATS, 1)

@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -85,7 +84,8 @@ def picture_names(tree: Tree) -> list[str]:
 
 
 def _is_picture(tree: Tree, name: str) -> bool:
-    suffix = PurePosixPath(name).suffix.lower()
+    stem, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
+    suffix = dot + suffix.lower() if stem else ""
     return suffix in PICTURE_SUFFIXES or (not suffix and looks_like_picture(tree.head(name)))
 
 

@@ -123,3 +123,55 @@ def test_text_beside_pictures_is_not_taken_for_boxes(tmp_path):
             (tmp_path / name / f"{k}.png").write_bytes(picture(k + 10 * (name == "b")))
             (tmp_path / name / f"{k}.txt").write_text("a small cat, seen from the left\n")
     assert load(tmp_path, cache=False).task == "classification"
+
+
+def with_lines(root, lines, yaml="names: [cat, dog]\n"):
+    make_yolo(root, some_items(), names=yaml)
+    for k in range(6):
+        (root / f"labels/p{k}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return root
+
+
+BOX = "0 0.5 0.5 0.2 0.4"  # on 60 x 40 pixels: 24, 12, 36, 28
+
+
+@pytest.mark.parametrize(
+    ("points", "yaml"),
+    [
+        ("0.45 0.4 0.9 0.9 0.0 0.0", "kpt_shape: [3, 2]\nnames: [cat, dog]\n"),
+        ("0.45 0.4 2 0.9 0.9 1", "names: [cat, dog]\nkpt_shape: [2, 3]\n"),
+        ("0.45 0.4 2 0.9 0.9 1", "names: [cat, dog]\n"),
+        ("0.45 0.4 0.55 0.6", "names: [cat, dog]\n"),
+        ("0.45 0.4 0.55 0.6 0 0", "names: [cat, dog]\n"),
+    ],
+)
+def test_keypoints_come_after_the_box(tmp_path, points, yaml):
+    data = load(with_lines(tmp_path, [f"{BOX} {points}"], yaml), cache=False)
+    assert data.targets[0][0].round(3).tolist() == [[24, 12, 36, 28]]
+    assert "keypoints" in kinds(data)["lines longer than a box"][0].detail
+
+
+def test_where_both_fit_it_is_told_and_the_other_reading_can_be_had(tmp_path):
+    with_lines(tmp_path, [f"{BOX} 0.45 0.4 0.55 0.6"])
+    told = kinds(load(tmp_path, cache=False))["lines longer than a box"][0].detail
+    assert "keypoints" in told and "--format yolo:outlines" in told
+    data = load(tmp_path, format="yolo:outlines", cache=False)
+    assert data.targets[0][0].round(3).tolist() == [[12, 16, 33, 24]]
+    assert "--format" not in kinds(data)["lines longer than a box"][0].detail
+
+
+def test_outlines_of_four_points_are_no_box_and_two_points(tmp_path):
+    data = load(with_lines(tmp_path, ["0 0.1 0.1 0.3 0.1 0.3 0.2 0.1 0.2"]), cache=False)
+    assert data.targets[0][0].round(3).tolist() == [[6, 4, 18, 8]]
+    assert "outlines" in kinds(data)["lines longer than a box"][0].detail
+
+
+def test_lines_that_kpt_shape_does_not_fit_are_refused(tmp_path):
+    with_lines(tmp_path, [f"{BOX} .4 .4 .5 .5"], "kpt_shape: [3, 2]\nnames: [cat, dog]\n")
+    with pytest.raises(DataError, match=r"p0.txt, line 1 has 9 numbers; kpt_shape .3, 2. makes 11"):
+        load(tmp_path, cache=False)
+
+
+def test_a_reading_that_a_format_does_not_have_is_refused(tmp_path):
+    with pytest.raises(DataError.__base__, match=r"'levels' has no meaning; after yolo: use outl"):
+        load(tmp_path, format="yolo:levels")

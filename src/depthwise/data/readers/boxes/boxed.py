@@ -55,6 +55,18 @@ class Annotated:
         self.names.append(name)
         self.crowd.append(crowd)
 
+    def once(self) -> list[Box]:
+        """Drops boxes that are there already, with the same class; returns those dropped."""
+        kept: dict[tuple[Box, str, bool], None] = {}
+        dropped = []
+        for one in zip(self.boxes, self.names, self.crowd):
+            if one in kept:
+                dropped.append(one[0])
+            kept[one] = None
+        if dropped:
+            self.boxes, self.names, self.crowd = ([*column] for column in zip(*kept))
+        return dropped
+
 
 def assemble(
     tree: Tree,
@@ -85,12 +97,14 @@ def assemble(
     lying = _lying(tree, items, decoded, honest)
     items, sizes = [item for item, true in zip(items, honest) if true], decoded.each_size[honest]
     pixels = close_gaps(decoded.pixels, np.flatnonzero(honest))
+    repeated = [f"{item.where}: {_shown(np.array(box))}" for item in items for box in item.once()]
     table, found = _placed(tree, items, sizes, order, in_shares)
     raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
     raw.task, raw.sizes = "detection", sizes
     raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
     raw.names = [item.picture for item in items]
     raw.problems = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]
+    raw.problems += told("repeated box", repeated, "the very same box and class, dropped")
     return raw
 
 
@@ -146,6 +160,12 @@ def _placed(
     boxes = np.array([box for item in items for box in item.boxes], float).reshape(-1, 4)
     labels = np.array([position[name] for item in items for name in item.names], np.int64)
     crowd = np.array([flag for item in items for flag in item.crowd], bool)
+    if not len(boxes):
+        raise DataError(
+            f"{tree.where}: all {len(items):,} annotations are without a box ({items[0].where}); "
+            "the export has lost them (YOLO and VOC cannot hold rotated boxes or outlines): export "
+            "again, as COCO or CVAT."
+        )
     limits = sizes[owners][:, [1, 0, 1, 0]]
     boxes = boxes * limits if in_shares else boxes
     clipped, good, problems = _sound(boxes, limits, [items[i].where for i in owners.tolist()])

@@ -15,10 +15,11 @@ from depthwise.data.readers.trees.texts import lines_of, text_of
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 
-__all__ = ["class_names", "names_in_yaml"]
+__all__ = ["MOST_CLASSES", "class_names", "keypoint_shape", "names_in_yaml"]
 
 MOST_CLASSES = 10_000
 _LISTS = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
+_KEYPOINTS = re.compile(r"^kpt_shape\s*:\s*\[\s*(\d{1,4})\s*,\s*([23])\s*\]", re.MULTILINE)
 _KEY = re.compile(r"^([A-Za-z_]\w*)\s*:\s*(.*)$")
 _ENTRY = re.compile(r"^\s+(\d+)\s*:\s*(.+)$")
 _ITEM = re.compile(r"^\s*-\s+(.+)$")
@@ -52,6 +53,16 @@ def class_names(tree: Tree) -> list[str] | None:
             raise DataError(f"{first} and {name} disagree on the classes ({what}); mend one.")
     _require_sound(said[first], first)
     return said[first]
+
+
+def keypoint_shape(tree: Tree) -> tuple[int, int] | None:
+    """What `kpt_shape` of a data.yaml says: keypoints of a box, and numbers of each (2 or 3)."""
+    for name in tree.sizes:
+        if name.lower().endswith((".yaml", ".yml")):
+            found = _KEYPOINTS.search(text_of(tree, name))
+            if found:
+                return int(found[1]), int(found[2])
+    return None
 
 
 def names_in_yaml(text: str, where: str) -> list[str] | None:

@@ -25,7 +25,7 @@ from depthwise.data.readers.pictures import picture_names, placed
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError, MissingExtraError
 
-__all__ = ["VIDEO_SUFFIXES", "clip_of", "demuxer", "has_videos", "read"]
+__all__ = ["VIDEO_SUFFIXES", "clip_of", "demuxer", "has_videos", "read", "video_names"]
 
 _SUFFIXES = "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv 3gp ts"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
@@ -37,13 +37,13 @@ Shape = tuple[int, int, int]
 
 def has_videos(tree: Tree) -> bool:
     """Whether there are more video files than pictures."""
-    names = _video_names(tree)
+    names = video_names(tree)
     return bool(names) and len(names) > len(picture_names(tree))
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises MissingExtraError without PyAV, DataError if most videos are broken."""
-    clips, problems = placed(_video_names(tree), "video")
+    clips, problems = placed(video_names(tree), "video")
     lies: dict[int, str] = {}
     _decoder()
 
@@ -205,7 +205,7 @@ def _bytes(tree: Tree, name: str) -> bytes:
         raise Unreadable(str(error)) from None
 
 
-def _video_names(tree: Tree) -> list[str]:
+def video_names(tree: Tree) -> list[str]:
     return [n for n in tree.sizes if f".{n.rpartition('.')[2].lower()}" in VIDEO_SUFFIXES]
 
 

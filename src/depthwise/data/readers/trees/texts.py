@@ -12,7 +12,16 @@ from depthwise.data.raw import part_of
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 
-__all__ = ["json_of", "lines_of", "number", "part_in", "require_one_spelling", "stem", "text_of"]
+__all__ = [
+    "json_of",
+    "lines_of",
+    "number",
+    "numbered_lines",
+    "part_in",
+    "require_one_spelling",
+    "stem",
+    "text_of",
+]
 
 MAX_TEXT_BYTES, MAX_JSON_BYTES = 64 << 20, 1 << 30
 _LARGEST = 1e7  # pixels: no image is wider
@@ -25,7 +34,13 @@ def text_of(tree: Tree, name: str) -> str:
 
 def lines_of(tree: Tree, name: str) -> list[str]:
     """The lines of a text file without white space at their ends, blank ones left out."""
-    return [line.strip() for line in text_of(tree, name).splitlines() if line.strip()]
+    return [line for _, line in numbered_lines(tree, name)]
+
+
+def numbered_lines(tree: Tree, name: str) -> list[tuple[int, str]]:
+    """The same with their numbers in the file, from 1. Only CR, LF and CRLF end a line."""
+    lines = enumerate(re.split(r"\r\n|\r|\n", text_of(tree, name)), 1)
+    return [(k, stripped) for k, line in lines if (stripped := line.strip())]
 
 
 def json_of(tree: Tree, name: str) -> Any:

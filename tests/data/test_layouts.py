@@ -1,0 +1,86 @@
+"""Each line of the tables in docs/data.md: its files are made, and read as the line says."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_pictures import encoded, make_folder, noise_u8
+from made_seen import make_coco, make_csv, make_voc, make_yolo, some_items
+
+from depthwise.data.load import load
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+ROWS = re.findall(r"^\| ([^|]+) \| (`[^|]+`) \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
+
+
+def parted(root):
+    make_folder(root, parts=("train", "test"))
+
+
+def zipped(root):
+    folder = make_folder(root / "pets")
+    with zipfile.ZipFile(root / "pets.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
+            path.unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir()
+    folder.rmdir()
+
+
+def some(root, n=12, folder=".", size=(9, 11, 3)):
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for k in range(n):
+        (root / folder / f"{k}.png").write_bytes(encoded(noise_u8(*size, seed=k)))
+
+
+def with_masks(root):
+    some(root, folder="images")
+    (root / "masks").mkdir()
+    for k in range(12):
+        mask = np.arange(99).reshape(9, 11) % 3
+        (root / f"masks/{k}.png").write_bytes(encoded(mask.astype(np.uint8)))
+
+
+def with_frames(root):
+    for k in range(8):
+        folder = root / ("run", "walk")[k % 2] / f"clip_{k // 2}"
+        folder.mkdir(parents=True)
+        for f in range(5):
+            frame = np.clip(noise_u8(9, 11, 3, seed=k).astype(int) + f, 0, 255)
+            (folder / f"frame_{f}.png").write_bytes(encoded(frame.astype(np.uint8)))
+
+
+def with_captions(root):
+    some(root, folder="images")
+    lines = [f"{k}.png\tpicture {k} of twelve\n" for k in range(12)]
+    (root / "captions.txt").write_text("".join(lines))
+
+
+MAKERS = {
+    "a folder a class": make_folder,
+    "the same below a split": parted,
+    "a zip of class folders": zipped,
+    "pictures alone": some,
+    "Pascal VOC": lambda root: make_voc(root, some_items()),
+    "COCO": lambda root: make_coco(root, some_items()),
+    "YOLO": lambda root: make_yolo(root, some_items()),
+    "a table of boxes": lambda root: make_csv(root, some_items()),
+    "masks": with_masks,
+    "folders of frames": with_frames,
+    "captions": with_captions,
+}
+
+
+def test_every_line_of_the_page_has_a_maker_and_every_maker_a_line():
+    assert [layout for layout, _, _ in ROWS] == [*MAKERS]
+
+
+@pytest.mark.parametrize(("layout", "files", "task"), ROWS, ids=[row[0] for row in ROWS])
+def test_a_layout_is_read_as_its_line_says(tmp_path, layout, files, task):
+    MAKERS[layout](tmp_path)
+    for name in re.findall(r"`([^`]+)`", files):
+        assert (tmp_path / name).is_file()
+    assert load(tmp_path, cache=False).task == task
