@@ -15,7 +15,16 @@ __all__ = [
 ]  # fmt: skip
 
 Answer = Literal[
-    "class", "numbers", "person", "boxes", "mask", "caption", "similarity", "next token", "score"
+    "class",
+    "numbers",
+    "person",
+    "boxes",
+    "mask",
+    "caption",
+    "ranking",
+    "similarity",
+    "next token",
+    "score",
 ]
 
 
@@ -24,7 +33,9 @@ class Task:
     """A task that a network can learn.
 
     unit: of its own score, a key of SCORES; "" of data that no task is asked of.
-    answer: what a network says of an item; "score" is how likely or how strange the item is.
+    answer: what a model says of an item; "ranking": which texts fit an image, or which images a
+        text; "score": how likely or how strange the item is.
+    outputs: what the numbers are that its networks answer with; "" for logits of classes.
     data: the task that its data are for, where these are of its own kind; "" where any will do.
     seen_in: what such data are, in a message.
     expected: what a folder of such data holds, in a message.
@@ -37,6 +48,7 @@ class Task:
     name: str
     unit: str
     answer: Answer
+    outputs: str = ""
     data: str = ""
     seen_in: str = ""
     expected: str = ""
@@ -115,6 +127,7 @@ class Score:
         return f"{self.unit} {words}".strip()
 
 
+_BOXES = "boxes (left, top, right, bottom, in pixels), then logits of classes, before NMS"
 _ROWS = (
     Task("classification", "fraction", "class", can_shrink=True),
     Task("generate", "nats", "score", scored_with="score_samples"),
@@ -132,11 +145,14 @@ _ROWS = (
         "detection",
         "AP50",
         "boxes",
+        outputs=_BOXES,
         data="detection",
         seen_in="pictures with boxes",
         expected="boxes beside the pictures: Pascal VOC, COCO JSON, YOLO text or CSV",
     ),
-    Task("counting", "-MAE", "boxes", data="detection", seen_in="pictures with boxes"),
+    Task(
+        "counting", "-MAE", "boxes", outputs=_BOXES, data="detection", seen_in="pictures with boxes"
+    ),
     Task(
         "segmentation",
         "mIoU",
@@ -166,11 +182,19 @@ _ROWS = (
         "captions",
         "BLEU-4",
         "caption",
+        outputs="logits of a caption's first token; the rest is written in Python",
         data="captions",
         seen_in="pictures with captions",
         expected="pictures and captions.txt: Flickr8k's, a table with image and caption, or COCO",
     ),
-    Task("retrieval", "R@10", "caption", data="captions", seen_in="pictures with captions"),
+    Task(
+        "retrieval",
+        "R@10",
+        "ranking",
+        outputs="vectors of pictures, of length 1; compare them with those of encode_texts",
+        data="captions",
+        seen_in="pictures with captions",
+    ),
     Task(
         "pairs",
         "Spearman",
@@ -184,6 +208,7 @@ _ROWS = (
         "language",
         "-bits/byte",
         "next token",
+        outputs="logits of the token that follows each",
         data="language",
         seen_in="prose",
         expected="a text file, or several",
@@ -192,6 +217,7 @@ _ROWS = (
         "regression",
         "R2",
         "numbers",
+        outputs="the numbers to predict, in their own units",
         data="regression",
         seen_in="numbers to predict",
         can_shrink=True,

@@ -49,10 +49,19 @@ from depthwise.data.tables.frame_features import (
 from depthwise.data.tables.frames import as_frame, is_frame
 from depthwise.data.tables.sparse import densified, is_sparse
 from depthwise.errors import InputError
+from depthwise.models.abilities import (
+    FindsObjects,
+    Predicts,
+    RecognizesPeople,
+    Searches,
+    Teaches,
+    WritesText,
+)
 from depthwise.models.gpu_answers import home_of, pieces, placed
 from depthwise.models.modelfile import write_model
 from depthwise.reshaping.edits import Edit, edits_of
 from depthwise.runtimes.attached import Running
+from depthwise.task import Answer, Task, task_named
 from depthwise.training.loop import Watch
 
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
@@ -88,6 +97,8 @@ class Estimator(BaseEstimator, abc.ABC):
     resumes: ClassVar[bool] = True
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
     random_state: Any
+    device: str = "cpu"
+    verbose: bool = False
     size: str  # of a family that has sizes
     # learnt
     network_: nn.Module
@@ -99,6 +110,9 @@ class Estimator(BaseEstimator, abc.ABC):
     n_features_in_: int
     split_: SplitMarks | None = None
     running_: Running | None = None
+    data_fingerprint_: str = ""  # of what it was fitted on
+    # of two classes: the probability of the second from which on an item is called so
+    decision_threshold_: float | None = None
     # inputs that are gone through again and again, and themselves on a GPU
     _kept_there: tuple[np.ndarray, Tensor] | None = None
 
@@ -133,9 +147,92 @@ class Estimator(BaseEstimator, abc.ABC):
         """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X. `callbacks`
         are called with a `training.loop.Event` now and then, as `watch` is."""
 
+    # -- what it is, and what it can do -----------------------------------------------------------
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has a network."""
+        return "network_" in vars(self)
+
+    @property
+    def known_classes(self) -> np.ndarray | None:
+        """Its class labels (K,), in the order of the network's outputs; None where it has none:
+        before `fit`, and of numbers or data without labels."""
+        return vars(self).get("classes_")
+
+    @classmethod
+    def task_rows(cls) -> tuple[Task, ...]:
+        """What task.py says of its `tasks`."""
+        return tuple(map(task_named, cls.tasks))
+
+    @property
+    def answer(self) -> Answer:
+        """What it answers an item with: "class", "numbers", "boxes", ..., or, where it learnt the
+        data alone, "score"."""
+        own = [row.answer for row in self.task_rows() if row.data]
+        return own[0] if own else "class" if self.n_outputs else "score"
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether its network's outputs are logits: of classes, (B, K) or (B, K, H, W), or of the
+        tokens that follow, (B, T, V)."""
+        if self.answer == "next token":
+            return True
+        return self.known_classes is not None and self.answer != "boxes"
+
+    @property
+    def predictor(self) -> Predicts | None:
+        """Itself, where it has an answer for each item (see abilities.py for this and the next)."""
+        return None
+
+    @property
+    def finder(self) -> FindsObjects | None:
+        """Itself, where it finds objects in images."""
+        return None
+
+    @property
+    def recognizer(self) -> RecognizesPeople | None:
+        """Itself, where it recognises the people enrolled in it."""
+        return None
+
+    @property
+    def searcher(self) -> Searches | None:
+        """Itself, where it compares images and texts."""
+        return None
+
+    @property
+    def writer(self) -> WritesText | None:
+        """Itself, where it writes text."""
+        return None
+
+    @property
+    def teacher(self) -> Teaches | None:
+        """Itself, where it can teach a smaller network."""
+        return None
+
+    def prepare(self, X: Any) -> np.ndarray:
+        """Items (N, ...) as its network takes them: texts as tokens."""
+        return np.asarray(X)
+
+    def outputs_for(self, data: Any) -> int:
+        """Outputs of the network that it would build for a Dataset: classes, or numbers."""
+        return int(data.n_outputs)
+
+    def assess(self, X: Any, y: Any) -> dict[str, Any]:
+        """How well it does a task that has a measure of its own: {"value", "low", "high", ...} on
+        held-out items X and their targets y. Raises InputError where its task has none."""
+        raise InputError(
+            f"{type(self).__name__} has no measure of its own: depthwise.measure scores it."
+        )
+
+    @property
+    def is_linear_probe(self) -> bool:
+        """Whether only a linear layer learns, on frozen features."""
+        return self.is_frozen
+
     @property
     def is_frozen(self) -> bool:
-        """Whether what its head stands on learns nothing, so that it sees each item once only."""
+        """Whether the features below its head learn nothing, so that each item is seen once."""
         return False
 
     @property
@@ -159,7 +256,7 @@ class Estimator(BaseEstimator, abc.ABC):
     def shrunk_(self) -> list[Edit]:
         """What `shrink` did to the network since it was built, in order; [] for nothing. It goes
         with the network: a fresh fit forgets it, `partial_fit` keeps it."""
-        return edits_of(self.network_) if hasattr(self, "network_") else []
+        return edits_of(self.network_) if self.is_fitted else []
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from depthwise.compute import own_randomness
 from depthwise.data.inputs import statistics
 from depthwise.errors import InputError
+from depthwise.models.abilities import Predicts
 from depthwise.models.estimator import Layered, Watch, is_dataset
 from depthwise.models.gpu_answers import at_work, home_of, keeping_there
 from depthwise.models.supervised import Classifier
@@ -82,6 +83,10 @@ class Generative(Learning, Layered, Classifier):
     @abc.abstractmethod
     def _log_likelihood(self, v: Tensor) -> Tensor:
         """log p(v), or a lower bound of it, in nats: (B, D) -> (B,)."""
+
+    @property
+    def predictor(self) -> Predicts | None:
+        return self if self.n_outputs else None
 
     def _strangeness(self, v: Tensor) -> Tensor:
         """Higher for stranger items, up to a constant: (B, D) -> (B,)."""
@@ -160,7 +165,7 @@ class Generative(Learning, Layered, Classifier):
 
         `classes`: every label there will ever be; needed on the first call unless y has them all.
         """
-        first = not hasattr(self, "network_")
+        first = not self.is_fitted
         y = y if self._learns_labels() else None
         inputs, labels = self._take_more(X, y, classes)
         self._check_settings(inputs)
@@ -289,7 +294,7 @@ class Generative(Learning, Layered, Classifier):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy where labels were learnt and y is given, else the mean of `score_samples`."""
-        if y is not None and getattr(self, "classes_", None) is not None:
+        if y is not None and self.known_classes is not None:
             return float(super().score(X, y, sample_weight))
         return float(np.mean(self.score_samples(X)))
 

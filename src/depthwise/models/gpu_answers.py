@@ -16,7 +16,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,24 +31,37 @@ __all__ = ["at_work", "gpu_of", "home_of", "keeping_there", "pieces", "placed"]
 WORTH_MOVING = 1 << 20  # bytes of inputs: fewer are answered before a network has been copied
 
 
+class _Computes(Protocol):
+    """What of an estimator is used here."""
+
+    device: str
+    _kept_there: tuple[np.ndarray, Tensor] | None
+
+    @property
+    def network_(self) -> nn.Module: ...
+
+    @property
+    def is_fitted(self) -> bool: ...
+
+
 def home_of(network: nn.Module) -> torch.device:
     """Where its weights are."""
     first = next(itertools.chain(network.parameters(), network.buffers()))
     return first.device
 
 
-def gpu_of(model: Any) -> str | None:
+def gpu_of(model: _Computes) -> str | None:
     """The GPU that a model's `device` says; None where it says none or this machine has not got
     it: a model that was saved on a machine with a GPU answers on one without."""
-    asked = getattr(model, "device", "cpu")
+    asked = model.device
     device: str = resolve_device("auto") if asked == "auto" else asked
     return device if is_gpu(device) and is_here(device) else None
 
 
-def placed(model: Any, network: nn.Module, inputs: np.ndarray) -> nn.Module:
+def placed(model: _Computes, network: nn.Module, inputs: np.ndarray) -> nn.Module:
     """The network where it is, or a copy of the model's own on its GPU, for inputs that are worth
     it; columns in float64 are not, which few GPUs compute quickly."""
-    own = network is getattr(model, "network_", None)
+    own = model.is_fitted and network is model.network_
     small = inputs.nbytes < WORTH_MOVING or inputs.dtype == np.float64
     if small or not own or not _may_leave(network):
         return network
@@ -57,7 +70,7 @@ def placed(model: Any, network: nn.Module, inputs: np.ndarray) -> nn.Module:
 
 
 @contextlib.contextmanager
-def at_work(model: Any, size_bytes: float = math.inf) -> Iterator[None]:
+def at_work(model: _Computes, size_bytes: float = math.inf) -> Iterator[None]:
     """The model's network itself on its GPU while inputs of `size_bytes` are gone through many
     times, or much is computed without any; then at home again."""
     network = model.network_
@@ -78,7 +91,7 @@ def _may_leave(network: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def keeping_there(model: Any, inputs: Any, device: str) -> Iterator[None]:
+def keeping_there(model: _Computes, inputs: Any, device: str) -> Iterator[None]:
     """A GPU that has room keeps these inputs (N, ...) for as long as the model learns."""
     array = isinstance(inputs, np.ndarray) and is_gpu(device)
     if not array or not has_room(device, inputs.nbytes):

@@ -18,7 +18,7 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -42,12 +42,40 @@ FILLING = frozenset({Tensor.normal_, Tensor.uniform_})
 CLASS_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "str", "O": "str"}
 
 
+class _Saved(Protocol):
+    """What of an estimator goes into its file."""
+
+    family: ClassVar[str]
+    input_shape_: tuple[int, ...]
+    input_dtype_: str
+    n_features_in_: int
+    history_: dict[str, Any]
+    columns_: list[Column] | None
+    split_: SplitMarks | None
+    running_: Running | None
+    data_fingerprint_: str
+    decision_threshold_: float | None
+
+    @property
+    def network_(self) -> nn.Module: ...
+
+    @property
+    def known_classes(self) -> np.ndarray | None: ...
+
+    @property
+    def runtime_(self) -> dict[str, Any] | None: ...
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def describe_network(self) -> dict[str, Any]: ...
+
+
 def versions() -> dict[str, str]:
     names = ("depthwise", "torch", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def write_model(model: Any, folder: Path) -> Path:
+def write_model(model: _Saved, folder: Path) -> Path:
     """Save a fitted model; each file is replaced in one step, the description last."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.network_.state_dict().items()}
     write_atomically(folder / WEIGHTS, lambda scratch: save_file(tensors, scratch))
@@ -65,8 +93,8 @@ def write_model(model: Any, folder: Path) -> Path:
         "columns": to_plain(model.columns_),
         "classes": _class_names(model),
         "classes_kind": _class_kind(model),
-        "decision_threshold": getattr(model, "decision_threshold_", None),
-        "data_fingerprint": getattr(model, "data_fingerprint_", None),
+        "decision_threshold": model.decision_threshold_,
+        "data_fingerprint": model.data_fingerprint_ or None,
         "split": model.split_._asdict() if model.split_ else None,
         "history": model.history_,
         "weights_sha256": _sha256(folder / WEIGHTS),
@@ -124,7 +152,7 @@ def _rebuild(
         model.classes_ = classes
         model.decision_threshold_ = _decision_threshold(description)
     model.history_ = description["history"]
-    model.data_fingerprint_ = description["data_fingerprint"]
+    model.data_fingerprint_ = description["data_fingerprint"] or ""
     model.columns_ = _columns(description, model.input_shape_)
     model.split_ = _split(description)
     return model
@@ -142,8 +170,8 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _write_runtime(model: Any, folder: Path) -> dict[str, Any] | None:
-    if model.runtime_ is None:
+def _write_runtime(model: _Saved, folder: Path) -> dict[str, Any] | None:
+    if model.runtime_ is None or model.running_ is None:
         return None
     graph = model.running_.graph
     if graph is not None:
@@ -187,12 +215,12 @@ def _split(description: dict[str, Any]) -> SplitMarks | None:
     return split
 
 
-def _class_names(model: Any) -> list[Any] | None:
-    return model.classes_.tolist() if hasattr(model, "classes_") else None
+def _class_names(model: _Saved) -> list[Any] | None:
+    return None if model.known_classes is None else model.known_classes.tolist()
 
 
-def _class_kind(model: Any) -> str | None:
-    return CLASS_KINDS[model.classes_.dtype.kind] if hasattr(model, "classes_") else None
+def _class_kind(model: _Saved) -> str | None:
+    return None if model.known_classes is None else CLASS_KINDS[model.known_classes.dtype.kind]
 
 
 def _classes(description: dict[str, Any]) -> np.ndarray | None:

@@ -99,7 +99,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         self._check_settings(inputs)
         if held_out is None and self.validation_fraction:
             inputs, labels, held_out = self._hold_out(inputs, labels)
-        if self.warm_start and hasattr(self, "network_"):
+        if self.warm_start and self.is_fitted:
             self._require_same_task(before)
         else:
             self.network_ = self._new_network(inputs, labels)
@@ -122,7 +122,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now."""
-        first = not hasattr(self, "network_")
+        first = not self.is_fitted
         inputs, labels = self._take_more(X, y, classes)
         self._check_settings(inputs)
         if len(inputs) < 2:

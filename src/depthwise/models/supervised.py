@@ -26,6 +26,7 @@ from depthwise.data.inputs import check_weights, fingerprint_arrays, weights_of_
 from depthwise.errors import DivergedError, InputError
 from depthwise.layers import Rescaled
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.models.abilities import Predicts
 from depthwise.models.estimator import Estimator, Watch, columns_of, dataset_parts, is_dataset
 from depthwise.scores.classification import ClassAnswers, rarer_class
 from depthwise.scores.custom import class_score
@@ -43,7 +44,6 @@ class Supervised(Estimator):
     """
 
     weighs_items: ClassVar[bool] = True
-    data_fingerprint_: str
 
     def _parts(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
@@ -62,7 +62,7 @@ class Supervised(Estimator):
             return inputs, targets, None
         X_held, y_held = validation
         y_held = None if targets is None else y_held
-        known = getattr(self, "classes_", None)
+        known = self.known_classes
         return inputs, targets, self._take(X_held, y_held, reset=False, classes=known)
 
     def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
@@ -114,10 +114,10 @@ class Supervised(Estimator):
     def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:
         """`partial_fit`'s arguments; the first call fixes shape and classes."""
         self.running_ = None
-        first = not hasattr(self, "network_")
+        first = not self.is_fitted
         if first and classes is not None:
             self.classes_ = np.unique(classes)
-        return self._take(X, y, reset=first, classes=getattr(self, "classes_", None))
+        return self._take(X, y, reset=first, classes=self.known_classes)
 
     def _record(
         self,
@@ -155,11 +155,14 @@ class Classifier(ClassifierMixin, Supervised):
     classes_: np.ndarray
     class_weight: Any = None  # settings of those that are `Deciding`
     metric: Any = None
-    decision_threshold_: float | None = None
 
     @property
     def n_outputs(self) -> int:
-        return len(self.classes_) if hasattr(self, "classes_") else 0
+        return 0 if self.known_classes is None else len(self.known_classes)
+
+    @property
+    def predictor(self) -> Predicts | None:
+        return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (N, K), columns in the order of `classes_`.
@@ -242,7 +245,7 @@ class Classifier(ClassifierMixin, Supervised):
     def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
         """Label indices (N,) int64."""
         check_classification_targets(targets)
-        if classes is None and (reset or not hasattr(self, "classes_")):
+        if classes is None and (reset or self.known_classes is None):
             self.classes_ = np.unique(targets)
         if len(self.classes_) < 2:
             raise InputError(
@@ -269,7 +272,11 @@ class Regressor(RegressorMixin, Supervised):
 
     @property
     def n_outputs(self) -> int:
-        return self.n_targets_
+        return self.n_targets_ if "n_targets_" in vars(self) else 0
+
+    @property
+    def predictor(self) -> Predicts | None:
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """(N,), or (N, T) where y had several columns. Raises DivergedError for no number."""

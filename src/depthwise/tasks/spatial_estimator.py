@@ -60,7 +60,7 @@ class Seeing(OnBackbone):
 
     @property
     def n_outputs(self) -> int:
-        return len(self.classes_) if hasattr(self, "classes_") else 0
+        return 0 if self.known_classes is None else len(self.known_classes)
 
     # -- what a task says -------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_images, as_tensor
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
+from depthwise.models.abilities import Predicts
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.captioning.network import CaptionNetwork, caption_nats
@@ -116,7 +117,15 @@ class Captioner(SeesOnce, OnBackbone):
     @property
     def n_outputs(self) -> int:
         """V, with the token that ends a caption."""
-        return getattr(self, "n_tokens_", 0)
+        return self.n_tokens_ if "n_tokens_" in vars(self) else 0
+
+    def outputs_for(self, data: Any) -> int:
+        """The pieces of words that captions are made of."""
+        return int(self.vocabulary)
+
+    @property
+    def predictor(self) -> Predicts | None:
+        return self
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
         if not 0 <= self.dropout < 1:
@@ -197,7 +206,7 @@ class Captioner(SeesOnce, OnBackbone):
     def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
         """(N, K, T) int32, see `token_rows`."""
         self._check_text_settings()
-        if reset and not (self.warm_start and hasattr(self, "network_")):
+        if reset and not (self.warm_start and self.is_fitted):
             self.tokenizer_ = learn_tokens(self.tokens, targets.texts, self.vocabulary)
             self.n_tokens_ = self.tokenizer_.size
         return token_rows(targets, self.tokenizer_, int(self.max_tokens))

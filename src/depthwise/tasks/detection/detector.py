@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from depthwise.backbones.images.features import Backbone
 from depthwise.boxes import area, clip, nms
 from depthwise.errors import DivergedError, InputError
+from depthwise.models.abilities import FindsObjects
 from depthwise.models.estimator import Watch
 from depthwise.models.networks import LONG
 from depthwise.settings import no_setting, settings
@@ -118,6 +119,10 @@ class Detector(Seeing):
     warm_start: bool = False
 
     # -- what is there ----------------------------------------------------------------------------
+
+    @property
+    def finder(self) -> FindsObjects | None:
+        return self
 
     def predict(self, X: Any, *, count: bool = False, threshold: float | None = None) -> Any:
         """Detections of each image: boxes in its own pixels, class names, scores, best first. With

@@ -30,6 +30,7 @@ from torch.nn import functional
 from depthwise.backbones.images.features import Backbone
 from depthwise.data.inputs import check_labels
 from depthwise.errors import DivergedError, InputError
+from depthwise.models.abilities import RecognizesPeople
 from depthwise.models.estimator import columns_of, dataset_parts
 from depthwise.models.networks import NetworkClassifier
 from depthwise.models.supervised import Watch
@@ -133,6 +134,10 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         people = np.unique(check_labels(y, len(images)), return_inverse=True)[1]
         rate = self.false_accept_rate if false_accept_rate is None else false_accept_rate
         self._put_threshold(images, people, "given", rate)
+        return self
+
+    @property
+    def recognizer(self) -> RecognizesPeople | None:
         return self
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:

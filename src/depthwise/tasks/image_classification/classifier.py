@@ -32,6 +32,7 @@ from depthwise.backbones.kept import PART, are_kept, features_of
 from depthwise.backbones.linear import Linear, solve_linear
 from depthwise.compute import resolve_device
 from depthwise.errors import InputError
+from depthwise.models.abilities import Teaches
 from depthwise.models.networks import NetworkClassifier
 from depthwise.models.supervised import Watch
 from depthwise.settings import Deciding, settings
@@ -76,7 +77,7 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
     """
 
     family: ClassVar[str] = "image-classifier"
-    tasks: ClassVar[tuple[str, ...]] = ("classification", "transfer")
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {
         "96": {"side": 96},
         "160": {"side": 160},
@@ -234,6 +235,14 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
             output.weight.copy_(layer.weight)
             output.bias.copy_(layer.bias)
         return layer, chosen
+
+    @property
+    def is_linear_probe(self) -> bool:
+        return self.is_frozen and not self.hidden
+
+    @property
+    def teacher(self) -> Teaches | None:
+        return self
 
     def soft_answers(self, X: Any) -> np.ndarray:
         """Logits (N, K) of the images that it was fitted on, from features that are kept, if they

@@ -27,6 +27,7 @@ from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.captions import CaptionTable
+from depthwise.models.abilities import Searches
 from depthwise.settings import settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.frozen_features import SeesOnce
@@ -135,6 +136,13 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     # -- the network ------------------------------------------------------------------------------
 
     @property
+    def searcher(self) -> Searches | None:
+        return self
+
+    def outputs_for(self, data: Any) -> int:
+        return self.n_outputs
+
+    @property
     def n_outputs(self) -> int:
         """D."""
         return self._rung().n_embedding if self.n_embedding is None else int(self.n_embedding)
@@ -187,7 +195,7 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
     def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
         """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
         self._check_text_settings()
-        if reset and not (self.warm_start and hasattr(self, "network_")):
+        if reset and not (self.warm_start and self.is_fitted):
             self._learn_words(list(targets.texts))
         rows = self._read(list(targets.texts))
         table = np.zeros((len(targets), int(targets.counts.max()), rows.shape[1]), rows.dtype)

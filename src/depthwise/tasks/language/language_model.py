@@ -28,6 +28,7 @@ from depthwise.backbones.texts.transformer import Cache, Rung, Transformer
 from depthwise.compute import own_randomness
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.errors import InputError
+from depthwise.models.abilities import WritesText
 from depthwise.models.estimator import Watch
 from depthwise.tasks.language.counts import Counts, best_share
 from depthwise.tasks.language.generation import Writing, drawn_tokens, pieces_of_text
@@ -106,7 +107,18 @@ class LanguageModel(Scoring):
     @property
     def n_outputs(self) -> int:
         """V, with the token that ends a text."""
-        return self.tokenizer_.size if hasattr(self, "tokenizer_") else 0
+        return self.tokenizer_.size if "tokenizer_" in vars(self) else 0
+
+    @property
+    def writer(self) -> WritesText | None:
+        return self
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
+
+    def outputs_for(self, data: Any) -> int:
+        self.tokenize(data.train.X, learn=True)
+        return self.n_outputs
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -194,7 +206,7 @@ class LanguageModel(Scoring):
         call fixes the tokens, and its text is what is counted."""
         texts = as_texts(X)
         self._check_settings()
-        first = not hasattr(self, "network_")
+        first = not self.is_fitted
         if first:
             self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
         text = self._row(texts)

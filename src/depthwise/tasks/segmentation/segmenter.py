@@ -33,6 +33,7 @@ from depthwise.data.pictures.augment_targets import (
 )
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import DivergedError, InputError
+from depthwise.models.abilities import Predicts
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.segmentation.loss import (
     ClassWeight,
@@ -115,6 +116,10 @@ class Segmenter(Seeing):
     average: float = 0.03
     label_smoothing: float = 0.0
     warm_start: bool = False
+
+    @property
+    def predictor(self) -> Predicts | None:
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Masks uint8 (N, H, W) of positions in `classes_`, as large as the images.

@@ -33,6 +33,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.losses import over_answers
 from depthwise.scores.accuracy import wilson_interval
 from depthwise.settings import settings
+from depthwise.task import Answer
 from depthwise.tasks.sentence_matching.hashed import (
     FILLING,
     SIZES,
@@ -118,6 +119,11 @@ class SentenceMatcher(OfPairs):
 
     # -- answers --------------------------------------------------------------------------------
 
+    @property
+    def answer(self) -> Answer:
+        """A similarity, or the class of a pair, whichever was learnt."""
+        return "similarity" if self.known_classes is None else "class"
+
     def predict(self, X: Any) -> np.ndarray:
         """Similarities (N,) within the range, or class labels (N,)."""
         check_is_fitted(self, "network_")
@@ -143,7 +149,7 @@ class SentenceMatcher(OfPairs):
         """`score` as "value", its 95% interval "low", "high", which "metric" it is, "items", and
         "pearson" of similarities, "accuracy" and "per_class" recall of classes."""
         check_is_fitted(self, "network_")
-        inputs, truth = self._take(X, y, reset=False, classes=getattr(self, "classes_", None))
+        inputs, truth = self._take(X, y, reset=False, classes=self.known_classes)
         if truth is None:
             raise InputError("y is missing: a score compares answers with it.")
         if self.kind_ == "similarity":
@@ -218,7 +224,7 @@ class SentenceMatcher(OfPairs):
     @property
     def n_outputs(self) -> int:
         """K, or 1 similarity."""
-        return len(self.classes_) if hasattr(self, "classes_") else 1
+        return 1 if self.known_classes is None else len(self.known_classes)
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Of K > 1 classes, else of similarities."""

@@ -46,7 +46,7 @@ class OfPairs(OnEncoder, NetworkClassifier):
         targets = None if y is None else self._check_targets(y, len(pairs))
         whole = isinstance(self.max_words, int | np.integer) and self.max_words >= 1
         self._require("max_words", whole, "a whole number, at least 1")
-        reset = reset and not (self.warm_start and hasattr(self, "network_"))  # what is known stays
+        reset = reset and not (self.warm_start and self.is_fitted)  # what is known stays
         if reset:
             require_sentences(pairs)
             if self.encoder is not None:
@@ -64,6 +64,9 @@ class OfPairs(OnEncoder, NetworkClassifier):
         if learn and self.encoder is not None:
             self._find_pieces()
         return self._tokens(as_pairs(X))
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
 
     def _tokens(self, pairs: list[Pair]) -> np.ndarray:
         if self.cross and self.encoder is not None:

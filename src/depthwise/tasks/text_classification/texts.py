@@ -40,7 +40,7 @@ class OfTexts(Classifier):
         targets = None if y is None else self._check_targets(y, len(texts))
         whole = isinstance(self.max_words, int | np.integer) and self.max_words >= 1
         self._require("max_words", whole, "a whole number, at least 1")
-        reset = reset and not (self.warm_start and hasattr(self, "network_"))  # what is known stays
+        reset = reset and not (self.warm_start and self.is_fitted)  # what is known stays
         if reset:
             self.words_ = self._learn_words(texts)
         inputs = self._tokens(texts)
@@ -56,6 +56,9 @@ class OfTexts(Classifier):
         if learn:
             self.words_ = self._learn_words(texts)
         return self._tokens(texts)
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
 
     def _tokens(self, texts: list[str]) -> np.ndarray:
         self._tell_of_long(texts)
