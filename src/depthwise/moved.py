@@ -276,6 +276,7 @@ MOVED_NAMES = {
         "find": "measuring.devices.device_finder",
         "read": "measuring.devices.device_finder",
     },
+    "shrinking.costing": {"Limits": "measuring.limits"},
 }
 
 

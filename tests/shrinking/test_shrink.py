@@ -17,9 +17,10 @@ from depthwise.data.dataset import Dataset
 from depthwise.families.autoencoder.autoencoder import DeepAutoencoder
 from depthwise.journal import Journal
 from depthwise.measuring.devices.device_finder import find
+from depthwise.measuring.limits import Limits
 from depthwise.measuring.scorecard import measure
 from depthwise.shrinking import costing as limits_module
-from depthwise.shrinking.costing import FLOAT, Costing, Figures, Limits
+from depthwise.shrinking.costing import FLOAT, Costing, Figures
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.shrink import shrink
 
@@ -114,6 +115,13 @@ def test_nothing_fits_and_the_nearest_is_named(dnn: DNN, data: Dataset, tmp_path
     assert record["winner"] is None and record["nearest_miss"]["limit"] == "size_mb"
 
 
+def test_a_limit_on_accuracy_alone_is_broken_and_said(dnn: DNN, data: Dataset) -> None:
+    said: list[str] = []
+    with pytest.raises(NothingFitsError):
+        shrink(dnn, data, max_size_mb=0.008, max_accuracy_drop=0.0, minutes=0.01, watch=said.append)
+    assert any("points of accuracy, over the limit of 0" in line for line in said)
+
+
 def test_a_device_that_is_not_here_is_predicted(dnn: DNN, data: Dataset) -> None:
     shrunk = shrink(
         dnn, data, max_latency_ms=5.0, max_size_mb=1, device="raspberry-pi-4", minutes=0.01
@@ -145,6 +153,8 @@ def test_a_latency_limit_is_kept_by_a_runtime(
         ({}, "nothing to shrink for"),
         ({"max_size_mb": 0}, "above 0"),
         ({"max_latency_ms": float("nan")}, "above 0"),
+        ({"max_size_mb": 1, "max_accuracy_drop": -0.1}, "max_accuracy_drop must be at least 0"),
+        ({"max_accuracy_drop": 0.1}, "nothing to shrink for"),
         ({"max_size_mb": 1, "minutes": 0}, "minutes"),
         ({"max_size_mb": 1, "device": "no such device"}, "device"),
     ],
@@ -185,8 +195,8 @@ def test_classes_are_told_by_name_or_by_index(dnn: DNN, data: Dataset) -> None:
 def test_misses_are_those_over_their_limits_the_worst_first() -> None:
     figures = Figures(size_mb=2.0, latency_ms=3.0, energy_mj=1.0, memory_mb=4.0)
     limits = Limits(size_mb=1.5, latency_ms=1.0, energy_mj=1.0)
-    assert [miss.limit for miss in limits.misses(figures)] == ["latency_ms", "size_mb"]
-    assert limits.worst(figures) == 3.0
+    assert [miss.limit for miss in limits.misses(figures.to_dict())] == ["latency_ms", "size_mb"]
+    assert limits.worst_share(figures.to_dict()) == 3.0
 
 
 def test_microcontroller_is_given_bytes_and_its_folder_costs_what_shrink_said(

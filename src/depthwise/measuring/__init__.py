@@ -1,7 +1,7 @@
 """The measure floor: what a network costs on a device, and how well it does.
 
     metric.py       Metric: value, unit, interval, and measured | predicted | counted
-    limits.py       Budget: the limits a network must keep
+    limits.py       Limits that a network must keep; Budget: with the minutes of choosing
     devices/        device.py: Device; device_catalog.py: those of devices.toml;
                     device_finder.py: find(name_or_path); device_names.py: how people write them;
                     machine.py: this machine as a Device; calibration.py times its operators,

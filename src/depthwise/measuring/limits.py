@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from depthwise.measuring.devices.device import Device
 from depthwise.measuring.metric import readable
 from depthwise.measuring.scorecard import Scorecard
 
-__all__ = ["Budget", "Miss", "advice", "misses"]
+__all__ = ["Budget", "Limits", "Miss", "advice", "misses", "require_above_zero"]
 
 UNITS = {
     "latency_ms": "ms",
@@ -27,8 +28,8 @@ WHOLE = ("parameters", "macs")  # counted, and told to the last one
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What the chosen network may cost. Every limit is optional.
+class Limits:
+    """What a network may cost at most. Every limit is optional.
 
     | field           | unit                     | compared with                                  |
     | --------------- | ------------------------ | ---------------------------------------------- |
@@ -39,10 +40,6 @@ class Budget:
     | `size_mb`       | 10^6 bytes               | the network's weights                          |
     | `parameters`    | numbers                  | numbers that are learnt                        |
     | `macs`          | multiply-accumulates     | those of one item (half the FLOPs)             |
-    | `minutes`       | minutes                  | all of it: screening, training, measuring again,|
-    |                 |                          | testing and the report; reading is not counted |
-
-    `train_minutes` is the older name of `minutes`.
     """
 
     latency_ms: float | None = None
@@ -52,6 +49,39 @@ class Budget:
     size_mb: float | None = None
     parameters: float | None = None
     macs: float | None = None
+
+    def __post_init__(self) -> None:
+        require_above_zero(asdict(self))
+
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        return {name: v for name in UNITS if (v := getattr(self, name)) is not None}
+
+    def misses(self, costs: Mapping[str, float]) -> list[Miss]:
+        """The limits that these costs break, the worst first; a cost that is not known (missing or
+        nan) breaks none."""
+        known = {name: (costs.get(name, math.nan), most) for name, most in self.limits().items()}
+        broken = [Miss(name, cost, most) for name, (cost, most) in known.items() if cost > most]
+        return sorted(broken, key=lambda miss: -miss.ratio)
+
+    def worst_share(self, costs: Mapping[str, float]) -> float:
+        """The largest known cost as a share of its limit: at most 1 where all limits are kept."""
+        return float(max(costs[name] / a for name, a in self.limits().items() if name in costs))
+
+
+@dataclass(frozen=True)
+class Budget(Limits):
+    """What the chosen network may cost, and how long choosing it may take. Every limit is optional.
+
+    | field           | unit                     | compared with                                  |
+    | --------------- | ------------------------ | ---------------------------------------------- |
+    | all of `Limits` |                          |                                                |
+    | `minutes`       | minutes                  | all of it: screening, training, measuring again,|
+    |                 |                          | testing and the report; reading is not counted |
+
+    `train_minutes` is the older name of `minutes`.
+    """
+
     train_minutes: float | None = None
     minutes: float | None = None
 
@@ -64,21 +94,13 @@ class Budget:
         minutes = next((m for m in (self.minutes, self.train_minutes) if m is not None), MINUTES)
         for name in ("minutes", "train_minutes"):
             object.__setattr__(self, name, minutes)
-        for name, limit in asdict(self).items():
-            if limit is not None and not (math.isfinite(limit) and limit > 0):
-                raise InputError(
-                    f"{name} must be above 0; got {limit!r}. Leave it out for no limit."
-                )
+        super().__post_init__()
 
     @property
     def seconds(self) -> float:
         """For all of a choice but reading."""
         assert self.minutes is not None
         return 60 * self.minutes
-
-    def limits(self) -> dict[str, float]:
-        """The limits that are set, but for the time that choosing may take."""
-        return {name: v for name in UNITS if (v := getattr(self, name)) is not None}
 
     def check_device(self, device: Device) -> None:
         """Raises InputError where a limit needs a figure that the device does not state."""
@@ -99,7 +121,8 @@ class Miss:
 
     @property
     def ratio(self) -> float:
-        return self.value / self.allowed
+        """How many times the limit; inf of a limit of 0."""
+        return self.value / self.allowed if self.allowed else math.inf
 
     def __str__(self) -> str:
         if self.limit in WHOLE:
@@ -118,18 +141,12 @@ class Miss:
         return {"limit": self.limit, "value": self.value, "allowed": self.allowed}
 
 
-def misses(card: Scorecard, budget: Budget) -> list[Miss]:
-    """The limits that `card` breaks, the worst first; a figure nobody knows breaks none."""
-    values = _figures(card)
-    broken = [
-        Miss(name, values[name], allowed)
-        for name, allowed in budget.limits().items()
-        if values[name] > allowed
-    ]
-    return sorted(broken, key=lambda miss: -miss.ratio)
+def misses(card: Scorecard, limits: Limits) -> list[Miss]:
+    """The limits that a Scorecard breaks, the worst first; a cost that is not known breaks none."""
+    return limits.misses(_costs(card))
 
 
-def _figures(card: Scorecard) -> dict[str, float]:
+def _costs(card: Scorecard) -> dict[str, float]:
     assert card.latency and card.energy and card.hardware_cost
     cost = card.hardware_cost.details
     return {
@@ -141,6 +158,13 @@ def _figures(card: Scorecard) -> dict[str, float]:
         "parameters": cost["parameters"],
         "macs": cost["macs"],
     }
+
+
+def require_above_zero(limits: Mapping[str, float | None]) -> None:
+    """Raises InputError that names a limit which is not above 0."""
+    for name, limit in limits.items():
+        if limit is not None and not (math.isfinite(limit) and limit > 0):
+            raise InputError(f"{name} must be above 0; got {limit!r}. Leave it out for no limit.")
 
 
 def advice(name: str, miss: Miss) -> str:

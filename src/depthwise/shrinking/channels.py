@@ -76,7 +76,7 @@ class Channels:
         return found
 
     def without(self, network: nn.Module, removed: set[int]) -> tuple[nn.Module, dict[str, Any]]:
-        """A smaller copy of the network, and the edit "widths" that tells its sizes."""
+        """A smaller copy of the network, and the edit "widths" that records its layer sizes."""
         gone: dict[Slot, list[np.ndarray]] = {}
         for index in removed:
             for slot, places in self.channels[index].places.items():

@@ -1,4 +1,4 @@
-"""What a shrunk model may cost, what it does cost, and by which it is over.
+"""What a shrunk model costs on the device; measuring/limits.py compares it with the limits.
 
 | limit        | unit                 | compared with                                              |
 | ------------ | -------------------- | ---------------------------------------------------------- |
@@ -7,12 +7,10 @@
 | latency_ms   | ms, one item         | mean of the quietest burst here, or predicted              |
 | energy_mj    | mJ an item           | predicted from that latency and the device                 |
 | memory_mb    | 10^6 bytes           | that file, and the most activations alive at once          |
-| accuracy_drop| share of items, 0..1 | validation accuracy of the original less the shrunk one's  |
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depthwise.errors import InputError
 from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.counting import Counts
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.energy import predict_energy
-from depthwise.measuring.limits import Miss
+from depthwise.measuring.limits import Limits
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.predict import by_layer, predict_latency, predict_memory
 from depthwise.measuring.speed import timed
@@ -35,7 +32,7 @@ from depthwise.runtimes import RUNTIMES, Program
 from depthwise.runtimes.attached import Running
 from depthwise.shrinking.storing import store
 
-__all__ = ["FLOAT", "Costing", "Figures", "Limits", "Way"]
+__all__ = ["FLOAT", "Costing", "Figures", "Way"]
 
 BURSTS, MOST_BURSTS = 10, 60
 AGREEING = 1.05  # longest to shortest of the quietest bursts
@@ -43,51 +40,16 @@ BYTES = {"int8": 0.25}  # of a value, as a share of fp32's
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Every limit is optional; see the table above."""
-
-    size_mb: float | None = None
-    latency_ms: float | None = None
-    energy_mj: float | None = None
-    memory_mb: float | None = None
-    accuracy_drop: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, limit in asdict(self).items():
-            least = 0.0 if name == "accuracy_drop" else 1e-300
-            if limit is not None and not (math.isfinite(limit) and limit >= least):
-                raise InputError(f"max_{name} must be above 0; got {limit!r}. Or leave it out.")
-        if all(limit is None for name, limit in asdict(self).items() if name != "accuracy_drop"):
-            raise InputError(
-                "there is nothing to shrink for: give a limit, max_size_mb, max_latency_ms, "
-                "max_energy_mj or max_memory_mb."
-            )
-
-    def misses(self, figures: Figures) -> list[Miss]:
-        """The limits that are broken, the worst first."""
-        values = asdict(figures)
-        broken = [
-            Miss(name, values[name], allowed)
-            for name, allowed in asdict(self).items()
-            if allowed is not None and name in values and values[name] > allowed
-        ]
-        return sorted(broken, key=lambda miss: -miss.ratio)
-
-    def worst(self, figures: Figures) -> float:
-        """The largest cost as a share of its limit: at most 1 where all are kept."""
-        values = asdict(figures)
-        shares = [values[n] / a for n, a in asdict(self).items() if a is not None and n in values]
-        return float(max(shares))
-
-
-@dataclass(frozen=True)
 class Figures:
-    """What a model costs on the device."""
+    """What a model costs on the device; see the table above."""
 
     size_mb: float
     latency_ms: float
     energy_mj: float
     memory_mb: float
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -208,6 +170,6 @@ class Costing:
 
 
 def _agree(means: list[float]) -> bool:
-    """Whether the three quietest bursts tell the same: else a neighbour may have had the core."""
+    """Whether the three quietest bursts are alike: else a neighbour may have had the core."""
     quiet = sorted(means)[:3]
     return quiet[-1] <= AGREEING * quiet[0]

@@ -192,7 +192,7 @@ def _chosen(found: dict[str, Any], macs: int) -> list[str]:
 def _learn_heads(
     model: NetworkClassifier, inputs: np.ndarray, targets: np.ndarray, epochs: float
 ) -> None:
-    """Every head, from what it reads of each item, the trunk as it stands."""
+    """Train every head on the features of each item; the trunk stays frozen."""
     network: Any = model.network_
     compute = compute_of(model)
     chosen = np.random.default_rng(0).permutation(len(inputs))[:HEAD_ITEMS]

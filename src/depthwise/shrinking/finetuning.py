@@ -1,4 +1,4 @@
-"""Learning on, from where a network stands and in whatever shape it is, with or without a teacher.
+"""Fine-tuning of a trained network, also a pruned or quantised one, with or without a teacher.
 
 It is the loop of training/loop.py with a recipe of its own: few epochs, a one-cycle rate below the
 one that the network was first trained with.
@@ -57,7 +57,7 @@ def fine_tune(
     watch: Watch | None = None,
     **recipe: Any,
 ) -> dict[str, Any]:
-    """Train `model.network_` on from where it stands; returns the history, now the model's own.
+    """Fine-tune `model.network_`; returns the history, now the model's own.
 
     `inputs` (N, ...), `targets` (N,) or (N, T) as the loop takes them (class indices); `epochs` 0.2
     to 20; `lr`: peak, by default a third of the model's own. `teacher`: a network of the same

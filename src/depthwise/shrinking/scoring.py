@@ -13,6 +13,7 @@ import numpy as np
 
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
+from depthwise.measuring.limits import Miss
 from depthwise.models.supervised import Regressor
 from depthwise.scores.accuracy import wilson_interval
 from depthwise.scores.regression import regression_report
@@ -42,6 +43,13 @@ class Scoring:
     def told(self, value: float) -> str:
         """ "98.21%", "0.5123"."""
         return f"{self.times * value:.2f}%" if self.unit else f"{value:.4f}"
+
+    def miss_in_words(self, miss: Miss) -> str:
+        """By how much a limit is broken, that on the loss of accuracy included."""
+        if miss.limit != "accuracy_drop":
+            return str(miss)
+        lost, allowed = self.times * miss.value, self.times * miss.allowed
+        return f"it loses {lost:.2g} {self.points}, over the limit of {allowed:.2g}"
 
 
 def scoring_of(model: Any) -> Scoring:

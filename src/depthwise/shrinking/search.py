@@ -17,14 +17,14 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.errors import InputError
-from depthwise.measuring.limits import Miss
+from depthwise.measuring.limits import Limits, Miss
 from depthwise.models.networks import NetworkClassifier, NetworkEstimator
 from depthwise.runtimes.onnx_graph import sharing_graphs
-from depthwise.shrinking.costing import FLOAT, Figures, Limits, Way
+from depthwise.shrinking.costing import FLOAT, Way
 from depthwise.shrinking.exits import add_exits
 from depthwise.shrinking.finetuning import compute_of, fine_tune
 from depthwise.shrinking.pruning import prune
@@ -194,7 +194,8 @@ class Search:
         """The ways in which the original comes nearest to its limits, but for exits."""
         can_run = self.trying.costing.can_run
         tried = [t for t in self.trying.done.values() if "exits" not in t.how and can_run(t.way)]
-        return [t.way for t in sorted(tried, key=lambda t: self.limits.worst(t.figures))][:WAYS]
+        tried.sort(key=lambda t: self.limits.worst_share(t.figures.to_dict()))
+        return [t.way for t in tried[:WAYS]]
 
     def _plans(self, way: Way) -> list[Plan]:
         """The weakest structure of each kind that would keep the limits."""
@@ -235,17 +236,16 @@ class Search:
             counts = costing.counts(finished)
             program = costing.program(finished, way)
             figures = costing.figures(finished, way, counts, program)
-            return {"macs": counts.macs, "figures": asdict(figures)}
+            return {"macs": counts.macs, "figures": figures.to_dict()}
 
         name = f"{kind} {amount}, {way}"
         known = self.trying.journal.recall(f"cost/{name}", do)
         if known is None:
             return False
-        figures = Figures(**known["figures"])
         self.macs[kind, amount] = known["macs"]
-        if misses := self.limits.misses(figures):
+        if misses := self.limits.misses(known["figures"]):
             self.untrained[name] = misses[0]
-        return self.limits.worst(figures) <= ROOM
+        return self.limits.worst_share(known["figures"]) <= ROOM
 
     def _cost_kind(self) -> str:
         """What pruning should save, by the limit that is hardest to keep."""
@@ -298,12 +298,12 @@ class Search:
         model, spent = self.trying.keep(f"{name} parent", type(self.model), made)
         how = [f"{plan.kind} {plan.amount}", str(way)]
         tried = self.trying.finish(f"{name}, {way}", model, way, how, spent, _score(model))
-        over = self.limits.worst(tried.figures)
+        over = self.limits.worst_share(tried.figures.to_dict())
         if plan.kind == "prune" and over > 1:
             self._tighten(plan, way, model, over, epochs)
 
     def _tighten(self, plan: Plan, way: Way, model: Any, over: float, epochs: float) -> None:
-        """A little more pruned, from where it stands."""
+        """Prune the trained model a little more, so that it keeps the limit."""
         share, parts = max(0.3, 0.95 / over), self.trying.parts
         name = f"prune {plan.amount} x {share:.3f}"
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,17 @@ from depthwise.errors import InputError, NothingFitsError
 from depthwise.journal import Journal
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.devices.device_finder import find
-from depthwise.measuring.limits import Miss, advice
+from depthwise.measuring.limits import Limits, Miss, advice, require_above_zero
 from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
-from depthwise.shrinking.costing import Costing, Limits
+from depthwise.shrinking.costing import Costing
 from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.trying import Parts, Tried, Trying
 
 __all__ = ["Shrunk", "shrink"]
 
+LIMITED = ("size_mb", "latency_ms", "energy_mj", "memory_mb")
 SAMPLES = 512  # training items that ranges and times are taken with
 ROUNDED = {"int8", "weights-int8", "weights-int4", "exits"}
 Tell = Callable[[str], None]
@@ -77,8 +79,9 @@ def shrink(
     Raises InputError for wrong arguments, NothingFitsError (after writing the record) where nothing
     keeps the limits; it names who comes nearest and which limit to relax.
     """
-    sizes = (max_size_mb, max_latency_ms, max_energy_mj, max_memory_mb, max_accuracy_drop)
-    limits, target = Limits(*sizes), find(device)
+    limits = _limits(max_size_mb, max_latency_ms, max_energy_mj, max_memory_mb)
+    _require_drop(max_accuracy_drop)
+    target = find(device)
     if not minutes > 0:
         raise InputError(f"minutes must be above 0; got {minutes!r}.")
     if not isinstance(model, NetworkClassifier | NetworkRegressor) or not hasattr(
@@ -99,12 +102,42 @@ def shrink(
             "this model has been shrunk to its final form already. Shrink the one it was made of."
         )
     dataset = data if isinstance(data, Dataset) else load(data, seed=seed)
-    about = (model, dataset, limits, target, minutes, seed, watch or (lambda text: None))
+    tell = watch or (lambda text: None)
+    about = (model, dataset, limits, max_accuracy_drop, target, minutes, seed, tell)
     if out is None:
         with tempfile.TemporaryDirectory() as scratch:
             done = _shrink(*about, Path(scratch))
             return Shrunk(done.model, done.record, None)
     return _shrink(*about, Path(out))
+
+
+def _limits(
+    max_size_mb: float | None,
+    max_latency_ms: float | None,
+    max_energy_mj: float | None,
+    max_memory_mb: float | None,
+) -> Limits:
+    """Raises InputError for a limit that is not above 0, or where there is none."""
+    given = {
+        "size_mb": max_size_mb,
+        "latency_ms": max_latency_ms,
+        "energy_mj": max_energy_mj,
+        "memory_mb": max_memory_mb,
+    }
+    require_above_zero({f"max_{name}": limit for name, limit in given.items()})
+    if all(limit is None for limit in given.values()):
+        raise InputError(
+            "there is nothing to shrink for: give a limit, max_size_mb, max_latency_ms, "
+            "max_energy_mj or max_memory_mb."
+        )
+    return Limits(**given)
+
+
+def _require_drop(drop: float | None) -> None:
+    if drop is not None and not (math.isfinite(drop) and drop >= 0):
+        raise InputError(
+            f"max_accuracy_drop must be at least 0; got {drop!r}. Leave it out for no limit."
+        )
 
 
 def _instead(model: Any) -> str:
@@ -117,6 +150,7 @@ def _shrink(
     model: NetworkEstimator,
     data: Dataset,
     limits: Limits,
+    accuracy_drop: float | None,
     device: Device,
     minutes: float,
     seed: int,
@@ -127,7 +161,8 @@ def _shrink(
     request = {
         "model": fingerprint_arrays(*(t.numpy() for t in model.network_.state_dict().values())),
         "data": data.fingerprint,
-        "limits": asdict(limits),
+        "limits": {name: getattr(limits, name) for name in LIMITED}
+        | {"accuracy_drop": accuracy_drop},
         "device": device.name,
         "minutes": minutes,
         "seed": seed,
@@ -138,7 +173,7 @@ def _shrink(
     journal = Journal(out / "work", request)
     costing = Costing(device, parts.inputs[:SAMPLES])
     about = (parts, limits, costing, journal, out / "work", tell)
-    trying = Trying(*about, scoring=scoring_of(model))
+    trying = Trying(*about, scoring=scoring_of(model), accuracy_drop=accuracy_drop)
     search = Search(copy.deepcopy(model), trying, 60 * minutes, seed)
     winner = search.run()
     record = _record(request, trying, winner, time.monotonic() - begun)
@@ -211,11 +246,9 @@ def _record(
 def _advice(name: str, worst: Miss, scoring: Scoring) -> str:
     if worst.limit != "accuracy_drop":
         return advice(name, worst)
-    need = f"{worst.value * 1.05:.2g}"
     return (
-        f"{name} comes nearest: it loses {scoring.times * worst.value:.2g} {scoring.points}, over "
-        f"the limit of {scoring.times * worst.allowed:.2g}. Relax it: --max-accuracy-drop {need}, "
-        "or give more --minutes"
+        f"{name} comes nearest: {scoring.miss_in_words(worst)}. Relax it: --max-accuracy-drop "
+        f"{worst.value * 1.05:.2g}, or give more --minutes"
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from depthwise.journal import Journal
-from depthwise.measuring.limits import Miss
+from depthwise.measuring.limits import Limits, Miss
 from depthwise.models.modelfile import read_model
 from depthwise.runtimes import Program
-from depthwise.shrinking.costing import Costing, Figures, Limits, Way
+from depthwise.shrinking.costing import Costing, Figures, Way
 from depthwise.shrinking.finetuning import fine_tune
 from depthwise.shrinking.scoring import CLASSES, Scoring
 
@@ -47,7 +47,7 @@ class Parts:
 
     @property
     def glance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the validation items as many as tell one epoch from the next."""
+        """The first validation items: enough to compare one epoch with the next."""
         return self.held_inputs[:GLANCE], self.held_targets[:GLANCE]
 
 
@@ -87,7 +87,8 @@ class Tried:
 
 @dataclass
 class Trying:
-    """All that was tried in one search."""
+    """All that was tried in one search. accuracy_drop: what the validation accuracy (or R2) of the
+    original may fall by; None: no limit."""
 
     parts: Parts
     limits: Limits
@@ -97,6 +98,7 @@ class Trying:
     tell: Callable[[str], None]
     done: dict[str, Tried] = field(default_factory=dict)
     scoring: Scoring = CLASSES
+    accuracy_drop: float | None = None
 
     @property
     def original(self) -> Tried:
@@ -111,15 +113,15 @@ class Trying:
         seconds: float = 0.0,
         before: float | None = None,
     ) -> Tried:
-        """The model finished in this way, measured, scored, kept and told. before: its accuracy
-        as it is, None: the original's."""
+        """The model finished in this way, measured, scored, saved and logged. before: its accuracy
+        unfinished, None: the original's."""
 
         def do() -> dict[str, Any]:
             return self._do(name, model, way, how, seconds, before).to_dict()
 
         tried = Tried.from_dict(self.journal.recall(f"try/{name}", do))
         self.done[name] = tried
-        verdict = "" if tried.fits else f" - {tried.misses[0]}"
+        verdict = "" if tried.fits else f" - {self.scoring.miss_in_words(tried.misses[0])}"
         score = f"{self.scoring.told(tried.accuracy)} {self.scoring.heading}"
         self.tell(
             f"{name}: {score}, {tried.figures.size_mb:.4f} MB, "
@@ -169,8 +171,8 @@ class Trying:
         finished.save(self.folder / name)
         counts = self.costing.counts(finished)
         figures = self.costing.figures(finished, way, counts, program)
-        misses = self.limits.misses(figures)
-        allowed, drop = self.limits.accuracy_drop, self._before(accuracy[0]) - accuracy[0]
+        misses = self.limits.misses(figures.to_dict())
+        allowed, drop = self.accuracy_drop, self._before(accuracy[0]) - accuracy[0]
         if allowed is not None and drop > allowed + 1e-12:
             misses.append(Miss("accuracy_drop", drop, allowed))
         told = (figures, *accuracy, counts.parameters, counts.macs, seconds, misses)
@@ -182,7 +184,7 @@ class Trying:
 
     def _bearable(self) -> float:
         """What rounding may lose before the rounded network is trained."""
-        allowed = self.limits.accuracy_drop
+        allowed = self.accuracy_drop
         return WORTH_TRAINING if allowed is None else min(allowed, WORTH_TRAINING)
 
     def _aware(self, finished: Any, model: Any) -> Any:
