@@ -14,8 +14,10 @@ import depthwise.training.loop as training
 from depthwise.errors import ModelFileError
 from depthwise.models.estimator import Estimator
 from depthwise.training.loop import Event
+from depthwise.training.run import Run
 from depthwise.training.stages import Interrupted, Stages, compute_for, stage_file, stage_files
 from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 
 class Walk:
@@ -42,6 +44,9 @@ class Walk:
 
 class Model(Estimator):
     family = "walk"
+    verbose = False
+    precisions = ("float32",)
+    data_fingerprint_ = ""
 
     def __init__(self, *, device: str = "cpu", precision: str = "auto", threads: Any = 1):
         self.device = device
@@ -52,8 +57,11 @@ class Model(Estimator):
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return nn.Linear(input_shape[0], 2)
 
-    def fit(self, X: Any, y: Any = None, **options: Any) -> Any:
-        return self
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        raise NotImplementedError
+
+    def _train(self, data: TrainingData, run: Run) -> None:
+        raise NotImplementedError
 
 
 ITEMS = np.random.default_rng(0).random((30, 5)).astype(np.float32)
@@ -62,7 +70,8 @@ RECIPE = Recipe(epochs=2, batch_size=7, average=0.0)
 
 def stages(**options: Any) -> Stages:
     torch.manual_seed(0)
-    return Stages(Model(), nn.Linear(5, 2), ITEMS, None, **options)
+    run = Run.begin(**options)
+    return Stages(Model(), nn.Linear(5, 2), TrainingData(ITEMS), run)
 
 
 def walk(run: Stages, names: tuple[str, ...] = ("a", "b", "c")) -> Tensor:

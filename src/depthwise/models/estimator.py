@@ -62,7 +62,9 @@ from depthwise.models.modelfile import write_model
 from depthwise.reshaping.edits import Edit, edits_of
 from depthwise.runtimes.attached import Running
 from depthwise.task import Answer, Task, task_named
-from depthwise.training.loop import Watch
+from depthwise.training.events import Watch
+from depthwise.training.run import Run
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
 
@@ -132,11 +134,11 @@ class Estimator(BaseEstimator, abc.ABC):
         """An untrained network from raw inputs (B, *input_shape) to its answers: logits (B, K) of
         n_outputs classes, or (B, T) targets; 0 where nothing is to be told apart."""
 
-    @abc.abstractmethod
     def fit(
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: tuple[Any, Any] | None = None,
         checkpoint: str | Path | None = None,
@@ -144,8 +146,33 @@ class Estimator(BaseEstimator, abc.ABC):
         watch: Watch | None = None,
         callbacks: Iterable[Watch] | None = None,
     ) -> Self:
-        """Train on X (N, C, H, W) or (N, D) and y (N,), or on a Dataset given as X. `callbacks`
-        are called with a `training.loop.Event` now and then, as `watch` is."""
+        """Learn from X, images (N, C, H, W), rows (N, D) or other items of the task, and from what
+        belongs to each, y; or from a Dataset given as X, which brings y and a validation part.
+
+        `sample_weight` (N,): how much each item counts beside the others; one of weight 0 is left
+        out. Families for which all items count alike refuse it.
+        `validation` (X, y): scored and not learnt from; where there are epochs it chooses the best
+        one and stops early.
+        `checkpoint`: a file that, with others beside it, makes the run resumable by the same call;
+        families that learn in one piece (`resumes` is False) write none.
+        `seconds_limit`: training is shortened to end in time.
+        `watch`, `callbacks`: called with a `training.loop.Event` several times a second; of what
+        learns in one piece once, at the end.
+        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
+        """
+        run = Run.begin(checkpoint, seconds_limit, watch, callbacks)
+        data = self._training_data(X, y, sample_weight, validation)
+        self._train(data, run)
+        return self
+
+    @abc.abstractmethod
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        """The data of a fit, checked, once the settings are checked too; what was learnt before is
+        forgotten."""
+
+    @abc.abstractmethod
+    def _train(self, data: TrainingData, run: Run) -> None:
+        """Learn from `data` within `run`: sets `network_` and `history_`. A family writes it."""
 
     # -- what it is, and what it can do -----------------------------------------------------------
 

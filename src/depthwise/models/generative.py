@@ -19,9 +19,7 @@ Shapes: N items, B batch, D visible units, K classes.
 from __future__ import annotations
 
 import abc
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,13 +33,14 @@ from depthwise.compute import own_randomness
 from depthwise.data.inputs import statistics
 from depthwise.errors import InputError
 from depthwise.models.abilities import Predicts
-from depthwise.models.estimator import Layered, Watch, is_dataset
+from depthwise.models.estimator import Layered, is_dataset
 from depthwise.models.gpu_answers import at_work, home_of, keeping_there
 from depthwise.models.supervised import Classifier
 from depthwise.settings import Learning, no_setting, settings
-from depthwise.training.loop import time_left, watching
+from depthwise.training.run import Run
 from depthwise.training.schedules import require_quality
 from depthwise.training.stages import Interrupted, Stages
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["VISIBLE_KINDS", "Generative"]
 
@@ -62,6 +61,7 @@ class Generative(Learning, Layered, Classifier):
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generate", "anomaly")
     priority: ClassVar[dict[str, int]] = {"images": 7, "table": 7}
+    needs_targets: ClassVar[bool] = False
     precisions: ClassVar[tuple[str, ...]] = ("float32",)  # that precision="auto" chooses among
     visible: str = "auto"
     false_alarms: float = 0.01
@@ -114,51 +114,17 @@ class Generative(Learning, Layered, Classifier):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """Learn X (N, C, H, W) or (N, D), with labels y (N,) or without, or a Dataset given as X.
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        data = super()._training_data(X, y, sample_weight, validation)
+        data = self._hold_out(data) if data.held_out is None else data
+        self._check_settings(data.inputs)
+        self.visible_ = self._visible_kind(data.inputs)
+        self.network_ = self._new_network(data.inputs)
+        return data
 
-        `validation` (X, y) sets the anomaly threshold, and chooses where a family has something to
-        choose; a Dataset brings its own. `checkpoint`: a file that, with others beside it, makes
-        the run resumable by the same call. `seconds_limit` shortens the schedule to end in time.
-        `watch` and `callbacks` are called with an Event several times a second. `sample_weight`
-        (N,): how often an item is visited beside the others, on average; of weight 0 never.
-        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
-        """
-        begun = time.monotonic()
-        inputs, labels, held_out = self._parts(X, y, validation)
-        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
-        if held_out is None:
-            inputs, labels, weights, held_out = self._hold_out(inputs, labels, weights)
-        self._check_settings(inputs)
-        self.visible_ = self._visible_kind(inputs)
-        self.network_ = self._new_network(inputs)
-        self._train(
-            inputs,
-            labels,
-            held_out,
-            checkpoint=checkpoint,
-            seconds_limit=time_left(seconds_limit, begun),
-            watch=watching(watch, callbacks),
-            visits=weights,
-        )
-        return self
-
-    def _hold_out(
-        self, inputs: np.ndarray, labels: Any, weights: np.ndarray | None
-    ) -> tuple[np.ndarray, Any, np.ndarray | None, tuple[np.ndarray, Any] | None]:
-        """The items to learn from, and those a family puts aside where no validation is given."""
-        return inputs, labels, weights, None
+    def _hold_out(self, data: TrainingData) -> TrainingData:
+        """With the part that a family puts aside where no validation is given."""
+        return data
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now.
@@ -174,7 +140,7 @@ class Generative(Learning, Layered, Classifier):
             self.network_ = self._new_network(inputs)
         elif labels is None and self.n_outputs:
             raise InputError("this model learns labels too: give y to partial_fit.")
-        self._train(inputs, labels, None, more=True)
+        self._train(TrainingData(inputs, labels), Run(), more=True)
         return self
 
     def _parts(
@@ -191,15 +157,9 @@ class Generative(Learning, Layered, Classifier):
             return parts
         return super()._parts(X, None, validation)
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray | None,
-        held_out: tuple[np.ndarray, Any] | None,
-        **options: Any,
-    ) -> None:
-        held = held_out[0] if held_out else None
-        stages = Stages(self, self.network_, inputs, labels, held_out, **options)
+    def _train(self, data: TrainingData, run: Run, more: bool = False) -> None:
+        held = data.held_out[0] if data.held_out else None
+        stages = Stages(self, self.network_, data, run, more=more)
         with stages, keeping_there(self, held, stages.compute.device):
             try:
                 self._learn(stages)
@@ -208,7 +168,7 @@ class Generative(Learning, Layered, Classifier):
         self.network_.eval()
         self.history_ = stages.history()
         self.n_iter_ = max(1, self.history_["steps"])
-        self._set_threshold(held_out[0] if held_out else inputs)
+        self._set_threshold(data.scored[0])
 
     def _new_network(self, inputs: np.ndarray) -> nn.Module:
         with own_randomness(self._seed()):

@@ -8,14 +8,14 @@ Shapes: N items, B batch, C channels, H W image, D features, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -40,14 +40,15 @@ from depthwise.layers import Rescaled, Standardise
 from depthwise.losses import Taught, Weighted, over_answers, smoothed_cross_entropy, squared_error
 from depthwise.models.estimator import Layered
 from depthwise.models.gpu_answers import keeping_there
-from depthwise.models.supervised import Classifier, Regressor, Supervised, Watch
-from depthwise.progress import ConsoleProgress
+from depthwise.models.supervised import Classifier, Regressor, Supervised
 from depthwise.reshaping.int8 import learning
 from depthwise.settings import Descending
 from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
-from depthwise.training.loop import recorded_compute, time_left, train, watching
+from depthwise.training.loop import recorded_compute, train
+from depthwise.training.run import Run
 from depthwise.training.schedules import Passes, of_quality, require_quality
 from depthwise.training.step import GradientUpdate, Recipe, Update
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["LONG", "NetworkClassifier", "NetworkEstimator", "NetworkRegressor", "auto_batch_size"]
 
@@ -65,52 +66,24 @@ class NetworkEstimator(Descending, Layered, Supervised):
     # (N, K) of the items that `fit` is about to learn, in their order: what a teacher says of them
     teacher_logits: np.ndarray | None = None
     scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
-    _weights: np.ndarray | None = None  # of the items, while `fit` learns from them
     passes: ClassVar[dict[str, Passes]] = {"fast": LONG, "paper": LONG}  # by `quality`
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
 
     # -- learning -------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """Train on X (N, C, H, W) or (N, D) and labels y (N,), or on a Dataset given as X.
-
-        `validation` (X, y) chooses the best epoch and stops early; a Dataset brings its own, and
-        `validation_fraction` carves one out. `checkpoint`: a file that makes the run resumable, by
-        the same call. `seconds_limit` stops in time; `watch` and `callbacks` are called with an
-        Event several times a second. `sample_weight` (N,): how much each item of the training
-        part counts in the loss, relative to the others; of weight 0 it is left out.
-        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
-        """
-        begun, before = time.monotonic(), dict(vars(self))
-        watch = watching(watch, callbacks)
-        inputs, labels, held_out = self._labelled_parts(X, y, validation)
-        inputs, labels, self._weights = self._weigh(inputs, labels, sample_weight)
-        self._check_settings(inputs)
-        if held_out is None and self.validation_fraction:
-            inputs, labels, held_out = self._hold_out(inputs, labels)
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        before = dict(vars(self))
+        data = super()._training_data(X, y, sample_weight, validation)
+        self._check_settings(data.inputs)
+        if data.held_out is None and self.validation_fraction:
+            data = self._hold_out(data)
         if self.warm_start and self.is_fitted:
             self._require_same_task(before)
         else:
-            self.network_ = self._new_network(inputs, labels)
+            self.network_ = self._new_network(data.inputs, data.targets)
         self._optimizer_state = None
-        left = time_left(seconds_limit, begun)
-        try:
-            self._train(inputs, labels, held_out, checkpoint, left, watch)
-        finally:
-            self._weights = None
-            self.__dict__.pop("teacher_logits", None)
-        return self
+        teacher = self.__dict__.pop("teacher_logits", None)
+        return replace(data, teacher=teacher)
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """(outputs, targets) -> scalar, of the network as it stands."""
@@ -130,80 +103,73 @@ class NetworkEstimator(Descending, Layered, Supervised):
         if first:
             self.network_ = self._new_network(inputs, labels)
         recipe = self.recipe(len(inputs), epochs=1, schedule="constant", average=0.0)
-        self._optimizer_state = self._run(inputs, labels, recipe, state=self._optimizer_state)
+        self._train_once_more(TrainingData(inputs, labels), recipe)
         return self
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        recipe = self.recipe(len(inputs))
+    def _train(self, data: TrainingData, run: Run) -> None:
+        recipe, path = self.recipe(len(data)), run.checkpoint
         easy = of_quality(self.quality, self.passes).easy
         if easy and self.epochs == "auto":
-            recipe = replace(recipe, enough=(easy, self._little_left(labels)))
-        path = Path(checkpoint) if checkpoint is not None else None
+            recipe = replace(recipe, enough=(easy, self._little_left(data.targets)))
+        held = data.held_out
         options: dict[str, Any] = {
-            "validate": partial(self._validation_scores, *held_out) if held_out else None,
+            "validate": partial(self._validation_scores, *held) if held else None,
             "checkpoint": path,
-            "fingerprint": self._run_fingerprint(recipe, held_out) if path else "",
-            "seconds_limit": seconds_limit,
-            "held_out": len(held_out[1]) if held_out else 0,
+            "fingerprint": self._run_fingerprint(recipe, held) if path else "",
+            "held_out": len(held[1]) if held else 0,
             "scorings": 1 + self.scored_after,
         }
-        if watch is not None or not self.verbose:
-            self._run(inputs, labels, recipe, watch=watch, **options)
-            return
-        with ConsoleProgress(self.family) as bar:
-            self._run(inputs, labels, recipe, watch=bar, **options)
+        with (
+            run.watched(self.family, self.verbose) as watch,
+            self._at_work(data, recipe, run) as (update, x, y, compute),
+        ):
+            options |= {"watch": watch, "seconds_limit": run.seconds_left, "compute": compute}
+            history = train(self.network_, update, x, y, recipe, **options)
+        self.history_ = asdict(history)
 
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        begun, limit = time.monotonic(), options.get("seconds_limit")
-        x, y = as_tensor(inputs), self._weighted(torch.from_numpy(labels))
-        loss = self._loss()
-        compute = recorded_compute(options.get("checkpoint"), self.device)
+    def _train_once_more(self, data: TrainingData, recipe: Recipe) -> None:
+        """One pass, with the moments that the optimiser has from the pass before."""
+        with self._at_work(data, recipe, Run()) as (update, x, y, compute):
+            if self._optimizer_state is not None:
+                update.load_state_dict(moved(self._optimizer_state, compute.device))
+            history = train(self.network_, update, x, y, recipe, compute=compute)
+            state = update.state_dict()
+        self._optimizer_state = moved(state, "cpu")
+        self.history_ = asdict(history)
+
+    @contextlib.contextmanager
+    def _at_work(
+        self, data: TrainingData, recipe: Recipe, run: Run
+    ) -> Iterator[tuple[Update, Tensor, Any, Compute]]:
+        """The network at the place where it learns, in the way that was chosen; the update, the
+        inputs and the targets that the loop takes."""
+        x, y = as_tensor(data.inputs), self._loop_targets(data)
+        loss, compute = self._loss(), recorded_compute(run.checkpoint, self.device)
         if compute is None or self.threads not in ("auto", compute.threads):
-            compute = self._choose_compute(x, y, recipe, loss, limit)
-        held = next(iter(getattr(options.get("validate"), "args", ())), None)
+            compute = self._choose_compute(x, y, recipe, loss, run.seconds_left)
+        held = data.held_out[0] if data.held_out else None
         compute.place(self.network_)
         try:
             with learning(self.network_), keeping_there(self, held, compute.device):
-                update = self._recorded(self._update(loss, recipe, compute), compute)
-                if state is not None:
-                    update.load_state_dict(moved(state, compute.device))
-                options["seconds_limit"] = time_left(limit, begun)
-                history = train(self.network_, update, x, y, recipe, compute=compute, **options)
+                yield self._recorded(self._update(loss, recipe, compute), compute), x, y, compute
         finally:
             Compute().place(self.network_)
-        self.history_ = asdict(history)
-        return moved(update.state_dict(), "cpu")
 
-    def _weighted(self, targets: Tensor) -> Tensor | Weighted:
-        """The targets of `fit`'s items, with their weights where there are some, and a teacher's
-        logits likewise."""
-        if self.teacher_logits is not None:
-            if len(self.teacher_logits) != len(targets):
+    def _loop_targets(self, data: TrainingData) -> Tensor | Weighted:
+        """The items' targets, with their weights or a teacher's logits where there are some."""
+        targets = torch.from_numpy(data.targets)
+        if data.teacher is not None:
+            if len(data.teacher) != len(targets):
                 raise InputError(
                     f"teacher_logits must be of the {len(targets):,} items that are learnt; got "
-                    f"{len(self.teacher_logits):,}. Leave validation_fraction at 0."
+                    f"{len(data.teacher):,}. Leave validation_fraction at 0."
                 )
             ones = torch.ones(len(targets))
-            return Taught(targets, ones, torch.from_numpy(self.teacher_logits).float())
-        if self._weights is None or (self._weights == self._weights[0]).all():
+            return Taught(targets, ones, torch.from_numpy(data.teacher).float())
+        weights = data.weights
+        if weights is None or (weights == weights[0]).all():
             return targets
-        weights = torch.from_numpy(self._weights / self._weights.mean())
-        return Weighted(targets, weights.float())
+        return Weighted(targets, torch.from_numpy(weights / weights.mean()).float())
 
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
@@ -360,21 +326,19 @@ class NetworkEstimator(Descending, Layered, Supervised):
             for layout in layouts
         ]
 
-    def _hold_out(
-        self, inputs: np.ndarray, targets: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    def _hold_out(self, data: TrainingData) -> TrainingData:
         """`validation_fraction` of the training data, labels stratified, put aside."""
         from sklearn.model_selection import train_test_split
 
+        targets = data.targets
         several = targets.ndim == 1 and np.bincount(targets).min() >= 2
         keep, hold = train_test_split(
-            np.arange(len(targets)),
+            np.arange(len(data)),
             test_size=self.validation_fraction,
             random_state=self._seed(),
             stratify=targets if several else None,
         )
-        self._weights = None if self._weights is None else self._weights[keep]
-        return inputs[keep], targets[keep], (inputs[hold], targets[hold])
+        return replace(data.at(keep), held_out=(data.inputs[hold], targets[hold]))
 
     def _run_fingerprint(self, recipe: Recipe, held_out: Any) -> str:
         settings = {k: v for k, v in self.get_params().items() if k not in _NOT_SETTINGS}

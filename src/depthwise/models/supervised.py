@@ -12,7 +12,7 @@ Shapes: N items, B batch, K classes, T targets.
 from __future__ import annotations
 
 import hashlib
-import time
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,7 +32,9 @@ from depthwise.scores.classification import ClassAnswers, rarer_class
 from depthwise.scores.custom import class_score
 from depthwise.scores.regression import r2, regression_report
 from depthwise.scores.thresholds import best_cut, is_cut_for
-from depthwise.training.loop import finished
+from depthwise.training.events import finished
+from depthwise.training.run import Run
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
 
@@ -44,6 +46,7 @@ class Supervised(Estimator):
     """
 
     weighs_items: ClassVar[bool] = True
+    needs_targets: ClassVar[bool] = True  # else it learns from items alone too
 
     def _parts(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
@@ -69,28 +72,21 @@ class Supervised(Estimator):
         """Training inputs, their targets and the validation part of a Dataset."""
         return dataset_parts(dataset, validation)
 
-    def _labelled_parts(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-        """`_parts`, of a family that cannot learn without y."""
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
         inputs, targets, held_out = self._parts(X, y, validation)
-        if targets is None:
+        if targets is None and self.needs_targets:
             raise InputError(
                 f"{type(self).__name__} learns from labels, and there are none. Give y, or take a "
                 "family that models the data itself: RBM, DBN, DBM or DeepAutoencoder."
             )
-        return inputs, targets, held_out
+        return self._weigh(TrainingData(inputs, targets, held_out=held_out), sample_weight)
 
-    def _weigh(
-        self, inputs: np.ndarray, targets: Any, sample_weight: Any
-    ) -> tuple[np.ndarray, Any, np.ndarray | None]:
-        """The items that count, their targets, and their weights float64 (N,), None where all are
-        alike unsaid. An item of weight 0 is left out. Raises InputError."""
-        weights = self._checked_weights(sample_weight, targets, len(inputs))
-        if weights is None or weights.all():
-            return inputs, targets, weights
-        counts = weights > 0
-        return inputs[counts], None if targets is None else targets[counts], weights[counts]
+    def _weigh(self, data: TrainingData, sample_weight: Any) -> TrainingData:
+        """The items that count, with their weights; None where all are alike unsaid. An item of
+        weight 0 is left out. Raises InputError."""
+        weights = self._checked_weights(sample_weight, data.targets, len(data))
+        data = replace(data, weights=weights)
+        return data if weights is None or weights.all() else data.at(weights > 0)
 
     def _checked_weights(self, sample_weight: Any, targets: Any, items: int) -> np.ndarray | None:
         """Weights float64 (N,), which belong to the data that was fitted."""
@@ -119,22 +115,16 @@ class Supervised(Estimator):
             self.classes_ = np.unique(classes)
         return self._take(X, y, reset=first, classes=self.known_classes)
 
-    def _record(
-        self,
-        amount: int,
-        started: float,
-        held_out: tuple[np.ndarray, Any] | None,
-        watch: Watch | None = None,
-    ) -> None:
+    def _record(self, amount: int, data: TrainingData, run: Run) -> None:
         """The history of a fit that was one piece: one record, and one event."""
-        seconds = time.monotonic() - started
+        seconds = run.seconds
         record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
-        if held_out:
-            record["score"] = self._validation_scores(*held_out, self.network_)[0]
+        if data.held_out:
+            record["score"] = self._validation_scores(*data.held_out, self.network_)[0]
         self.n_iter_ = amount
         self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
-        if watch is not None:
-            watch(finished(amount, seconds, record.get("score")))
+        if run.watch is not None:
+            run.watch(finished(amount, seconds, record.get("score")))
 
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module

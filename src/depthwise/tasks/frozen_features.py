@@ -17,8 +17,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from depthwise.checkpoint import write_atomically
 from depthwise.compute import Compute
 from depthwise.models.networks import NetworkEstimator
-from depthwise.models.supervised import Watch
-from depthwise.training.loop import look_in_time, time_left
+from depthwise.training.run import Run, look_in_time
 from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["SeesOnce"]
 
@@ -74,56 +74,41 @@ class SeesOnce(NetworkEstimator):
             self.network_ = whole.eval()
             del self._whole
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
+    def _train(self, data: TrainingData, run: Run) -> None:
         if not self._sees_once:
-            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+            super()._train(data, run)
             return
-        begun = time.monotonic()
-        if seconds_limit is None:
-            seen, is_cut = self._seen(inputs), False
-            held = None if held_out is None else (self._seen(held_out[0]), held_out[1])
+        if run.limit is None:
+            seen, is_cut = self._features_of(data), False
         else:
-            seen, labels, held, is_cut = self._cut(
-                inputs, labels, held_out, checkpoint, LOOKING * seconds_limit
-            )
+            seen, is_cut = self._features_in_time(data, run)
         with self._head_alone():
-            left = time_left(seconds_limit, begun)
-            super()._train(seen, labels, held, checkpoint, left, watch)
+            super()._train(seen, run)
         if is_cut and self.history_["stopped"] == "finished":
             self.history_["stopped"] = "time"
 
-    def _cut(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds: float,
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None, bool]:
-        """s of those items that `seconds` suffice to look at, their labels, the held-out part
+    def _features_of(self, data: TrainingData) -> TrainingData:
+        """s in place of the items, the held-out ones too."""
+        held = data.held_out and (self._seen(data.held_out[0]), data.held_out[1])
+        return replace(data, inputs=self._seen(data.inputs), held_out=held)
+
+    def _features_in_time(self, data: TrainingData, run: Run) -> tuple[TrainingData, bool]:
+        """s of those items that a share of the run's seconds suffices to look at, the held-out part
         likewise, and whether there were more. A run taken up again looks at as many as before."""
-        path = None if checkpoint is None else _looked_file(Path(checkpoint))
+        path = None if run.checkpoint is None else _looked_file(run.checkpoint)
         before = json.loads(path.read_text()) if path is not None and path.exists() else [None] * 2
-        items = len(inputs) + (len(held_out[0]) if held_out else 0)
-        seen, places = self._seen_in_time(inputs, seconds * len(inputs) / items, before[0])
-        labels = labels[places]
-        self._weights = None if self._weights is None else self._weights[places]
+        seconds = LOOKING * (run.seconds_left or 0.0)
+        items = len(data) + (len(data.held_out[0]) if data.held_out else 0)
+        seen, places = self._seen_in_time(data.inputs, seconds * len(data) / items, before[0])
         counts, held = [len(places), 0], None
-        if held_out is not None:
-            share = seconds * len(held_out[0]) / items
-            rows, places = self._seen_in_time(held_out[0], share, before[1])
-            held, counts[1] = (rows, held_out[1][places]), len(places)
+        looked = replace(data.at(places), inputs=seen)
+        if data.held_out is not None:
+            share = seconds * len(data.held_out[0]) / items
+            rows, places = self._seen_in_time(data.held_out[0], share, before[1])
+            held, counts[1] = (rows, data.held_out[1][places]), len(places)
         if path is not None:
             write_atomically(path, lambda scratch: scratch.write_text(json.dumps(counts)))
-        return seen, labels, held, sum(counts) < items
+        return replace(looked, held_out=held), sum(counts) < items
 
     def _seen_in_time(
         self, inputs: np.ndarray, seconds: float, count: int | None = None
@@ -143,19 +128,13 @@ class SeesOnce(NetworkEstimator):
     def _settled(self, rows: np.ndarray) -> np.ndarray:
         return rows
 
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if self._is_alone or not self._sees_once:
-            return super()._run(inputs, labels, recipe, state, **options)
-        seen = self._seen(inputs)
+    def _train_once_more(self, data: TrainingData, recipe: Recipe) -> None:
+        if not self._sees_once:
+            super()._train_once_more(data, recipe)
+            return
+        seen = self._features_of(data)
         with self._head_alone():
-            return super()._run(seen, labels, recipe, state, **options)
+            super()._train_once_more(seen, recipe)
 
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute

@@ -29,9 +29,9 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import InputError
-from depthwise.models.supervised import Watch
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.training.backbone_step import BackboneUpdate
+from depthwise.training.events import Watch
 from depthwise.training.step import GradientUpdate, Recipe
 
 __all__ = ["Seeing"]

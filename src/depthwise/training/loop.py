@@ -21,12 +21,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +40,9 @@ from depthwise.compute import (
 )
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import Weighted
+from depthwise.training.events import Event, Watch, finished, watching
 from depthwise.training.pacing import Pace
+from depthwise.training.run import look_in_time, time_left
 from depthwise.training.step import Recipe, Update, WeightAverage
 
 __all__ = [
@@ -61,54 +62,6 @@ SLOW_STEP = 0.1  # of a limit: whether the next step still fits is asked before 
 MOST_SCORING = 0.3  # of a limit that a validation is foretold to take
 FORWARD_SHARE = 0.4  # of a training step's time that an item's answer takes
 FIRST_STEPS, CUT_SECONDS = 5, 0.25  # before and between looks at whether the plan fits the limit
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a watcher is told, several times a second at most. Times in seconds, rate in items/s;
-    seconds_left of the whole run; stage: which of several, "" where there is one."""
-
-    epoch: float
-    epochs: float
-    step: int
-    steps: int
-    loss: float
-    score: float | None
-    items_per_second: float
-    seconds: float
-    seconds_left: float
-    stage: str = ""
-
-
-Watch = Callable[[Event], None]
-
-
-def finished(amount: int, seconds: float, score: float | None) -> Event:
-    """The event of a fit that was one piece, of `amount` iterations, once it is over. The loss of
-    such a fit is its solver's own affair: NaN."""
-    rate = amount / max(seconds, 1e-9)
-    return Event(amount, amount, amount, amount, math.nan, score, rate, seconds, 0.0)
-
-
-def watching(
-    watch: Callable[[Event], None] | None, callbacks: Iterable[Callable[[Event], None]] | None
-) -> Callable[[Event], None] | None:
-    """One watcher for all that want to be told; None where nobody does. Raises InputError."""
-    if callbacks is None:
-        return watch
-    told = [callbacks] if callable(callbacks) else [*callbacks]
-    wrong = next((one for one in told if not callable(one)), None)
-    if wrong is not None:
-        raise InputError(
-            f"callbacks must be functions that take a depthwise.training.loop.Event; got {wrong!r}."
-        )
-    told = [watch, *told] if watch is not None else told
-
-    def tell(event: Event) -> None:
-        for one in told:
-            one(event)
-
-    return tell if told else None
 
 
 @dataclass
@@ -429,31 +382,6 @@ class _Loop:
         self.history = History(**{**state["history"], "compute": self.compute.to_dict()})
         self._shorten()
         self.seconds_before = self.history.seconds
-
-
-def time_left(limit: float | None, since: float) -> float | None:
-    """Seconds of a limit that ran from `since` (time.monotonic()); None where there is none."""
-    return None if limit is None else max(0.0, limit - (time.monotonic() - since))
-
-
-def look_in_time(
-    order: np.ndarray,
-    part: int,
-    look: Callable[[np.ndarray], Any],
-    seconds: float | None,
-    enough: Callable[[np.ndarray], bool] = lambda places: True,
-) -> tuple[list[Any], np.ndarray]:
-    """look(places) of `part` items after the other in `order` (N,), until another part would take
-    longer than `seconds` in all and those done are `enough`, at least one part; None: of all. What
-    came of each part, and the places that were looked at (M,)."""
-    begun, done = time.monotonic(), list[Any]()
-    for start in range(0, len(order), part):
-        taken = time.monotonic() - begun
-        late = seconds is not None and done and taken * (1 + 1 / len(done)) > seconds
-        if late and enough(order[:start]):
-            return done, order[:start]
-        done.append(look(order[start : start + part]))
-    return done, order
 
 
 def recorded_compute(checkpoint: Path | None, device: str = "auto") -> Compute | None:

@@ -3,7 +3,7 @@
     stages.plan({"rbm-1": 1, "rbm-2": 1, "fine-tune": 4})    relative costs, once
     stages.run("rbm-1", update, recipe)                      and so on, in this order
 
-inside `with Stages(model, network, inputs, labels) as stages:`.
+inside `with Stages(model, network, data, run) as stages:`.
 
 Stage s keeps its own checkpoint file beside the one that was given, so that a run killed in stage 3
 takes stages 1 and 2 from their finished files and goes on in the third, bit for bit. Under a limit
@@ -43,9 +43,11 @@ from depthwise.compute import (
 from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError, ModelFileError
 from depthwise.losses import Weighted
-from depthwise.progress import ConsoleProgress
-from depthwise.training.loop import Event, History, Watch, kept, recorded_compute, train
+from depthwise.training.events import Event, Watch
+from depthwise.training.loop import History, kept, recorded_compute, train
+from depthwise.training.run import Run
 from depthwise.training.step import Recipe, Update
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
 
@@ -70,10 +72,22 @@ def stage_files(checkpoint: Path) -> list[Path]:
     return sorted({path for path in (checkpoint, *beside) if path.is_file()})
 
 
-class Staged(Protocol):
-    """What a fit in stages asks of the model that is fitted."""
+class Computing(Protocol):
+    """A model that says how it is to be computed. precisions: those that "auto" chooses among."""
 
     device: str
+    precision: str
+    threads: int | str
+
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
+
+
+class Staged(Computing, Protocol):
+    """What a fit in stages asks of the model that is fitted."""
+
+    verbose: bool
+    data_fingerprint_: str
 
     @property
     def family(self) -> str: ...
@@ -84,49 +98,41 @@ class Staged(Protocol):
 class Stages:
     """One fit of `model` in stages.
 
-    inputs: raw items (N, ...) as a tensor; labels: (N,) int64 or None; held_out: (inputs, targets)
-    arrays or None; compute: how to calculate; more: True in `partial_fit`, which makes one pass;
-    visits: (N,), how often an item is visited beside the others, or None.
+    network: what is trained, taken to where it is computed and back; inputs: raw items (N, ...) as
+    a tensor; labels: (N,) int64 or None; held_out: (inputs, targets) arrays or None; compute: how
+    to calculate; more: True in `partial_fit`, which makes one pass. The data's weights say how
+    often an item is visited beside the others.
     """
 
     def __init__(
         self,
         model: Staged,
         network: nn.Module,
-        inputs: np.ndarray,
-        labels: np.ndarray | None,
-        held_out: tuple[np.ndarray, Any] | None = None,
+        data: TrainingData,
+        run: Run,
         *,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
         more: bool = False,
-        visits: np.ndarray | None = None,
     ):
-        self.model, self.network, self.held_out, self.more = model, network, held_out, more
-        self.inputs = as_tensor(inputs)
-        self.labels = None if labels is None else torch.from_numpy(labels)
-        self.visits = None if visits is None else torch.from_numpy(visits)
-        self.checkpoint = Path(checkpoint) if checkpoint is not None else None
-        self.seconds_limit, self.seed = seconds_limit, model._seed()
-        self.begun = time.monotonic()
+        self.model, self.network, self.held_out, self.more = model, network, data.held_out, more
+        self.inputs = as_tensor(data.inputs)
+        self.labels = None if data.targets is None else torch.from_numpy(data.targets)
+        self.visits = None if data.weights is None else torch.from_numpy(data.weights)
+        self.checkpoint, self.seconds_limit = run.checkpoint, run.seconds_left
+        self.begun, self.seed = time.monotonic(), model._seed()
         self.shares: dict[str, float] = {}
         self.done: dict[str, History] = {}
         self.compute = self._compute()
-        self.bar = ConsoleProgress(model.family) if watch is None and _wordy(model) else None
-        self.watch = watch or self.bar
+        self.watched = run.watched(model.family, model.verbose)
 
     def __enter__(self) -> Self:
         """The network goes to where it is trained."""
         self.compute.place(self.network)
-        if self.bar is not None:
-            self.bar.__enter__()
+        self.watch = self.watched.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         Compute().place(self.network)
-        if self.bar is not None:
-            self.bar.__exit__()
+        self.watched.__exit__(*error)
 
     def plan(self, shares: Mapping[str, float]) -> None:
         """Relative costs of the stages to come: their shares of the time, where it is limited."""
@@ -299,7 +305,7 @@ class Stages:
     def _fingerprint(self, name: str, recipe: Recipe, network: nn.Module) -> str:
         """What makes two stages the same: settings, data, and the weights they begin with."""
         digest = hashlib.sha256(f"{name}|{recipe}|{_settings(self.model)}".encode())
-        digest.update(str(getattr(self.model, "data_fingerprint_", "")).encode())
+        digest.update(self.model.data_fingerprint_.encode())
         for key, tensor in network.state_dict().items():
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
@@ -314,7 +320,7 @@ class Stages:
         return recorded or compute_for(self.model, self.network)
 
 
-def compute_for(model: Any, network: nn.Module) -> Compute:
+def compute_for(model: Computing, network: nn.Module) -> Compute:
     """Device, precision and threads as `model` sets them. precision "auto" takes bfloat16 where
     products of the network's size are clearly faster in it and the family allows it; threads
     "auto" takes the cores that are free, one for a tiny network. Raises InputError."""
@@ -330,9 +336,7 @@ def compute_for(model: Any, network: nn.Module) -> Compute:
     threads = int(model.threads) if whole else 1 if weights < TINY else free_cores()
     if model.precision != "auto":
         return Compute(device, model.precision, False, threads)
-    allowed = getattr(model, "precisions", ("float32",))
-    if not has_bfloat16(device):
-        allowed = ("float32",)
+    allowed = model.precisions if has_bfloat16(device) else ("float32",)
     ways = [Compute(device, precision, False, threads) for precision in allowed]
     if weights < TINY or len(ways) == 1:
         return ways[0]
@@ -352,10 +356,6 @@ def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
     with torch.inference_mode(), compute.autocast():
         for _ in range(times):
             torch.mm(a, b)
-
-
-def _wordy(model: Any) -> bool:
-    return bool(getattr(model, "verbose", False))
 
 
 def _settings(model: Staged) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from depthwise.families.boltzmann.network import RBMNetwork
 from depthwise.families.dnn.dnn import DNN, DNNRegressor
 from depthwise.families.dnn.pretraining import DenoisingLayer
 from depthwise.training.loop import Event
+from depthwise.training.run import Run
 from depthwise.training.stages import Stages
 
 QUICK: dict[str, Any] = {
@@ -39,9 +40,8 @@ class Kept(Stages):
 
 def pretrained(model: DNN, X: np.ndarray, y: np.ndarray) -> Kept:
     """`model` as it is after pretraining and before fine-tuning."""
-    inputs, labels, _ = model._labelled_parts(X, y, None)
-    model.network_ = model._new_network(inputs, labels)
-    with Kept(model, model.network_, inputs, labels) as stages:
+    data = model._training_data(X, y, None, None)
+    with Kept(model, model.network_, data, Run()) as stages:
         model._pretrain(stages, stages.inputs, 1.0)
     return stages
 

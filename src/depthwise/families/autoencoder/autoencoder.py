@@ -50,6 +50,7 @@ from depthwise.settings import Deciding, Descending, no_setting, settings
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["DeepAutoencoder"]
 
@@ -85,7 +86,7 @@ class DeepAutoencoder(Deciding, Descending, Generative):
         "paper" 5,000, within 20 .. 200.
     batch_size : items a step; "auto" is 256, less for small data.
     lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see
-    `training.loop.Recipe`. validation_fraction : share of the training data held out, where no
+    `training.step.Recipe`. validation_fraction : share of the training data held out, where no
     validation part is given, to
         choose the best epoch and the anomaly threshold; 0 .. 0.3. With 0 the threshold is that of
         items learnt by heart, and false alarms are more than `false_alarms`.
@@ -168,20 +169,16 @@ class DeepAutoencoder(Deciding, Descending, Generative):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def _hold_out(
-        self, inputs: np.ndarray, labels: Any, weights: np.ndarray | None
-    ) -> tuple[np.ndarray, Any, np.ndarray | None, tuple[np.ndarray, Any] | None]:
+    def _hold_out(self, data: TrainingData) -> TrainingData:
         fraction = self.validation_fraction
         self._require("validation_fraction", 0 <= fraction < 1, "in [0, 1)")
-        few = round(len(inputs) * fraction)
-        if few < 1 or len(inputs) - few < 2:
-            return inputs, labels, weights, None
-        order = np.random.default_rng(self._seed()).permutation(len(inputs))
+        few = round(len(data) * fraction)
+        if few < 1 or len(data) - few < 2:
+            return data
+        order = np.random.default_rng(self._seed()).permutation(len(data))
         keep, hold = np.sort(order[few:]), np.sort(order[:few])
-        weights = None if weights is None else weights[keep]
-        if labels is None:
-            return inputs[keep], None, weights, (inputs[hold], None)
-        return inputs[keep], labels[keep], weights, (inputs[hold], labels[hold])
+        aside = data.at(hold)
+        return replace(data.at(keep), held_out=(aside.inputs, aside.targets))
 
     def _learn(self, stages: Stages) -> None:
         network: Any = stages.network

@@ -12,9 +12,7 @@ Shapes: N items, T targets.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,8 +22,9 @@ from depthwise.families.boosting.rounds import Grown, NumberLoss
 from depthwise.families.boosting.sizes import Boosting, as_columns
 from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.layers import Rescaled
-from depthwise.models.supervised import Regressor, Watch
-from depthwise.training.loop import watching
+from depthwise.models.supervised import Regressor
+from depthwise.training.run import Run
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["GradientBoostingRegressor"]
 
@@ -59,32 +58,17 @@ class GradientBoostingRegressor(Boosting, Regressor):
         assert isinstance(network, Rescaled) and isinstance(network.network, TreeEnsemble)
         return network.network
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """As `NetworkRegressor.fit`; `validation`, `seconds_limit` and `sample_weight` as in
-        `GradientBoosting`."""
-        started, watch = time.monotonic(), watching(watch, callbacks)
-        inputs, targets, held_out = self._labelled_parts(X, y, validation)
-        weights = self._checked_weights(sample_weight, targets, len(inputs))
-        network = self._empty(targets, weights)
-        wanted = self._standardised(network, targets)
-        held = held_out and (held_out[0], self._standardised(network, held_out[1]))
-        parts = (inputs, wanted, weights, held)
-        grown = self._grown(NumberLoss(), parts, started, seconds_limit, watch)
+    def _train(self, data: TrainingData, run: Run) -> None:
+        network, held = self._empty(data.targets, data.weights), data.held_out
+        standard = replace(
+            data,
+            targets=self._standardised(network, data.targets),
+            held_out=held and (held[0], self._standardised(network, held[1])),
+        )
+        grown = self._grown(NumberLoss(), standard, run)
         network.network = as_ensemble(grown, self.n_targets_, math.prod(self.input_shape_))
         self.network_ = network.eval()
-        self._record_rounds(grown, started, held_out, watch)
-        return self
+        self._record_rounds(grown, data, run)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Add ten rounds of trees, each fitted to what is still wrong on X, y. The first call

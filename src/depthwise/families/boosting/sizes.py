@@ -17,9 +17,11 @@ from threadpoolctl import threadpool_limits
 from depthwise.compute import free_cores
 from depthwise.data.tables.columns import category_slices
 from depthwise.families.boosting.rounds import Grown, Growth, Loss, Plan
-from depthwise.models.supervised import Supervised, Watch
+from depthwise.models.supervised import Supervised
 from depthwise.settings import settings
-from depthwise.training.loop import Event
+from depthwise.training.events import Event, Watch
+from depthwise.training.run import Run
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Boosting", "as_columns"]
 
@@ -51,24 +53,20 @@ class Boosting(Supervised):
     patience: int | str | None = "auto"
     random_state: Any = 0
 
-    def _grown(
-        self,
-        loss: Loss,
-        parts: tuple[np.ndarray, np.ndarray, np.ndarray | None, Any],
-        started: float,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> Grown:
-        """Rounds on `parts`: inputs (N, ...), targets, weights and what is held out, if anything;
-        until they or the seconds since `started` are over."""
-        inputs, targets, weights, held_out = parts
-        plan, threads = self._plan(), free_cores()
-        limit = None if seconds_limit is None else seconds_limit - (time.monotonic() - started)
-        tell = None if watch is None else _Telling(watch, plan.rounds, len(inputs))
+    def _weigh(self, data: TrainingData, sample_weight: Any) -> TrainingData:
+        """With the items of weight 0 too: thresholds are put between them as between others."""
+        weights = self._checked_weights(sample_weight, data.targets, len(data))
+        return replace(data, weights=weights)
+
+    def _grown(self, loss: Loss, data: TrainingData, run: Run) -> Grown:
+        """Rounds on the data, until they or the seconds of the run are over."""
+        plan, threads, held = self._plan(), free_cores(), data.held_out
+        limit = None if run.limit is None else run.limit - run.seconds
+        tell = None if run.watch is None else _Telling(run.watch, plan.rounds, len(data))
         growth = Growth(plan, loss, category_slices(self.columns_), limit, threads, tell)
-        held = None if held_out is None else (as_columns(held_out[0]), held_out[1])
+        held = held and (as_columns(held[0]), held[1])
         with threadpool_limits(threads):
-            grown = growth.grow(as_columns(inputs), targets, weights, held)
+            grown = growth.grow(as_columns(data.inputs), data.targets, data.weights, held)
         if not grown.rounds:
             raise KeyboardInterrupt  # before there was anything to keep
         return grown
@@ -82,11 +80,9 @@ class Boosting(Supervised):
         with threadpool_limits(growth.threads):
             return growth.grow(columns, targets, start=start)
 
-    def _record_rounds(
-        self, grown: Grown, started: float, held_out: Any, watch: Watch | None
-    ) -> None:
-        stopped = grown.stopped == "interrupted"  # whoever is told stopped it
-        self._record(len(grown.rounds), started, held_out, None if stopped else watch)
+    def _record_rounds(self, grown: Grown, data: TrainingData, run: Run) -> None:
+        stopped = grown.stopped == "interrupted"  # by the callback, which is not called again
+        self._record(len(grown.rounds), data, replace(run, watch=None) if stopped else run)
         self.history_ |= {"stopped": grown.stopped, "rows": grown.rows}
 
     def refit_settings(self, length: float) -> dict[str, Any] | None:

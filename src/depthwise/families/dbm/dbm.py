@@ -53,9 +53,11 @@ from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
 from depthwise.models.supervised import Classifier
 from depthwise.settings import Deciding, no_setting, settings
+from depthwise.training.run import Run
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["DBM"]
 
@@ -247,6 +249,7 @@ class DBM(Deciding, Generative, Classifier):
         self.__dict__.pop("classes_", None)
         inputs, labels = self._take(X, y, reset=False)
         held = None if validation is None else self._take(*validation, reset=False)
+        data = TrainingData(inputs, labels, held_out=held)
         self.data_fingerprint_ = fingerprint_arrays(inputs, labels)
         network: Any = self._whole_network(self.input_shape_, self.n_outputs)
         machine = self.network_.state_dict()
@@ -256,7 +259,7 @@ class DBM(Deciding, Generative, Classifier):
         )
         self.network_ = network
         with (
-            Stages(self, network, inputs, labels, held, **options) as stages,
+            Stages(self, network, data, Run.begin(**options)) as stages,
             contextlib.suppress(Interrupted),
         ):
             recipe = self.recipe(len(inputs))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -36,10 +37,12 @@ from depthwise.families.dnn.sizes import DNNSettings
 from depthwise.layers import Rescaled
 from depthwise.models.gpu_answers import keeping_there
 from depthwise.models.networks import NetworkClassifier, NetworkRegressor
-from depthwise.models.supervised import Watch
 from depthwise.settings import Deciding, settings
+from depthwise.training.events import Watch
+from depthwise.training.run import Run
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["DNN", "DNNNetwork", "DNNRegressor"]
 
@@ -47,7 +50,6 @@ __all__ = ["DNN", "DNNNetwork", "DNNRegressor"]
 class Layers(DNNSettings):
     """The learning that DNN and DNNRegressor share."""
 
-    _unlabelled: Any = None
     _pretraining_due = False
 
     def _core(self) -> DNNNetwork:
@@ -91,67 +93,38 @@ class Layers(DNNSettings):
                 "unlabelled items were given, and nothing learns from them: set "
                 'pretrain="dbn", or agreement=1.'
             )
-        self._unlabelled = unlabelled
-        try:
-            return super().fit(
-                X,
-                y,
-                sample_weight,
-                validation=validation,
-                checkpoint=checkpoint,
-                seconds_limit=seconds_limit,
-                watch=watch,
-                callbacks=callbacks,
-            )
-        finally:
-            del self._unlabelled
+        run = Run.begin(checkpoint, seconds_limit, watch, callbacks)
+        data = self._training_data(X, y, sample_weight, validation)
+        if self._pretraining_due or self.agreement:
+            self._train_in_stages(data, self._extra_items(unlabelled), run)
+        else:
+            self._train(data, run)
+        return self
 
     @property
     def records_steps(self) -> bool:
         return self.max_norm is None  # which is kept after a step
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        if not (self._pretraining_due or self.agreement):
-            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-            return
-        extra = self._extra_items()
-        stages = Stages(
-            self,
-            self.network_,
-            inputs,
-            labels,
-            held_out,
-            checkpoint=checkpoint,
-            seconds_limit=seconds_limit,
-            watch=watch,
-        )
-        held = held_out[0] if held_out else None
+    def _train_in_stages(self, data: TrainingData, extra: Tensor | None, run: Run) -> None:
+        held = data.held_out[0] if data.held_out else None
+        stages = Stages(self, self.network_, replace(data, weights=None), run)
         with stages, keeping_there(self, held, stages.compute.device):
             try:
-                self._learn_in_stages(stages, extra, held_out)
+                self._learn_in_stages(stages, extra, data)
             except Interrupted:
                 self.network_.eval()
         self.history_ = stages.history()
 
-    def _learn_in_stages(self, stages: Stages, extra: Tensor | None, held_out: Any) -> None:
-        recipe = self.recipe(len(stages.inputs))
+    def _learn_in_stages(self, stages: Stages, extra: Tensor | None, data: TrainingData) -> None:
+        recipe, held = self.recipe(len(data)), data.held_out
         items = stages.inputs if extra is None else torch.cat([stages.inputs, extra])
         if self._pretraining_due:
-            self._pretrain(stages, items, recipe.epochs * len(stages.inputs))
+            self._pretrain(stages, items, recipe.epochs * len(data))
         update = self._update(self._loss(), recipe, stages.compute)
         if self.agreement:
             update.agree_on(items, self.agreement, self._answer)
-        validate = partial(self._validation_scores, *held_out) if held_out else None
-        assert stages.labels is not None
-        targets = self._weighted(stages.labels)
+        validate = partial(self._validation_scores, *held) if held else None
+        targets = self._loop_targets(data)
         stages.run("fine-tune", update, recipe, validate=validate, targets=targets)
 
     def _pretrain(self, stages: Stages, items: Tensor, visits: float) -> None:
@@ -178,7 +151,8 @@ class Layers(DNNSettings):
             inputs, labels = self._take_more(X, y, classes)
             self._check_settings(inputs)
             self.network_ = self._new_network(inputs, labels)
-            with Stages(self, self.network_, inputs, labels, more=True) as stages:
+            data = TrainingData(inputs, labels)
+            with Stages(self, self.network_, data, Run(), more=True) as stages:
                 self._pretrain(stages, stages.inputs, len(inputs))
         return super()._learn_more(X, y, classes)
 
@@ -197,11 +171,11 @@ class Layers(DNNSettings):
             max_norm=self.max_norm,
         )
 
-    def _extra_items(self) -> Tensor | None:
+    def _extra_items(self, unlabelled: Any) -> Tensor | None:
         """The unlabelled items, which belong to what was fitted as much as the labelled."""
-        if self._unlabelled is None:
+        if unlabelled is None:
             return None
-        extra, _ = self._take(self._unlabelled, reset=False)
+        extra, _ = self._take(unlabelled, reset=False)
         both = self.data_fingerprint_ + fingerprint_arrays(extra)
         self.data_fingerprint_ = hashlib.sha256(both.encode()).hexdigest()
         return as_tensor(extra)
@@ -240,7 +214,7 @@ class DNN(Deciding, Layers, NetworkClassifier):
         "paper" 3,000, within 12 .. 100.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".
-    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.loop.Recipe`.
+    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.step.Recipe`.
     label_smoothing : 0 .. 0.2.
     augment : for images, see `data.augment.augmenter`; None by default.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.

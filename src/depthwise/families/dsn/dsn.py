@@ -32,7 +32,11 @@ __all__ = ["DSN", "DSNRegressor"]
 
 @settings
 class DSN(Deciding, DeepStacking, Classifier):
-    """Deep stacking classifier for tables (N, D) and images (N, C, H, W).
+    """Deep stacking classifier for tables (N, D) and images (N, C, H, W), in memory or a memmap.
+
+    `validation` chooses the best epoch of fine-tuning and the number of modules. `sample_weight`
+    is that of weighted least squares: an item of weight 2 is one that is there twice (to
+    fine-tuning in more than one batch, nearly so).
 
     Parameters
     ----------

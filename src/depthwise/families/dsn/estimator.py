@@ -7,10 +7,7 @@ Shapes: N items, B batch, D features, L features of a module, K classes or targe
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,13 +28,14 @@ from depthwise.families.dsn.network import DSNNetwork
 from depthwise.families.dsn.rows import Rows, column_statistics
 from depthwise.layers import Rescaled
 from depthwise.losses import Weighted
-from depthwise.models.estimator import Layered, Watch
+from depthwise.models.estimator import Layered
 from depthwise.models.supervised import Classifier, Supervised
 from depthwise.settings import Learning, no_setting, settings
-from depthwise.training.loop import time_left, watching
+from depthwise.training.run import Run
 from depthwise.training.schedules import require_quality
 from depthwise.training.stages import Stages
 from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["DeepStacking"]
 
@@ -119,57 +117,23 @@ class DeepStacking(Learning, Layered, Supervised):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """Learn X (N, C, H, W) or (N, D), in memory or a memmap, and y, or a Dataset given as X.
-
-        `validation` (X, y) chooses the best epoch of fine-tuning and the number of modules; a
-        Dataset brings its own. `checkpoint`: a file that, with others beside it, makes the run
-        resumable by the same call. `seconds_limit` shortens the schedule to end in time.
-        `sample_weight` (N,): weighted least squares; an item of weight 2 is one that is there
-        twice (to fine-tuning in more than one batch, nearly so), of weight 0 none.
-        Raises InputError for wrong data or settings, DivergedError when the loss explodes.
-        """
-        begun = time.monotonic()
-        inputs, targets, held_out = self._labelled_parts(X, y, validation)
-        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        data = super()._training_data(X, y, sample_weight, validation)
         self._check_settings()
-        self.network_ = self._new_network(inputs, targets, weights)
-        with Stages(
-            self,
-            self.network_,
-            np.zeros(0),  # its loop is given numbers of rows, which are read when they are needed
-            None,
-            checkpoint=checkpoint,
-            seconds_limit=time_left(seconds_limit, begun),
-            watch=watching(watch, callbacks),
-        ) as stages:
-            self._learn(stages, inputs, targets, held_out, weights)
-        self.network_.eval()
-        return self
+        self.network_ = self._new_network(data.inputs, data.targets, data.weights)
+        return data
 
-    def _learn(
-        self,
-        stages: Stages,
-        inputs: np.ndarray,
-        targets: Any,
-        held_out: tuple[Any, Any] | None,
-        weights: np.ndarray | None,
-    ) -> None:
+    def _train(self, data: TrainingData, run: Run) -> None:
+        nothing = TrainingData(np.zeros(0))  # its loop is given numbers of rows, read when needed
+        with Stages(self, self.network_, nothing, run) as stages:
+            self._learn(stages, data)
+        self.network_.eval()
+
+    def _learn(self, stages: Stages, data: TrainingData) -> None:
         device = stages.compute.device
-        rows = self._as_rows(inputs, targets, device, weights)
-        held = self._as_rows(*held_out, device) if held_out else None
-        growth = Growth(self._stack, rows, held, self._plan(len(inputs)), stages)
+        rows = self._as_rows(data.inputs, data.targets, device, data.weights)
+        held = self._as_rows(*data.held_out, device) if data.held_out else None
+        growth = Growth(self._stack, rows, held, self._plan(len(data)), stages)
         with own_randomness(self._seed(), device), stages.compute.active():
             growth.run()
         self._sums = growth.sums[: len(self._stack.stack)]

@@ -12,9 +12,6 @@ Shapes: N items, B batch, D features, T targets.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,10 +23,12 @@ from depthwise.data.inputs import as_tensor, statistics
 from depthwise.families.shallow.ridge import choose_ridge, solve_ridge
 from depthwise.families.shallow.shallow import LinearNetwork
 from depthwise.layers import Rescaled
-from depthwise.models.supervised import Regressor, Watch
+from depthwise.models.supervised import Regressor
 from depthwise.settings import settings
-from depthwise.training.loop import train, watching
+from depthwise.training.loop import train
+from depthwise.training.run import Run
 from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["LinearRegression", "MeanRegressor"]
 
@@ -73,33 +72,17 @@ class MeanRegressor(Regressor):
     def refit_settings(self, length: float) -> dict[str, Any] | None:
         return {}
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """As `NetworkRegressor.fit`; `validation` is only scored, and `callbacks` are called once,
-        at the end."""
-        started = time.monotonic()
-        inputs, targets, held_out = self._labelled_parts(X, y, validation)
-        _, targets, weights = self._weigh(inputs, targets, sample_weight)
+    def _train(self, data: TrainingData, run: Run) -> None:
         known = ("mean", "median")
         self._require("statistic", self.statistic in known, " or ".join(map(repr, known)))
         network = self._whole_network(self.input_shape_, self.n_targets_)
-        self._set_scale(network, targets, weights)
+        self._set_scale(network, data.targets, data.weights)
         if self.statistic == "median":
             assert isinstance(network, Rescaled)
-            network.mean.copy_(torch.from_numpy(_median(targets.astype(np.float64), weights)))
+            middle = _median(data.targets.astype(np.float64), data.weights)
+            network.mean.copy_(torch.from_numpy(middle))
         self.network_ = network.eval()
-        self._record(1, started, held_out, watching(watch, callbacks))
-        return self
+        self._record(1, data, run)
 
 
 def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -117,7 +100,8 @@ def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 
 @settings
 class LinearRegression(Regressor):
-    """Ridge regression on standardised inputs.
+    """Ridge regression on standardised inputs, solved in one piece. An item of `sample_weight` 2 is
+    one that is there twice.
 
     Parameters
     ----------
@@ -141,32 +125,15 @@ class LinearRegression(Regressor):
     def refit_settings(self, length: float) -> dict[str, Any] | None:
         return {}
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """As `NetworkRegressor.fit`; the fit is one short piece, so nothing is checkpointed, and
-        `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
-        item of `sample_weight` 2 is one that is there twice."""
-        started = time.monotonic()
-        inputs, targets, held_out = self._labelled_parts(X, y, validation)
-        inputs, targets, weights = self._weigh(inputs, targets, sample_weight)
+    def _train(self, data: TrainingData, run: Run) -> None:
         number = isinstance(self.alpha, int | float | np.number) and 0 <= self.alpha < math.inf
         self._require("alpha", self.alpha == "auto" or number, 'at least 0, or "auto"')
-        network = self._new_network(inputs, targets, weights)
-        counts = None if weights is None else torch.from_numpy(weights)
+        network = self._new_network(data.inputs, data.targets, data.weights)
+        counts = None if data.weights is None else torch.from_numpy(data.weights)
         compute = Compute(threads=free_cores())
         with compute.active(), torch.inference_mode():
-            rows = torch.flatten(network.network.standardise(as_tensor(inputs)), 1)  # (N, D)
-            wanted = (torch.from_numpy(targets) - network.mean) / network.scale
+            rows = torch.flatten(network.network.standardise(as_tensor(data.inputs)), 1)  # (N, D)
+            wanted = (torch.from_numpy(data.targets) - network.mean) / network.scale
             auto = self.alpha == "auto"
             ridge = choose_ridge(rows, wanted, self._seed(), counts) if auto else float(self.alpha)
             slopes, bias = solve_ridge(rows, wanted, ridge, counts)
@@ -175,8 +142,7 @@ class LinearRegression(Regressor):
             network.network.output.weight.copy_(slopes.t())
             network.network.output.bias.copy_(bias)
         self.network_ = network.eval()
-        self._record(1, started, held_out, watching(watch, callbacks))
-        return self
+        self._record(1, data, run)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """One pass of gradient descent over X, y from the present weights. The first call fixes the

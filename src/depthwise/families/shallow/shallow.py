@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,10 +30,12 @@ from depthwise.families.boosting.sizes import Boosting, as_columns
 from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
-from depthwise.models.supervised import Classifier, Watch
+from depthwise.models.supervised import Classifier
 from depthwise.settings import Deciding, settings
-from depthwise.training.loop import train, watching
+from depthwise.training.loop import train
+from depthwise.training.run import Run
 from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["GradientBoosting", "LogisticRegression", "TreeEnsemble"]
 
@@ -57,7 +57,8 @@ class LinearNetwork(nn.Module):
 
 @settings
 class LogisticRegression(Deciding, Classifier):
-    """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS.
+    """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS. A limit of
+    seconds leaves out iterations; an item of `sample_weight` 2 is one that is there twice.
 
     Parameters
     ----------
@@ -81,37 +82,17 @@ class LogisticRegression(Deciding, Classifier):
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         return LinearNetwork(tuple(input_shape), n_classes)
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """As `NetworkClassifier.fit`; the fit is one short piece, so nothing is checkpointed,
-        `validation` is scored, not learnt from, and `callbacks` are called once, at the end. An
-        item of `sample_weight` 2 is one that is there twice. `seconds_limit` leaves out
-        iterations."""
-        started = time.monotonic()
-        inputs, labels, held_out = self._labelled_parts(X, y, validation)
-        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
+    def _train(self, data: TrainingData, run: Run) -> None:
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
         network = self._drawn_network()
-        network.standardise.set_statistics(*statistics(inputs, weights))
+        network.standardise.set_statistics(*statistics(data.inputs, data.weights))
         with torch.inference_mode():
-            columns = torch.flatten(network.standardise(as_tensor(inputs)), 1).numpy()
-        left = None if seconds_limit is None else seconds_limit - (time.monotonic() - started)
-        solver, iterations = self._solved(columns, labels, weights, left)
+            columns = torch.flatten(network.standardise(as_tensor(data.inputs)), 1).numpy()
+        solver, iterations = self._solved(columns, data.targets, data.weights, run.seconds_left)
         _copy_coefficients(network, solver)
         self.network_ = network.eval()
-        self._record(iterations, started, held_out, watching(watch, callbacks))
-        return self
+        self._record(iterations, data, run)
 
     def _solved(
         self,
@@ -158,6 +139,10 @@ class GradientBoosting(Deciding, Boosting, Classifier):
     """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017), with categories
     of a table parted as categories; the mathematics is in families/boosting/rounds.py.
 
+    `validation` chooses the number of rounds. A limit of seconds ends the growth in time, or takes
+    some of the rows where all would take too long. Thresholds are put between the items whatever
+    their `sample_weight`, so that one of weight 2 is nearly, not quite, one twice.
+
     Parameters
     ----------
     size : "xs" (150 rounds of trees with 8 leaves, for few or noisy items), "s" (20 rounds of 31
@@ -192,30 +177,10 @@ class GradientBoosting(Deciding, Boosting, Classifier):
         assert isinstance(self.network_, TreeEnsemble)
         return self.network_
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """As `NetworkClassifier.fit`; nothing is checkpointed. `validation` chooses the number of
-        rounds and stops early; `seconds_limit` stops in time, or takes some of the rows where all
-        would take too long. Thresholds are put between the items whatever their `sample_weight`,
-        so that one of weight 2 is nearly, not quite, one twice."""
-        started, watch = time.monotonic(), watching(watch, callbacks)
-        inputs, labels, held_out = self._labelled_parts(X, y, validation)
-        weights = self._checked_weights(sample_weight, labels, len(inputs))
-        parts, loss = (inputs, labels, weights, held_out), ClassLoss(len(self.classes_))
-        grown = self._grown(loss, parts, started, seconds_limit, watch)
+    def _train(self, data: TrainingData, run: Run) -> None:
+        grown = self._grown(ClassLoss(len(self.classes_)), data, run)
         self.network_ = as_ensemble(grown, len(self.classes_), math.prod(self.input_shape_))
-        self._record_rounds(grown, started, held_out, watch)
-        return self
+        self._record_rounds(grown, data, run)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Add ten rounds of trees, each fitted to what is still wrong on X, y: the loss's negative

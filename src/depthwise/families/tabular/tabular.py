@@ -38,7 +38,7 @@ class TabularNet(Deciding, NetworkClassifier):
     epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
     batch_size : items a step; "auto" is 128, less for small data.
     lr : peak learning rate, 5e-4 .. 1e-2 with "adamw".
-    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.loop.Recipe`.
+    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.step.Recipe`.
     label_smoothing : 0 .. 0.2.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
     warm_start : fit goes on from the present weights.

@@ -16,9 +16,7 @@ Shapes: N pictures, B batch, C channels, H W picture, A positions, K classes, m 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -30,7 +28,6 @@ from depthwise.backbones.images.features import Backbone
 from depthwise.boxes import area, clip, nms
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import FindsObjects
-from depthwise.models.estimator import Watch
 from depthwise.models.networks import LONG
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.detection.counts import best_thresholds, counted, counting_report, true_counts
@@ -50,8 +47,10 @@ from depthwise.tasks.detection.targets import (
     table_of,
 )
 from depthwise.tasks.spatial_estimator import Seeing
-from depthwise.training.loop import look_in_time, time_left
+from depthwise.training.run import Run, look_in_time
 from depthwise.training.schedules import Passes
+from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["SIZES", "Detections", "Detector", "Rung"]
 
@@ -168,24 +167,14 @@ class Detector(Seeing):
             return ()
         return USUAL if self.augment == "auto" else tuple(np.atleast_1d(self.augment))
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        begun, which = time.monotonic(), "held out" if held_out else "learnt"
-        super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-        left = time_left(seconds_limit, begun)
-        self._put_thresholds(*(held_out or (inputs, labels)), which, left)
+    def _train(self, data: TrainingData, run: Run) -> None:
+        super()._train(data, run)
+        which = "held out" if data.held_out else "learnt"
+        self._put_thresholds(*data.scored, which, run.seconds_left)
 
-    def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
-        super()._learn_more(X, y, classes)
-        self._put_thresholds(*self._take(X, y, reset=False), "learnt")
-        return self
+    def _train_once_more(self, data: TrainingData, recipe: Recipe) -> None:
+        super()._train_once_more(data, recipe)
+        self._put_thresholds(data.inputs, data.targets, "learnt")
 
     def _put_thresholds(
         self, images: np.ndarray, targets: np.ndarray, which: str, seconds: float | None = None

@@ -16,10 +16,9 @@ Shapes: N images, C channels, H W image, E embedding, K people trained on, P peo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -33,7 +32,6 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import RecognizesPeople
 from depthwise.models.estimator import columns_of, dataset_parts
 from depthwise.models.networks import NetworkClassifier
-from depthwise.models.supervised import Watch
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.faces.gallery import Gallery, checked_people
@@ -45,7 +43,9 @@ from depthwise.tasks.faces.scores import (
     threshold_at,
     true_accept_rate,
 )
-from depthwise.training.loop import look_in_time, time_left
+from depthwise.training.run import Run, look_in_time
+from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["FaceRecognizer"]
 
@@ -209,49 +209,41 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
         numbers: np.ndarray = places[who]
         return numbers
 
-    def _hold_out(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+    def _hold_out(self, data: TrainingData) -> TrainingData:
         """`validation_fraction` of the people, with all their images; nobody where there are few
         people, or where none of those held out has two images."""
-        pictures = np.bincount(targets)
+        people = data.targets
+        pictures = np.bincount(people)
         drawn = np.random.default_rng(self._seed()).permutation(len(pictures))
-        out = np.isin(targets, drawn[: round(self.validation_fraction * len(pictures))])
-        if len(pictures) < FEWEST_PEOPLE or not (pictures[np.unique(targets[out])] > 1).any():
-            return inputs, targets, None
-        kept, labels = np.unique(targets[~out], return_inverse=True)
+        out = np.isin(people, drawn[: round(self.validation_fraction * len(pictures))])
+        if len(pictures) < FEWEST_PEOPLE or not (pictures[np.unique(people[out])] > 1).any():
+            return data
+        kept, labels = np.unique(people[~out], return_inverse=True)
         self.classes_ = self.classes_[kept]
-        return inputs[~out], labels.astype(np.int64), (inputs[out], len(kept) + targets[out])
+        held_out = data.inputs[out], len(kept) + people[out]
+        return replace(data.at(~out), targets=labels.astype(np.int64), held_out=held_out)
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        begun = time.monotonic()
-        super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
-        strangers = held_out is not None and held_out[1].min() >= self.n_outputs
+    def _train(self, data: TrainingData, run: Run) -> None:
+        self._require_nobody()
+        super()._train(data, run)
+        strangers = data.held_out is not None and data.held_out[1].min() >= self.n_outputs
         measured_on = "held out" if strangers else "trained on"
-        images, people = held_out or (inputs, labels)
-        left = time_left(seconds_limit, begun)
-        self._put_threshold(images, people, measured_on, self.false_accept_rate, left)
+        rate = self.false_accept_rate
+        self._put_threshold(*data.scored, measured_on, rate, run.seconds_left)
 
-    def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
-        super()._learn_more(X, y, classes)
-        images, people = self._take(X, y, reset=False, classes=self.classes_)
-        if len(np.unique(people)) > 1:
-            self._put_threshold(images, people, "trained on", self.false_accept_rate)
-        return self
+    def _train_once_more(self, data: TrainingData, recipe: Recipe) -> None:
+        self._require_nobody()
+        super()._train_once_more(data, recipe)
+        if len(np.unique(data.targets)) > 1:
+            rate = self.false_accept_rate
+            self._put_threshold(data.inputs, data.targets, "trained on", rate)
 
-    def _run(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def _require_nobody(self) -> None:
         if self.enrolled_:
             raise InputError(
                 f"{len(self.enrolled_)} people are enrolled, and learning more would move faces "
                 "away from where they were. Forget them, learn, and enroll them again."
             )
-        return super()._run(*args, **options)
 
     def _put_threshold(
         self,

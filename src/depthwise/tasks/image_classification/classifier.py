@@ -19,7 +19,6 @@ import itertools
 import math
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,13 +33,14 @@ from depthwise.compute import resolve_device
 from depthwise.errors import InputError
 from depthwise.models.abilities import Teaches
 from depthwise.models.networks import NetworkClassifier
-from depthwise.models.supervised import Watch
 from depthwise.settings import Deciding, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.tasks.image_classification.network import BackboneClassifier, name_of, quickened
-from depthwise.training.loop import Event, look_in_time, time_left
+from depthwise.training.events import Event, Watch
+from depthwise.training.run import Run, look_in_time
 from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["ImageClassifier"]
 
@@ -164,34 +164,25 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
 
     # -- learning the output layer only -----------------------------------------------------------
 
-    def _train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-        checkpoint: str | Path | None,
-        seconds_limit: float | None,
-        watch: Watch | None,
-    ) -> None:
-        begun = time.monotonic()
+    def _train(self, data: TrainingData, run: Run) -> None:
+        begun, held = time.monotonic(), data.held_out
         if not (self._is_solved or self._begins_adapting):
-            super()._train(inputs, labels, held_out, checkpoint, seconds_limit, watch)
+            super()._train(data, run)
             return
-        limit = math.inf if seconds_limit is None else seconds_limit
+        limit = math.inf if run.seconds_left is None else run.seconds_left
         share = ADAPTING_FROM
         if self._is_solved:  # what is held out is looked at too
-            share = len(inputs) / (len(inputs) + (len(held_out[0]) if held_out else 0))
-        layer, looked = self._solve(inputs, labels, share * limit, watch)
+            share = len(data) / (len(data) + (len(held[0]) if held else 0))
+        layer, looked = self._solve(data, share * limit, run.watch)
         if not self._is_solved:
-            left = time_left(seconds_limit, begun)
-            super()._train(inputs, labels, held_out, checkpoint, left, watch)
+            super()._train(data, run)
             return
-        self._require_all(labels[looked], labels, limit)
+        self._require_all(data.targets[looked], data.targets, limit)
         self.network_.eval()
-        if held_out and seconds_limit is not None:
-            held_out = self._some(held_out, limit - _since(begun), len(looked) / _since(begun))
-        self._record(layer.steps, begun, held_out)
-        self.history_["stopped"] = "finished" if len(looked) == len(inputs) else "time"
+        if held and run.seconds_left is not None:
+            held = self._some(held, run.seconds_left, len(looked) / _since(begun))
+        self._record(layer.steps, replace(data, held_out=held), replace(run, watch=None))
+        self.history_["stopped"] = "finished" if len(looked) == len(data) else "time"
 
     def _some(
         self, held_out: tuple[np.ndarray, np.ndarray], seconds: float, rate: float
@@ -221,15 +212,15 @@ class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
         return self.is_transfer and is_new and not self.hidden
 
     def _solve(
-        self, images: np.ndarray, labels: np.ndarray, seconds: float, watch: Watch | None
+        self, data: TrainingData, seconds: float, watch: Watch | None
     ) -> tuple[Linear, np.ndarray]:
         """Set n, W and b by the images that there is time to look at; also which these are (M,)."""
         begun, whole = time.monotonic(), self.network_
-        rows, chosen = self.training_features(images, seconds * SEEING, watch)
-        weights = None if self._weights is None else self._weights[chosen]
+        rows, chosen = self.training_features(data.inputs, seconds * SEEING, watch)
+        weights = None if data.weights is None else data.weights[chosen]
         options: dict[str, Any] = {"seed": self._seed(), "weights": weights}
         options["seconds"] = max(0.0, seconds - _since(begun))
-        layer = solve_linear(rows, labels[chosen], self.n_outputs, **options)
+        layer = solve_linear(rows, data.targets[chosen], self.n_outputs, **options)
         output: Any = whole.output
         with torch.no_grad():
             output.weight.copy_(layer.weight)

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,7 +28,6 @@ from depthwise.compute import own_randomness
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.errors import InputError
 from depthwise.models.abilities import WritesText
-from depthwise.models.estimator import Watch
 from depthwise.tasks.language.counts import Counts, best_share
 from depthwise.tasks.language.generation import Writing, drawn_tokens, pieces_of_text
 from depthwise.tasks.language.kneser_ney import KneserNey
@@ -38,8 +36,9 @@ from depthwise.tasks.language.sizes import LONGEST_CONTEXT
 from depthwise.tasks.language.step import NextTokenUpdate
 from depthwise.text.files import as_texts
 from depthwise.text.tokens import Tokenizer, learn_tokens
-from depthwise.training.loop import time_left, watching
+from depthwise.training.run import Run
 from depthwise.training.stages import Interrupted, Stages
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
 
@@ -70,7 +69,9 @@ class LanguageNetwork(nn.Module):
 
 
 class LanguageModel(Scoring):
-    """Decoder-only Transformer, learnt from text.
+    """Decoder-only Transformer, learnt from text: a str, a `Path` to a file of it, a sequence of
+    them, or a Dataset of prose; `fit` does not look at y. Texts given as `validation` choose the
+    best epoch; else `validation_fraction` of the text, at its end.
 
     Parameters
     ----------
@@ -122,32 +123,15 @@ class LanguageModel(Scoring):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: Any = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """Learn from X: text, a `Path` to a file of it, a sequence of them, or a Dataset of prose;
-        y is not looked at.
-
-        `validation`: texts that choose the best epoch; else `validation_fraction` of X, at its end,
-        is held out for it. `checkpoint`: a file that makes the run resumable by the same call.
-        `seconds_limit` shortens the schedule to end in time; `watch` is told of the progress.
-        Raises InputError for wrong text or settings, DivergedError when the loss explodes.
-        """
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        """inputs: the tokens of the text, (S,); held out: those of its last part, or of
+        `validation`."""
         if sample_weight is not None:
             raise InputError(
                 "LanguageModel gives all texts the same weight. Leave out sample_weight, or give a "
                 "text as often as it shall count."
             )
-        begun, self.split_ = time.monotonic(), getattr(X, "split_marks", None)
+        self.split_ = getattr(X, "split_marks", None)
         if hasattr(X, "train"):
             X, validation = _parts(X, validation)
         texts = as_texts(X)
@@ -160,12 +144,14 @@ class LanguageModel(Scoring):
             cut = len(text) - round(self.validation_fraction * len(text))
             text, held_out = text[:cut], text[cut:]
         self._take_row(text, reset=True)
+        return TrainingData(text, held_out=None if held_out is None else (held_out, None))
+
+    def _train(self, data: TrainingData, run: Run) -> None:
+        text, held_out = data.inputs, data.held_out[0] if data.held_out else None
         counted = self._counted(text)
         self.network_ = self._new_network()
-        left = time_left(seconds_limit, begun)
-        options: dict[str, Any] = {"checkpoint": checkpoint, "seconds_limit": left}
-        options["watch"] = watching(watch, callbacks)
-        with Stages(self, self.network_, self._starts(text), None, **options) as stages:
+        left = run.seconds_left
+        with Stages(self, self.network_, TrainingData(self._starts(text)), run) as stages:
             recipe = self.recipe(len(stages.inputs))
             validate = None
             if held_out is not None and left is not None:
@@ -175,7 +161,6 @@ class LanguageModel(Scoring):
             held = 0 if held_out is None else math.ceil(len(held_out) / self.context_)
             self._learn(stages, text, recipe, validate, held)
         self._mix_in(counted, held_out)
-        return self
 
     def _held_in_time(self, held_out: np.ndarray, seconds: float) -> np.ndarray:
         """The beginning of what is held out, as far as `seconds` suffice to score it; two windows
@@ -215,7 +200,8 @@ class LanguageModel(Scoring):
             self.network_ = self._new_network()
         counted = self._counted(text) if first else None
         counts, self.network_.counts = self.network_.counts, None
-        with Stages(self, self.network_, self._starts(text), None, more=True) as stages:
+        windows = TrainingData(self._starts(text))
+        with Stages(self, self.network_, windows, Run(), more=True) as stages:
             recipe = self.recipe(len(stages.inputs), epochs=1, schedule="constant", average=0.0)
             self._learn(stages, text, recipe, None)
         self.network_.counts = counts

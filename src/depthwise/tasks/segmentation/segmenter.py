@@ -14,6 +14,7 @@ Shapes: N images, B batch, C channels, H W image, K classes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -48,7 +49,9 @@ from depthwise.tasks.segmentation.scores import confusions, mean_iou, segmentati
 from depthwise.tasks.segmentation.step import depthwise_in_float32
 from depthwise.tasks.segmentation.tiles import blended_bands
 from depthwise.tasks.spatial_estimator import Seeing
+from depthwise.training.run import Run
 from depthwise.training.step import Recipe
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Segmenter"]
 
@@ -153,20 +156,14 @@ class Segmenter(Seeing):
         filled = {"batch_size": batch} | ({} if epochs is None else {"epochs": float(epochs)})
         return super().recipe(items, **{**filled, **changes})
 
-    def _run(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        recipe: Recipe,
-        state: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        if state is None:
+    @contextlib.contextmanager
+    def _at_work(self, data: TrainingData, recipe: Recipe, run: Run) -> Iterator[Any]:
+        if self._optimizer_state is None:
             self._shown = Shown(self.n_outputs)
-        self._shown.add(labels)
+        self._shown.add(data.targets)
         self.class_weight_ = class_weights(self.class_weight, self._shown)
-        with depthwise_in_float32(self.network_):
-            return super()._run(inputs, labels, recipe, state, **options)
+        with depthwise_in_float32(self.network_), super()._at_work(data, recipe, run) as work:
+            yield work
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         weights = torch.from_numpy(self.class_weight_)

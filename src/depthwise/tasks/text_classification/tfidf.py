@@ -13,11 +13,8 @@ Shapes: B batch, T tokens of a text, V vocabulary, K classes.
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,11 +25,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from depthwise.compute import free_cores
-from depthwise.models.supervised import Watch
 from depthwise.settings import Deciding, settings
 from depthwise.tasks.text_classification.texts import OfTexts
 from depthwise.text.words import FIRST, Words, learn_words
-from depthwise.training.loop import watching
+from depthwise.training.run import Run
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["TextLogistic", "TfidfNetwork", "solve"]
 
@@ -58,7 +55,8 @@ class TfidfNetwork(nn.Module):
 
 @settings
 class TextLogistic(Deciding, OfTexts):
-    """Logistic regression on the words and pairs of words of a text.
+    """Logistic regression on the words and pairs of words of a text. Words are weighed by how many
+    texts have them, whatever their `sample_weight`.
 
     Parameters
     ----------
@@ -87,31 +85,14 @@ class TextLogistic(Deciding, OfTexts):
         words = getattr(self, "words_", None)
         return TfidfNetwork(words[0].size if words else int(self.vocabulary), n_outputs)
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: tuple[Any, Any] | None = None,
-        checkpoint: str | Path | None = None,
-        seconds_limit: float | None = None,
-        watch: Watch | None = None,
-        callbacks: Iterable[Watch] | None = None,
-    ) -> Self:
-        """Learn texts X (N,) and labels y (N,). The fit is one short piece, so nothing is
-        checkpointed, `validation` is scored, not learnt from, and `callbacks` are called once, at
-        the end. Words are weighed by how many texts have them, whatever their `sample_weight`."""
-        inputs, labels, held_out = self._labelled_parts(X, y, validation)
-        inputs, labels, weights = self._weigh(inputs, labels, sample_weight)
+    def _train(self, data: TrainingData, run: Run) -> None:
         self._require("C", self.C > 0, "above 0")
         self._require("max_iter", self.max_iter >= 1, "at least 1")
-        started = time.monotonic()
         network = self._drawn_network()
-        steps = solve(network, inputs, labels, self.C, self.max_iter, weights)
+        about = (self.C, self.max_iter, data.weights)
+        steps = solve(network, data.inputs, data.targets, *about)
         self.network_ = network.eval()
-        self._record(steps, started, held_out, watching(watch, callbacks))
-        return self
+        self._record(steps, data, run)
 
     def _learn_words(self, texts: list[str]) -> list[Words]:
         whole = isinstance(self.longest, int | np.integer) and 1 <= self.longest <= 5
