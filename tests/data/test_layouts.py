@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_pictures import encoded, make_folder, noise_u8
-from made_seen import make_coco, make_csv, make_voc, make_yolo, some_items
+from made_seen import make_coco, make_csv, make_voc, make_yolo, pictures, some_items
 
 from depthwise.data.load import load
 
@@ -34,6 +34,20 @@ def some(root, n=12, folder=".", size=(9, 11, 3)):
     (root / folder).mkdir(parents=True, exist_ok=True)
     for k in range(n):
         (root / folder / f"{k}.png").write_bytes(encoded(noise_u8(*size, seed=k)))
+
+
+def with_box_lists(root):
+    pictures(root / "images", some_items())
+    rows = [f'p{k},60,40,"[2.0, 3.0, 30.0, 30.0]"' for k in range(6)]
+    (root / "wheat.csv").write_text("\n".join(["image_id,width,height,bbox", *rows]))
+
+
+def as_open_images(root):
+    pictures(root / "images", some_items())
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf"
+    rows = [f"p{k},xclick,/m/0{k % 2},1,0.1,0.5,0.25,0.75,0" for k in range(6)]
+    (root / "annotations-bbox.csv").write_text("\n".join([header, *rows]))
+    (root / "class-descriptions-boxable.csv").write_text("/m/00,Tortoise\n/m/01,Tree\n")
 
 
 def with_masks(root):
@@ -68,6 +82,8 @@ MAKERS = {
     "COCO": lambda root: make_coco(root, some_items()),
     "YOLO": lambda root: make_yolo(root, some_items()),
     "a table of boxes": lambda root: make_csv(root, some_items()),
+    "a table with a box as a list": with_box_lists,
+    "Open Images": as_open_images,
     "masks": with_masks,
     "folders of frames": with_frames,
     "captions": with_captions,

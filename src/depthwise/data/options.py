@@ -19,6 +19,10 @@ FORMATS = (
 READINGS = {  # after a colon: what is meant where the files themselves do not decide
     "outlines": ("yolo",),  # "class x y x y ...": points round the object
     "keypoints": ("yolo",),  # "class x y w h, then points": a box first
+    "shares": ("boxes", "coco", "voc"),  # boxes in shares of the picture
+    "pixels": ("boxes", "coco", "voc"),  # boxes in its pixels
+    "sides": ("boxes",),  # lists of four are left, top, width, height
+    "edges": ("boxes",),  # lists of four are left, top, right, bottom
 }
 _ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
 _MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}

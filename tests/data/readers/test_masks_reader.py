@@ -93,7 +93,7 @@ def test_lists_are_the_split(tmp_path):
         [1],
         [3, 5],
     ]
-    assert kinds(data)["unlisted picture"][0].where == "6"
+    assert kinds(data)["unlisted picture"][0].where == "images/6.png"
 
 
 @pytest.mark.parametrize("mask", [values, coloured, paletted])

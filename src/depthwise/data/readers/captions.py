@@ -32,6 +32,7 @@ from depthwise.data.readers.pictures import (
     picture_reader,
     require_most,
 )
+from depthwise.data.readers.trees.path_finder import Asked, PathFinder
 from depthwise.data.readers.trees.split_lists import split_lists
 from depthwise.data.readers.trees.texts import (
     MAX_JSON_BYTES,
@@ -66,32 +67,31 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises DataError for files that are not UTF-8, for broken rows and records, and where no
     caption has a picture."""
     names = picture_names(tree)
-    find = _Finder(names)
+    every = [
+        (Asked(file, source, _part_of(source)), " ".join(caption.split()))
+        for source, entries in _sources(tree)
+        for file, caption in entries
+    ]
+    found = PathFinder(names).find(asked for asked, _ in every)
     said: dict[str, list[str]] = {}
     parts: dict[str, int | None] = {}
-    absent: list[str] = []
     empty: list[str] = []
-    for source, entries in _sources(tree):
-        part = _part_of(source)
-        for file, caption in entries:
-            picture = find(file, part)
-            text = " ".join(caption.split())
-            if picture is None:
-                absent.append(file)
-            elif not text:
-                empty.append(picture)
-            else:
-                said.setdefault(picture, []).append(text)
-                if picture not in parts:
-                    parts[picture] = part_in(picture) if part is None else part
+    for asked, text in every:
+        picture = found[asked]
+        if picture is not None and not text:
+            empty.append(picture)
+        elif picture is not None:
+            said.setdefault(picture, []).append(text)
+            parts.setdefault(picture, part_in(picture) if asked.part is None else asked.part)
+    absent = [asked.said for asked, picture in found.items() if picture is None]
     if not said:
         raise DataError(f"{tree.where}: none of the captions has its picture there.")
-    lists, found = _lists(tree, [stem(picture) for picture in said])
+    lists, more = _lists(tree, list(said))
     if lists is not None:
-        said = {picture: texts for picture, texts in said.items() if stem(picture) in lists}
-        parts = {picture: lists[stem(picture)] for picture in said}
+        said = {picture: texts for picture, texts in said.items() if picture in lists}
+        parts = {picture: lists[picture] for picture in said}
     return _raw(
-        tree, said, parts, allocate, options, [*_noticed(said, names, absent, empty), *found]
+        tree, said, parts, allocate, options, [*_noticed(said, names, absent, empty), *more]
     )
 
 
@@ -249,44 +249,24 @@ def _is_records(value: Any) -> bool:
 # -- which picture, which part ---------------------------------------------------------------------
 
 
-class _Finder:
-    """Which picture a file of captions means: in the folder that it says, in that of its part, or
-    any of that name."""
-
-    def __init__(self, pictures: Sequence[str]):
-        self._all = set(pictures)
-        self._by_name: dict[str, list[str]] = {}
-        for picture in pictures:
-            for known in {PurePosixPath(picture).name, stem(picture)}:
-                self._by_name.setdefault(known, []).append(picture)
-
-    def __call__(self, file: str, part: int | None) -> str | None:
-        """`part`: of the file of captions, None if it says none."""
-        file = file.replace("\\", "/").removeprefix("./")
-        if file in self._all:
-            return file
-        same = self._by_name.get(file.rpartition("/")[2], [])
-        ending = [name for name in same if f"/{name}".endswith(f"/{file}")] or same
-        return next((n for n in ending if part_in(n) == part), next(iter(ending), None))
-
-
 def _part_of(source: str) -> int | None:
     """The part that the name of a file of captions says."""
     words = re.split(r"[^a-z]+", stem(source).lower())
     return next((part for part in map(part_of, words) if part is not None), None)
 
 
-def _lists(tree: Tree, stems: list[str]) -> tuple[dict[str, int] | None, list[Problem]]:
+def _lists(tree: Tree, pictures: Sequence[str]) -> tuple[dict[str, int] | None, list[Problem]]:
     """The part of each picture by lists of the split, if there are some."""
-    parts, problems = split_lists(tree, stems)
+    parts, problems = split_lists(tree, pictures)
     if parts is not None:
         return parts, problems
-    known, found = set(stems), {}
+    finder, found = PathFinder(pictures), {}
     for name in tree.sizes:
         if match := _FLICKR_LIST.search(name):
+            meant = finder.find(Asked(line, name) for line in lines_of(tree, name))
             part = part_of(match[1])
-            found.update({stem(line): part or TRAIN for line in lines_of(tree, name)})
-    if not known & set(found):
+            found.update({picture: part or TRAIN for picture in meant.values() if picture})
+    if not found:
         return None, []
-    unlisted = sorted(known - set(found))
+    unlisted = sorted(set(pictures) - set(found))
     return found, left_out("unlisted picture", unlisted, "in no list of the split, left out")

@@ -109,3 +109,75 @@ def test_a_table_of_other_things_beside_pictures_is_not_taken_for_boxes(tmp_path
             (tmp_path / name / f"{k}.png").write_bytes(picture(k + 10 * (name == "b")))
     (tmp_path / "about.csv").write_text("filename,photographer,x\n1.png,Ada,3\n")
     assert load(tmp_path, cache=False).task == "classification"
+
+
+# -- lists, shares, Open Images -------------------------------------------------------------------
+
+SIZE_HW = (40, 60)
+FOUR = [(2, 3, 20, 30), (30, 10, 25, 28), (5, 1, 50, 12)]  # left, top, width, height
+
+
+def with_rows(root, header, rows, n=3):
+    (root / "images").mkdir(parents=True)
+    for k in range(n):
+        (root / f"images/p{k}.png").write_bytes(picture(k))
+    (root / "boxes.csv").write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def test_a_box_may_be_a_list_in_one_cell(tmp_path):
+    rows = [f'p{k},60,40,"[{a}.0, {b}, {c}, {d}]",cat' for k, (a, b, c, d) in enumerate(FOUR)]
+    data = load(with_rows(tmp_path, "image_id,width,height,bbox,label", rows), cache=False)
+    assert data.targets.boxes_xyxy.tolist() == [
+        [a, b, a + c, b + d] for a, b, c, d in FOUR
+    ]  # the second list can be no edges: its right would be left of its left
+    assert "--format" not in kinds(data)["boxes as lists"][0].detail
+
+
+def test_lists_that_reach_beyond_the_picture_as_sides_are_edges(tmp_path):
+    edges = [(10, 10, 55, 38), (2, 2, 30, 30), (20, 4, 50, 30)]
+    rows = [f'p{k}.png,"({a} {b} {c} {d})"' for k, (a, b, c, d) in enumerate(edges)]
+    data = load(with_rows(tmp_path, "image,bbox", rows), cache=False)
+    assert data.targets.boxes_xyxy.tolist() == [list(map(float, four)) for four in edges]
+
+
+def test_lists_that_may_be_both_are_told_and_can_be_had_otherwise(tmp_path):
+    rows = [f'p{k}.png,"[2, 3, 20, 30]"' for k in range(3)]
+    root = with_rows(tmp_path, "image,bbox", rows)
+    data = load(root, cache=False)
+    assert data.targets[0][0].tolist() == [[2, 3, 22, 33]]
+    assert "--format boxes:edges" in kinds(data)["boxes as lists"][0].detail
+    assert load(root, format="boxes:edges", cache=False).targets[0][0].tolist() == [[2, 3, 20, 30]]
+    assert load(root, format="boxes:sides", cache=False).targets[0][0].tolist() == [[2, 3, 22, 33]]
+
+
+def test_a_list_that_has_not_four_numbers_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"boxes.csv, line 2: '\[1, 2, 3\]' is no list of four"):
+        load(with_rows(tmp_path, "image,bbox", ['p0.png,"[1, 2, 3]"']), cache=False)
+
+
+def test_boxes_as_shares_are_scaled_and_told(tmp_path):
+    rows = [f"p{k}.png,0.1,0.25,0.5,0.75,cat" for k in range(3)]
+    data = load(with_rows(tmp_path, "filename,xmin,ymin,xmax,ymax,class", rows), cache=False)
+    assert data.targets[0][0].round(3).tolist() == [[6, 10, 30, 30]]
+    assert "shares" in kinds(data)["boxes as shares"][0].detail
+
+
+def test_boxes_of_noughts_and_ones_are_told_and_can_be_had_as_shares(tmp_path):
+    rows = [f"p{k}.png,0,0,1,1,cat" for k in range(3)]
+    root = with_rows(tmp_path, "filename,xmin,ymin,xmax,ymax,class", rows)
+    told = kinds(load(root, cache=False))["boxes as shares"][0].detail
+    assert "pixels; --format boxes:shares" in told
+    data = load(root, format="boxes:shares", cache=False)
+    assert data.targets[0][0].tolist() == [[0, 0, 60, 40]]
+
+
+def test_open_images_names_its_classes_in_a_list_of_their_own(tmp_path):
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf"
+    rows = [f"p{k},xclick,/m/01,1,0.1,0.5,0.25,0.75,0,{int(k == 2)}" for k in range(3)]
+    root = with_rows(tmp_path, header, [*rows, "p1,xclick,/m/02,1,0,1,0,1,0,0"])
+    (root / "class-descriptions-boxable.csv").write_text("/m/02,Tree\n/m/01,Tortoise\n")
+    data = load(root, cache=False)
+    assert data.classes == ["Tortoise", "Tree"]
+    assert data.targets[1][0].round(3).tolist() == [[6, 10, 30, 30], [0, 0, 60, 40]]
+    assert data.targets.crowd.tolist() == [False, False, False, True]

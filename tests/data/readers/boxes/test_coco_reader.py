@@ -133,3 +133,29 @@ def test_captions_are_no_boxes(tmp_path):
     }
     (tmp_path / "captions.json").write_text(json.dumps(about))
     assert load(tmp_path, cache=False).task == "captions"
+
+
+def test_a_picture_that_is_listed_twice_is_one_item_with_the_boxes_of_both(tmp_path):
+    items = some_items()
+    make_coco(tmp_path, items)
+    record = coco_record(items)
+    record["images"].append({**record["images"][2], "id": 99})
+    record["annotations"][0]["image_id"] = 0
+    record["annotations"].append(
+        {"id": 9, "image_id": 99, "category_id": 1, "bbox": [1, 1, 8, 9], "iscrowd": 0}
+    )
+    (tmp_path / "instances.json").write_text(json.dumps(record))
+    data = load(tmp_path, cache=False)
+    assert data.targets.counts.tolist() == [2, 0, 3, 2, 2, 2]
+    assert "p2.png" in kinds(data)["picture listed twice"][0].where
+
+
+def test_boxes_of_coco_as_shares_are_scaled_and_told(tmp_path):
+    make_coco(tmp_path, some_items())
+    record = coco_record(some_items())
+    for annotation in record["annotations"]:
+        annotation["bbox"] = [0.1, 0.25, 0.4, 0.5]
+    (tmp_path / "instances.json").write_text(json.dumps(record))
+    data = load(tmp_path, cache=False)
+    assert data.targets[0][0].round(3)[0].tolist() == [6, 10, 30, 30]
+    assert "boxes as shares" in kinds(data)

@@ -29,7 +29,7 @@ def test_image_sets_are_the_split_and_what_is_in_none_is_left_out(tmp_path):
     assert [len(data.indices[p]) for p in ("train", "validation", "test")] == [3, 1, 2]
     found = kinds(data)
     assert "gone" in found["missing picture"][0].where
-    assert found["unlisted picture"][0].where == "p6, p7"
+    assert found["unlisted picture"][0].where == "JPEGImages/p6.png, JPEGImages/p7.png"
 
 
 def test_trainval_trains_where_there_is_no_train_and_is_passed_over_where_there_is(tmp_path):
@@ -54,7 +54,7 @@ def test_lists_of_single_classes_are_no_split(tmp_path):
 def test_a_picture_in_two_lists_is_refused(tmp_path):
     make_voc(tmp_path, some_items())
     lists(tmp_path, train=["p0", "p1", "p2"], val=["p3"], test=["p2"])
-    with pytest.raises(DataError, match=r"p2 is in .*t.*txt and in .*t.*txt"):
+    with pytest.raises(DataError, match=r"p2.png is in .*t.*txt and in .*t.*txt"):
         load(tmp_path, cache=False)
 
 

@@ -16,10 +16,12 @@ cannot be trusted: the picture is left out and told.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from depthwise.data.dataset import Problem
+from depthwise.data.options import Options, other_reading
 from depthwise.data.pictures.decode import Allocate, Decoded, close_gaps, decode
 from depthwise.data.raw import Raw, sort_classes
 from depthwise.data.readers.pictures import odd_sizes, picture_reader, require_most
@@ -32,6 +34,7 @@ __all__ = ["LARGEST", "Annotated", "assemble", "told"]
 
 LARGEST = 320  # pixels of the longer side: boxes need more detail than classes do
 _EDGE, _NAMED = 1.0, 10
+_LARGE = 8  # pixels of a side, of pictures in which no box is smaller than one pixel
 Box = tuple[float, float, float, float]
 
 
@@ -72,14 +75,19 @@ def assemble(
     tree: Tree,
     items: Sequence[Annotated],
     allocate: Allocate,
+    options: Options,
+    form: str,
     *,
-    image_size: tuple[int, int] | None = None,
-    channels: int | None = None,
     classes: Sequence[str] | None = None,
-    in_shares: bool = False,
+    in_shares: bool | None = None,
+    sides: bool | None = False,
     problems: Sequence[Problem] = (),
 ) -> Raw:
-    """Decodes the pictures and places the boxes. classes: in order, or None for sorted ones.
+    """Decodes the pictures and places the boxes. form: the format that was read, for messages;
+    classes: in order, or None for sorted ones.
+
+    in_shares: whether boxes are in shares of the picture, not pixels, None to see.
+    sides: whether boxes are (left, top, width, height) instead of edges, None to see.
 
     Raises DataError if there is no picture or no box, if most pictures are broken, or if two
     classes are spelt almost alike.
@@ -89,7 +97,7 @@ def assemble(
     order = _class_order(items) if classes is None else list(classes)
     pictures = [item.picture for item in items]
     reader = picture_reader(tree, pictures)
-    decoded = decode(len(items), reader, allocate, image_size, channels, LARGEST)
+    decoded = decode(len(items), reader, allocate, options.image_size, options.channels, LARGEST)
     require_most(tree, pictures, decoded.broken)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
     items = [items[i] for i in decoded.kept.tolist()]
@@ -98,7 +106,9 @@ def assemble(
     items, sizes = [item for item, true in zip(items, honest) if true], decoded.each_size[honest]
     pixels = close_gaps(decoded.pixels, np.flatnonzero(honest))
     repeated = [f"{item.where}: {_shown(np.array(box))}" for item in items for box in item.once()]
-    table, found = _placed(tree, items, sizes, order, in_shares)
+    if in_shares is None and {"shares", "pixels"}.intersection(options.readings):
+        in_shares = "shares" in options.readings
+    table, found = _placed(tree, items, sizes, order, _Units(form, in_shares, sides))
     raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
     raw.task, raw.sizes = "detection", sizes
     raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
@@ -152,7 +162,7 @@ def _placed(
     items: Sequence[Annotated],
     sizes: np.ndarray,
     classes: Sequence[str],
-    in_shares: bool,
+    units: "_Units",
 ) -> tuple[BoxTable, list[Problem]]:
     """All boxes in pixels of their own pictures, sound ones only."""
     position = {name: k for k, name in enumerate(classes)}
@@ -167,7 +177,7 @@ def _placed(
             "again, as COCO or CVAT."
         )
     limits = sizes[owners][:, [1, 0, 1, 0]]
-    boxes = boxes * limits if in_shares else boxes
+    boxes, told_of = _as_edges(boxes, limits, units)
     clipped, good, problems = _sound(boxes, limits, [items[i].where for i in owners.tolist()])
     if not good.any():
         raise DataError(
@@ -175,7 +185,51 @@ def _placed(
             "of their coordinates."
         )
     table = BoxTable.of(clipped[good], labels[good], owners[good], len(items), crowd[good])
-    return table, problems
+    return table, [*told_of, *problems]
+
+
+class _Units(NamedTuple):
+    """form: the format, for messages; in_shares, sides: as in `assemble`."""
+
+    form: str
+    in_shares: bool | None
+    sides: bool | None
+
+
+def _as_edges(
+    boxes: np.ndarray, limits: np.ndarray, units: _Units
+) -> tuple[np.ndarray, list[Problem]]:
+    """Edges in pixels (M, 4) of boxes as they were read, and what was made of them."""
+    problems: list[Problem] = []
+    in_shares, sides = units.in_shares, units.sides
+    if in_shares is None and np.abs(boxes).max() <= 1 + 1e-6 and limits.min() >= _LARGE:
+        in_shares = bool((boxes % 1 > 0).any())
+        detail = "all within 0 and 1, so they were taken as shares of the picture"
+        if not in_shares:
+            detail = other_reading(
+                "all are 0 or 1 and were taken as pixels", units.form, "shares", "takes shares"
+            )
+        problems.append(Problem("boxes as shares", "", detail, len(boxes)))
+    boxes = boxes * limits if in_shares else boxes
+    if sides is None:
+        sides, more = _are_sides(boxes, limits)
+        problems.append(more)
+    if sides:
+        boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    return boxes, problems
+
+
+def _are_sides(boxes: np.ndarray, limits: np.ndarray) -> tuple[bool, Problem]:
+    """Whether lists of four are left, top, width, height, going by what fits the pictures."""
+    no_edges = bool((boxes[:, 2:] <= boxes[:, :2]).any())
+    no_sides = bool((boxes[:, :2] + boxes[:, 2:] > limits[:, :2] + _EDGE).any())
+    sides = no_edges or not no_sides
+    taken = "left, top, width, height" if sides else "left, top, right, bottom"
+    detail = f"lists of four were taken as {taken}"
+    if no_edges == no_sides:
+        other = ("edges", "right, bottom") if sides else ("sides", "width, height")
+        detail = other_reading(detail, "boxes", other[0], f"takes the last two as {other[1]}")
+    return sides, Problem("boxes as lists", "", detail, len(boxes))
 
 
 def _sound(

@@ -12,7 +12,7 @@ categories. A crowd stays, marked as one. An image without an annotation has not
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from depthwise.data.options import Options
@@ -20,6 +20,7 @@ from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.boxes.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
+from depthwise.data.readers.trees.path_finder import Asked, PathFinder
 from depthwise.data.readers.trees.texts import MAX_JSON_BYTES, json_of, number, part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
@@ -41,21 +42,27 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     if not documents:
         raise DataError(f"{tree.where} holds no JSON with {', '.join(_KEYS)}.")
     classes = _one_list({name: _categories(said, name) for name, said in documents.items()})
-    pictures = picture_names(tree)
-    items, absent = [], []
+    finder = PathFinder(picture_names(tree))
+    items: dict[str, Annotated] = {}
+    absent: list[str] = []
+    twice: list[str] = []
     for name, said in documents.items():
-        found, missing = _annotated(said, name, classes, pictures)
-        items += found
+        missing, again = _add_document(said, name, classes, finder, items)
         absent += missing
+        twice += again
     detail = "is annotated, but there is no such picture; left out"
+    problems = [
+        *left_out("annotation without picture", absent, detail),
+        *left_out("picture listed twice", twice, "one item, with the boxes of both"),
+    ]
     return assemble(
         tree,
-        items,
+        list(items.values()),
         allocate,
-        image_size=options.image_size,
-        channels=options.channels,
+        options,
+        "coco",
         classes=_used(documents, classes),
-        problems=left_out("annotation without picture", absent, detail),
+        problems=problems,
     )
 
 
@@ -116,25 +123,56 @@ def _used(documents: Mapping[str, Any], classes: Mapping[int, str]) -> list[str]
     return [name for key, name in classes.items() if key in seen or name not in heads]
 
 
-def _annotated(
-    said: Mapping[str, Any], name: str, classes: Mapping[int, str], pictures: Sequence[str]
-) -> tuple[list[Annotated], list[str]]:
-    """The pictures of one file with their boxes, and those that are not there."""
-    find = _Finder(name, pictures)
-    items: dict[Any, Annotated] = {}
-    absent: dict[Any, str] = {}
+def _files(said: Mapping[str, Any], name: str) -> dict[Any, str]:
+    """Number -> file name of each image."""
+    files: dict[Any, str] = {}
     for record in said["images"]:
         key, file = record.get("id"), record.get("file_name")
-        if not isinstance(key, int | str) or not isinstance(file, str) or key in {*items, *absent}:
+        if not isinstance(key, int | str) or not isinstance(file, str) or key in files:
             raise DataError(f"{name}: an image needs an id of its own and a file_name: {record}.")
-        picture = find(file)
+        files[key] = file
+    return files
+
+
+def _add_document(
+    said: Mapping[str, Any],
+    name: str,
+    classes: Mapping[int, str],
+    finder: PathFinder,
+    items: dict[str, Annotated],
+) -> tuple[list[str], list[str]]:
+    """Adds the pictures of one file and their boxes; returns those that are not there, and those
+    that it lists twice."""
+    part, files = _part_of(name), _files(said, name)
+    asked = {key: Asked(file, name, part) for key, file in files.items()}
+    found = finder.find(asked.values())
+    by_key: dict[Any, Annotated] = {}
+    twice = []
+    for record in said["images"]:
+        key = record["id"]
+        picture = found[asked[key]]
         if picture is None:
-            absent[key] = file
-        else:
-            items[key] = Annotated(picture, f"{name}: {file}", find.part, _size(record, name))
+            continue
+        item = Annotated(picture, f"{name}: {files[key]}", part, _size(record, name))
+        by_key[key] = known = items.setdefault(picture, item)
+        if known is not item:
+            twice.append(picture)
+            _require_alike(known, item, name)
+    absent = {key: files[key] for key in files if key not in by_key}
     for record in said["annotations"]:
-        _add_box(record, name, classes, items, absent)
-    return list(items.values()), list(absent.values())
+        _add_box(record, name, classes, by_key, absent)
+    return list(absent.values()), twice
+
+
+def _require_alike(known: Annotated, item: Annotated, name: str) -> None:
+    """Raises DataError for a picture that is in two parts, or of two sizes."""
+    if known.part != item.part:
+        raise DataError(f"{name}: {item.picture} is in two parts of the split ({known.where}).")
+    if None not in (known.size, item.size) and known.size != item.size:
+        raise DataError(
+            f"{name}: {item.picture} is {item.size} pixels and {known.size} in {known.where}."
+        )
+    known.size = known.size or item.size
 
 
 def _size(record: Mapping[str, Any], name: str) -> tuple[int, int] | None:
@@ -167,24 +205,8 @@ def _add_box(
     items[key].add(corners, classes[category], bool(record.get("iscrowd")))
 
 
-class _Finder:
-    """Which picture a file_name means: in the folder of its part, or beside the JSON."""
-
-    def __init__(self, name: str, pictures: Sequence[str]):
-        self._folder = name.rpartition("/")[0]
-        words = re.split(r"[^a-z]+", stem(name).lower())
-        named = [part for part in map(part_of, words) if part is not None]
-        self.part = named[0] if named else part_in(name)
-        self._all = set(pictures)
-        self._by_name: dict[str, list[str]] = {}
-        for picture in pictures:
-            self._by_name.setdefault(picture.rpartition("/")[2], []).append(picture)
-
-    def __call__(self, file: str) -> str | None:
-        file = file.replace("\\", "/").removeprefix("./")
-        beside = f"{self._folder}/{file}" if self._folder else file
-        if beside in self._all:
-            return beside
-        same = self._by_name.get(file.rpartition("/")[2], [])
-        ending = [name for name in same if f"/{name}".endswith(f"/{file}")] or same
-        return next((n for n in ending if part_in(n) == self.part), next(iter(ending), None))
+def _part_of(name: str) -> int | None:
+    """The part that a JSON's name says, or its folder."""
+    words = re.split(r"[^a-z]+", stem(name).lower())
+    named = [part for part in map(part_of, words) if part is not None]
+    return named[0] if named else part_in(name)

@@ -8,7 +8,7 @@ one that `<filename>` names or that is called as the XML is. An XML without an o
 with nothing in it; a picture without an XML has not been annotated and is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -18,6 +18,7 @@ from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import Raw
 from depthwise.data.readers.boxes.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
+from depthwise.data.readers.trees.path_finder import Asked, PathFinder
 from depthwise.data.readers.trees.split_lists import split_lists
 from depthwise.data.readers.trees.texts import number, part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
@@ -38,54 +39,43 @@ def has_annotations(tree: Tree) -> bool:
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises DataError for broken or hostile XML and for coordinates that are no numbers."""
-    pictures = _Pictures(picture_names(tree))
-    items, orphans = [], []
-    for name in _xml_files(tree):
-        root = parse_xml(tree.read(name), name)
-        picture = pictures.of(name, (root.findtext("filename") or "").strip())
-        if root.tag != "annotation" or picture is None:
-            orphans.append(name)
-        else:
-            items.append(_annotated(root, name, picture))
-    problems = _left_over(pictures.names, items, orphans)
-    parts, found = split_lists(tree, [stem(item.where) for item in items])
+    pictures = [
+        name
+        for name in picture_names(tree)
+        if PurePosixPath(name).parent.name.lower() not in _DRAWN
+    ]
+    roots = {name: parse_xml(tree.read(name), name) for name in _xml_files(tree)}
+    orphans = [name for name, root in roots.items() if root.tag != "annotation"]
+    found = _pictures_of({n: r for n, r in roots.items() if n not in orphans}, pictures)
+    orphans += [name for name, picture in found.items() if picture is None]
+    items = [_annotated(roots[name], name, picture) for name, picture in found.items() if picture]
+    problems = _left_over(pictures, items, orphans)
+    parts, more = split_lists(tree, [item.picture for item in items])
     if parts is not None:
-        items = [item for item in items if stem(item.where) in parts]
+        items = [item for item in items if item.picture in parts]
         for item in items:
-            item.part = parts[stem(item.where)]
-    size, channels = options.image_size, options.channels
-    return assemble(
-        tree, items, allocate, image_size=size, channels=channels, problems=[*problems, *found]
-    )
+            item.part = parts[item.picture]
+    return assemble(tree, items, allocate, options, "voc", problems=[*problems, *more])
 
 
-class _Pictures:
-    """Finds the picture of an annotation among all there are."""
-
-    def __init__(self, names: Sequence[str]):
-        self.names = [n for n in names if PurePosixPath(n).parent.name.lower() not in _DRAWN]
-        self._by_stem: dict[str, list[str]] = {}
-        for name in self.names:
-            self._by_stem.setdefault(stem(name), []).append(name)
-
-    def of(self, annotation: str, filename: str) -> str | None:
-        """The one that lies nearest to the annotation, of those it names or that are named so."""
-        filename = filename.replace("\\", "/").rpartition("/")[2]
-        same = self._by_stem.get(stem(annotation)) or [
-            n for n in self._by_stem.get(stem(filename), []) if n.endswith(filename)
-        ]
-        parents = PurePosixPath(annotation).parts[:-1]
-        return max(same, key=lambda name: (_shared(parents, name), name), default=None)
+def _pictures_of(roots: Mapping[str, Element], pictures: Sequence[str]) -> dict[str, str | None]:
+    """The picture of each annotation: the one that is called as it is, else the one it names."""
+    finder = PathFinder(pictures)
+    asked = {name: Asked(stem(name), name, like=name) for name in roots}
+    by_stem = finder.find(asked.values())
+    found = {name: by_stem[one] for name, one in asked.items()}
+    left = {name: root for name, root in roots.items() if found[name] is None}
+    named = {name: _named(root, name) for name, root in left.items() if root.findtext("filename")}
+    by_name = finder.find(named.values())
+    taken = set(found.values())
+    for name, one in named.items():
+        found[name] = by_name[one] if by_name[one] not in taken else None
+    return found
 
 
-def _shared(folders: Sequence[str], name: str) -> int:
-    """How many folders, from the top, a name shares with these."""
-    count = 0
-    for mine, other in zip(folders, PurePosixPath(name).parts[:-1]):
-        if mine != other:
-            break
-        count += 1
-    return count
+def _named(root: Element, name: str) -> Asked:
+    said = (root.findtext("filename") or "").strip().replace("\\", "/")
+    return Asked(said.rpartition("/")[2], name, like=name)
 
 
 def _xml_files(tree: Tree) -> list[str]:

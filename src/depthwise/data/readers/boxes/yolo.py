@@ -29,7 +29,7 @@ from depthwise.data.readers.boxes.yolo_lines import (
 from depthwise.data.readers.boxes.yolo_names import class_names, keypoint_shape
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.split_lists import split_lists
-from depthwise.data.readers.trees.texts import part_in, require_one_spelling, stem
+from depthwise.data.readers.trees.texts import part_in, require_one_spelling
 from depthwise.data.readers.trees.tree import Tree, left_out
 
 __all__ = ["has_labels", "label_files", "read"]
@@ -69,8 +69,8 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         tree,
         items,
         allocate,
-        image_size=options.image_size,
-        channels=options.channels,
+        options,
+        "yolo",
         classes=names,
         in_shares=True,
         problems=[*problems, *more],
@@ -99,12 +99,12 @@ def _in_parts(tree: Tree, items: list[Annotated]) -> tuple[list[Annotated], list
     """The pictures with the parts that lists beside them say, where their folders say none."""
     if any(item.part is not None for item in items):
         return items, []
-    parts, problems = split_lists(tree, [stem(item.picture) for item in items])
+    parts, problems = split_lists(tree, [item.picture for item in items])
     if parts is None:
         return items, problems
-    kept = [item for item in items if stem(item.picture) in parts]
+    kept = [item for item in items if item.picture in parts]
     for item in kept:
-        item.part = parts[stem(item.picture)]
+        item.part = parts[item.picture]
     return kept, problems
 
 

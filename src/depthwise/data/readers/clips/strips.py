@@ -34,7 +34,8 @@ from depthwise.data.pictures.refit import resized
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.clips.clips import assemble, evenly
 from depthwise.data.readers.pictures import Placed, picture_names, picture_reader
-from depthwise.data.readers.trees.texts import stem, text_of
+from depthwise.data.readers.trees.path_finder import Asked, PathFinder
+from depthwise.data.readers.trees.texts import text_of
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 
@@ -53,7 +54,7 @@ def has_strips(tree: Tree) -> bool:
     table = _table(tree)
     if table is None:
         return False
-    names = list(_strips(tree, _rows(tree, table)).values())
+    names = list(_strips(tree, _rows(tree, table), table).values())
     read_one, sizes = picture_reader(tree, names), []
     for i in range(min(_LOOKED_AT, len(names))):
         with suppress(Unreadable):
@@ -67,7 +68,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     if table is None:
         raise DataError(f"{tree.where} holds no table with the columns clip and label.")
     rows = _rows(tree, table)
-    strips = _strips(tree, rows)
+    strips = _strips(tree, rows, table)
     clips = [_clip(clip, rows[clip], table) for clip in strips]
     names = list(strips.values())
     read_one = picture_reader(tree, names)
@@ -160,10 +161,11 @@ def _cell(row: Row, names: Sequence[str]) -> str:
     return next((row[name].strip() for name in names if name in row), "")
 
 
-def _strips(tree: Tree, rows: dict[str, Row]) -> dict[str, str]:
+def _strips(tree: Tree, rows: dict[str, Row], table: str) -> dict[str, str]:
     """Clip -> its picture, for those that have one."""
-    pictures = {stem(name): name for name in picture_names(tree)}
-    return {clip: pictures[stem(clip)] for clip in rows if stem(clip) in pictures}
+    finder, asked = PathFinder(picture_names(tree)), {clip: Asked(clip, table) for clip in rows}
+    found = finder.find(asked.values())
+    return {clip: picture for clip, one in asked.items() if (picture := found[one])}
 
 
 def _clip(clip: str, row: Row, table: str) -> Placed:

@@ -61,8 +61,8 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     pictures, masks = _sorted_out(picture_names(tree))
     keys = [key for key in pictures if key in masks]
     problems = _lonely(pictures, masks)
-    parts, more = split_lists(tree, [key[-1] for key in keys], "Segmentation")
-    keys = [key for key in keys if parts is None or key[-1] in parts]
+    parts, more = split_lists(tree, [pictures[key] for key in keys], "Segmentation")
+    keys = [key for key in keys if parts is None or pictures[key] in parts]
     if not keys:
         raise DataError(f"{tree.where} holds no picture that has a mask.")
     names = [pictures[key] for key in keys]
@@ -89,7 +89,9 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     )
     keys = [keys[i] for i in kept.tolist()]
     raw.names = [pictures[key] for key in keys]
-    raw.parts = _parts([part_in(pictures[k]) if parts is None else parts[k[-1]] for k in keys])
+    raw.parts = _parts(
+        [part_in(pictures[k]) if parts is None else parts[pictures[k]] for k in keys]
+    )
     raw.problems = [*tree.problems, *problems, *more, *broken, *_broken(answers, looked.broken)]
     raw.problems += odd_sizes(decoded)
     if said is None:
@@ -123,7 +125,11 @@ def _sorted_out(names: Sequence[str]) -> tuple[dict[Key, str], dict[Key, str]]:
         is_mask = any(map(_is_of_masks, lower))
         rest = [f.removesuffix("annot") for f in lower if f not in (*_IMAGES, *_MASKS)]
         last = _ENDINGS.sub("", stem(name)) if is_mask else stem(name)
-        (masks if is_mask else pictures)[(*rest, last)] = name
+        where = masks if is_mask else pictures
+        other = where.setdefault((*rest, last), name)
+        if other != name:
+            what = "mask of one picture" if is_mask else "picture of one mask"
+            raise DataError(f"{other} and {name} both may be the {what}; rename or remove one.")
     return pictures, masks
 
 

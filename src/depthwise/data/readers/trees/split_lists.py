@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import TRAIN, part_of
+from depthwise.data.readers.trees.path_finder import Asked, PathFinder
 from depthwise.data.readers.trees.texts import lines_of, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
@@ -20,15 +21,15 @@ _BOTH = "trainval"
 
 
 def split_lists(
-    tree: Tree, stems: Sequence[str], of: str = "Main"
+    tree: Tree, pictures: Sequence[str], of: str = "Main"
 ) -> tuple[dict[str, int] | None, list[Problem]]:
-    """The part of each stem that a list names, or None if there are no lists, and what is wrong.
+    """The part of each picture that a list names, or None if there are no lists, and what is wrong.
 
-    stems: of the pictures there are. of: which of VOC's folders of lists.
-    Raises DataError if a picture is in two lists.
+    pictures: their names in the tree. of: which of VOC's folders of lists.
+    Raises DataError if a picture is in two lists, or if an entry fits two pictures.
     """
-    known = set(stems)
-    lists = {name: _stems(tree, name, known) for name in _list_files(tree, of)}
+    known, finder = set(pictures), PathFinder(pictures)
+    lists = {name: _entries(tree, name, finder) for name in _list_files(tree, of)}
     lists = {name: found for name, found in lists.items() if known.intersection(found)}
     if not lists:
         return None, []
@@ -60,14 +61,25 @@ def _list_files(tree: Tree, of: str) -> list[str]:
     return there or [n for n in files if PurePosixPath(n).parent.name.lower() not in others]
 
 
-def _stems(tree: Tree, name: str, known: set[str]) -> list[str]:
-    """Entries of a list: whole lines where they are known (names may hold spaces), else the first
-    word, without folders and suffix."""
-    entries = []
-    for line in lines_of(tree, name):
-        candidates = (line, stem(line), line.split()[0], stem(line.split()[0]))
-        entries.append(next((c for c in candidates if c in known), candidates[-1]))
+def _entries(tree: Tree, name: str, finder: PathFinder) -> list[str]:
+    """The pictures that a list names, and its entries for which there is none: whole lines where
+    they are known (names may hold spaces), else the first word, with or without suffix."""
+    lines = list(dict.fromkeys(lines_of(tree, name)))
+    found: dict[str, str] = {}
+    for way in (str, _first_word, _without_suffix, lambda line: _without_suffix(_first_word(line))):
+        asked = {line: Asked(way(line), name) for line in lines if line not in found}
+        meant = finder.find(asked.values())
+        found |= {line: picture for line, one in asked.items() if (picture := meant[one])}
+    entries = [found.get(line) or stem(_first_word(line)) for line in lines]
     return list(dict.fromkeys(entries))
+
+
+def _first_word(line: str) -> str:
+    return line.split()[0]
+
+
+def _without_suffix(line: str) -> str:
+    return str(PurePosixPath(line.replace("\\", "/")).with_suffix(""))
 
 
 def _problems(known: set[str], parts: dict[str, int]) -> list[Problem]:
