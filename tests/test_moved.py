@@ -29,7 +29,8 @@ ONE_BY_ONE = [(old, name) for old, names in MOVED_NAMES.items() for name in name
 @pytest.mark.parametrize(("old", "name"), ONE_BY_ONE)
 def test_a_name_that_moved_alone_is_the_same_object_and_warns(old: str, name: str) -> None:
     module, new_name = new_home(old, name)
-    with pytest.warns(DeprecationWarning, match=f"depthwise.{old} is now {module}") as caught:
+    is_now = f"{old} is now {module}" if name == new_name else f"{name} is now {module}.{new_name}"
+    with pytest.warns(DeprecationWarning, match=is_now) as caught:
         found = getattr(import_module(f"depthwise.{old}"), name)
     assert found is getattr(import_module(module), new_name)
     assert len(caught) == 1

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from depthwise.moved import install as _old_names
@@ -104,10 +105,12 @@ _HOME = {
     "load_data": "depthwise.data.load:load",
     "measure": "depthwise.measuring.scorecard:measure",
     "quantise": "depthwise.reshaping.quantise:quantise",
-    "rescue": "depthwise.choosing.rescue:rescue",
     "sentence_encoder": "depthwise.backbones.texts.named:sentence_encoder",
     "shrink": "depthwise.shrinking.shrink:shrink",
+    "shrink_near_miss": "depthwise.choosing.near_miss:shrink_near_miss",
 }
+# until the next release: name as it was -> name as it is
+_RENAMED = {"rescue": "shrink_near_miss"}
 
 __all__ = ["__version__", *sorted(_HOME)]
 
@@ -115,6 +118,10 @@ _old_names()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        message = f"depthwise.{name} is now depthwise.{_RENAMED[name]}."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME:
         raise AttributeError(f"module 'depthwise' has no attribute {name!r}")
     module, _, attribute = _HOME[name].partition(":")
@@ -132,7 +139,7 @@ if TYPE_CHECKING:
     from depthwise.catalog import load_model
     from depthwise.choosing.choose import Choice as Choice
     from depthwise.choosing.choose import choose as choose
-    from depthwise.choosing.rescue import rescue as rescue
+    from depthwise.choosing.near_miss import shrink_near_miss as shrink_near_miss
     from depthwise.compute import Compute as Compute
     from depthwise.data.dataset import Dataset as Dataset
     from depthwise.data.load import load as _load_data

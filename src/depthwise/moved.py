@@ -45,6 +45,8 @@ MOVED = {
     "choosing.budget": "measuring.limits",
     "choosing.journal": "journal",
     "choosing.once": "choosing.whole_fits",
+    "choosing.rescue": "choosing.near_miss",
+    "choosing.rescuing": "choosing.near_miss",
     "class_intervals": "scores.intervals",
     "class_scores": "scores.classification",
     "commands.exporting": "commands.export",
@@ -206,7 +208,7 @@ MOVED = {
     "ship.seeing": "inference.boxes_and_masks",
     "ship.settings": "commands.settings_text",
     "shrinking.limits": "shrinking.costing",
-    "shrinking.rescue": "choosing.rescue",
+    "shrinking.rescue": "choosing.near_miss",
     "stages": "training.stages",
     "tables": "commands.screen",
     "tasks.captioning": "tasks.captioning.captioner",
@@ -270,13 +272,13 @@ MOVED = {
 # module that is still there -> names that it gave -> the module that defines them now, and after a
 # colon the name there, where that is another
 MOVED_NAMES = {
+    "choosing.near_miss": {"rescue": "choosing.near_miss:shrink_near_miss"},
     "measuring.devices.device": {
         "THIS": "measuring.devices.device_finder",
         "catalog": "measuring.devices.device_catalog",
         "find": "measuring.devices.device_finder",
         "read": "measuring.devices.device_finder",
     },
-    "shrinking.costing": {"Limits": "measuring.limits"},
 }
 
 
@@ -329,7 +331,9 @@ class _WithOldNames(SourceFileLoader):
             if not home or attribute.startswith("__") or _is_file(module, attribute):
                 raise AttributeError(f"module {module.__name__!r} has no attribute {attribute!r}")
             value = getattr(import_module(home), name)
-            _warn(module.__name__, home, 3)
+            renamed = name != attribute
+            old = f"{module.__name__}.{attribute}" if renamed else module.__name__
+            _warn(old, f"{home}.{name}" if renamed else home, 3)
             return value
 
         module.__getattr__ = old_attribute  # type: ignore[method-assign]

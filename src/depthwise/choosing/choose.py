@@ -54,9 +54,9 @@ from depthwise.choosing.finishing import (
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwhile
+from depthwise.choosing.near_miss import Shrink, near_misses, train_and_shrink
 from depthwise.choosing.parts import within
 from depthwise.choosing.refit import refit
-from depthwise.choosing.rescuing import Rescue, nearly, rescued
 from depthwise.choosing.second_look import second_look
 from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
@@ -98,7 +98,7 @@ def choose(
     out: str | Path | None = None,
     watch: Tell | None = None,
     command: str = "",
-    rescue: Rescue | None = None,
+    rescue: Shrink | None = None,
     metric: ClassMetric = None,
 ) -> Choice:
     """The best network for `data` that keeps every limit of `budget` on `device`.
@@ -115,7 +115,7 @@ def choose(
     better: metric(y_true, y_pred), metric(y_true, probabilities), or a scorer of scikit-learn's
     (scores/custom.py); a choice is known again by the function's name.
     `rescue`: what to do with the classifier that misses a limit by least, such as
-    `depthwise.rescue`, which shrinks it; it has RESCUE_SHARE of the time.
+    `depthwise.shrink_near_miss`, which shrinks it; it has RESCUE_SHARE of the time.
 
     Raises InputError for wrong arguments or data, NothingFitsError (after writing the evidence)
     when no candidate can keep the limits.
@@ -206,7 +206,7 @@ class _Run:
         request: dict[str, Any],
         tell: Tell,
         command: str,
-        rescue: Rescue | None,
+        rescue: Shrink | None,
     ):
         self.data, self.task, self.device = data, task, device
         self.budget, self.seed = budget, seed
@@ -242,7 +242,7 @@ class _Run:
             self.clock,
         )
         self._use_parts(found)
-        near = next(iter(nearly(found, self.candidates)), None) if self.rescue else None
+        near = next(iter(near_misses(found, self.candidates)), None) if self.rescue else None
         if not found.kept and near is None:
             return self._nothing_fits(found)
         try:
@@ -281,7 +281,7 @@ class _Run:
             self.candidates += teach(self.trials, teachers, lesson)
         if near and self.rescue:
             about = (self.trials, self.budget, self.device, spare, self.rescue)
-            if shrunk := rescued(near, *about):
+            if shrunk := train_and_shrink(near, *about):
                 self.candidates.append(shrunk)
 
     def _train_more(self, found: Feasible) -> None:

@@ -65,7 +65,7 @@ def choose(
 
     from depthwise.catalog import find_family
     from depthwise.choosing.choose import choose as choose_network
-    from depthwise.choosing.rescue import rescue
+    from depthwise.choosing.near_miss import shrink_near_miss
     from depthwise.commands.screen import show_choice, stored_choice
     from depthwise.measuring.devices.device_finder import find
     from depthwise.measuring.limits import Budget
@@ -94,7 +94,7 @@ def choose(
             out=out,
             watch=tell,
             command=shlex.join(["depthwise", *sys.argv[1:]]),
-            rescue=rescue if shrink else None,
+            rescue=shrink_near_miss if shrink else None,
             metric=metric,
         ).record
     except NothingFitsError:
