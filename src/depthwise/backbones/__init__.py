@@ -3,7 +3,7 @@
 images/named.py         backbone(name_or_path, input_shape): the door, and what each name means
 images/features.py      what a backbone is: maps at several strides, an embedding, freezing
 images/efficientnet.py  EfficientNet-lite0, our own definition
-images/weights.py       its weights, from the installed package; torch_file.py reads their file
+images/weights.py       its weights, from the installed package
 images/convolutions.py  the CNN family, from scratch or from a saved model
 images/residual.py      a small residual network, from scratch
 images/huggingface.py   image models of the transformers library

@@ -17,13 +17,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from depthwise.backbones.images.efficientnet import name_in_file
-from depthwise.backbones.images.torch_file import read_tensors
 from depthwise.errors import MissingExtraError, ModelFileError
 
-__all__ = ["load_pretrained", "missing_package"]
+__all__ = ["load_pretrained", "missing_package", "read_tensors"]
+
+LARGEST_BYTES = 1 << 30
+TYPES = (torch.float32, torch.int64)
 
 
 class Published(NamedTuple):
@@ -87,6 +90,34 @@ def _tensors(name: str) -> dict[str, Tensor]:
             "Install the package again."
         )
     return read_tensors(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Names -> float32 or int64 tensors of a file that torch.save wrote; nothing in it is run.
+    Raises ModelFileError for anything that is not such a file."""
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ValueError(f"more than {LARGEST_BYTES:,} bytes")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(found, dict):
+            raise ValueError("something else than named tensors")
+        return {str(name): _plain(tensor) for name, tensor in found.items()}
+    except Exception as error:  # hostile pickles raise anything at all
+        reason = (str(error) or type(error).__name__).split("\n")[0][:100]
+        raise ModelFileError(
+            f"{path} is not a file of plain tensors ({reason}); not opened. Install the package "
+            "that it comes from again."
+        ) from None
+
+
+def _plain(value: object) -> Tensor:
+    """It, contiguous. Raises ValueError for what is no tensor of float32 or int64, and for a view
+    that repeats its numbers, which may be far larger than the memory."""
+    if not isinstance(value, Tensor) or value.dtype not in TYPES:
+        raise ValueError("something else than tensors of float32 and int64")
+    if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+        raise ValueError("a tensor larger than its storage")
+    return value.contiguous()
 
 
 def _file(published: Published) -> Path:

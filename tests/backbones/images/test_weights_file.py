@@ -1,4 +1,4 @@
-"""The strict reader of torch's old files: what torch wrote is read, anything else refused."""
+"""Files of published weights: what torch wrote is read, anything else refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from depthwise.backbones.images.torch_file import read_tensors
+from depthwise.backbones.images.weights import read_tensors
 from depthwise.errors import ModelFileError
 
 
@@ -30,8 +30,9 @@ def state() -> OrderedDict[str, torch.Tensor]:
     return OrderedDict(weight=turned, count=torch.tensor(7), bias=torch.randn(4))
 
 
-def test_what_torch_wrote_is_read(state: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.pth").write_bytes(written(state))
+@pytest.mark.parametrize("of_old", [True, False])
+def test_what_torch_wrote_is_read(state: Any, of_old: bool, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=not of_old)
     read = read_tensors(tmp_path / "a.pth")
     assert list(read) == list(state)
     for name, tensor in state.items():
@@ -78,7 +79,17 @@ def test_a_lying_length_is_refused(tmp_path: Path) -> None:
     lying = whole.replace(struct.pack("<q", 3) + struct.pack("<f", 1.0), struct.pack("<qf", 4, 1.0))
     assert lying != whole
     (tmp_path / "a.pth").write_bytes(lying)
-    with pytest.raises(ModelFileError, match="lying length"):
+    with pytest.raises(ModelFileError, match="not a file of plain tensors"):
+        read_tensors(tmp_path / "a.pth")
+
+
+def test_a_storage_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    whole = written({"a": torch.ones(3)})
+    claim = b"\x8a\x08" + struct.pack("<q", 10**15)  # pickle's LONG1, in the place of 3
+    lying = whole.replace(b"K\x03Nt", claim + b"Nt", 1)
+    assert lying != whole
+    (tmp_path / "a.pth").write_bytes(lying)
+    with pytest.raises(ModelFileError, match="not a file of plain tensors"):
         read_tensors(tmp_path / "a.pth")
 
 
