@@ -124,7 +124,8 @@ MOVED = {
     "families.dnn_finetuning": "families.dnn.finetuning",
     "families.dnn_network": "families.dnn.network",
     "families.dnn_pretraining": "families.dnn.pretraining",
-    "families.dnn_settings": "families.dnn.sizes",
+    "families.dnn.sizes": "families.dnn.estimator",
+    "families.dnn_settings": "families.dnn.estimator",
     "families.dsn": "families.dsn.dsn",
     "families.dsn.kernel": "families.dsn.module",
     "families.dsn.tensor": "families.dsn.module",
@@ -274,6 +275,7 @@ MOVED = {
 # colon the name there, where that is another
 MOVED_NAMES = {
     "choosing.near_miss": {"rescue": "choosing.near_miss:shrink_near_miss"},
+    "models.supervised": {"Supervised": "models.estimator:Estimator"},
     "measuring.devices.device": {
         "THIS": "measuring.devices.device_finder",
         "catalog": "measuring.devices.device_catalog",

@@ -5,7 +5,7 @@ unchecked. `settings` writes such a constructor from the annotated attributes of
 bases, so that a family says only what is its own and where its defaults differ:
 
     @settings
-    class Small(NetworkClassifier):
+    class Small(NetworkEstimator):
         size: str = "s"            Small(size="s", epochs="auto", lr=...) by name only
         classes_: np.ndarray = no_setting()          no setting: comes to be in `fit`
 """
@@ -18,7 +18,7 @@ from typing import Any, Literal, SupportsInt, TypeVar, dataclass_transform
 
 from depthwise.errors import InputError
 
-__all__ = ["Deciding", "Descending", "Learning", "no_setting", "settings", "whole_numbers"]
+__all__ = ["Learning", "no_setting", "settings", "whole_numbers"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -55,20 +55,6 @@ def _whole(value: Any) -> bool:
 
 
 @settings
-class Deciding:
-    """Of what tells classes apart, some of which may be rare.
-
-    class_weight : how much an item counts in `fit` by its class: None for 1, "balanced" for
-        N / (K n_k), or a dict of labels and weights; 0.1 .. 100. It multiplies `sample_weight`.
-    metric : what chooses the best pass on the validation part: None for accuracy,
-        "balanced_accuracy", "f1", "auroc" or "log_loss".
-    """
-
-    class_weight: Any = None
-    metric: Any = None
-
-
-@settings
 class Learning:
     """Of what learns pass by pass. See a family for the meaning; `quality`:
     training/schedules.py."""
@@ -82,16 +68,3 @@ class Learning:
     precision: str = "auto"
     threads: int | str = "auto"
     verbose: bool = False
-
-
-@settings
-class Descending(Learning):
-    """Of what learns by gradient descent, see `training.step.Recipe`."""
-
-    lr: float = 1e-3
-    optimizer: str = "adamw"
-    schedule: str = "onecycle"
-    clip_norm: float | None = 2.0
-    average: float = 0.02
-    patience: int | str | None = "auto"
-    validation_fraction: float = 0.0

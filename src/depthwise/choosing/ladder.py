@@ -17,7 +17,6 @@ from depthwise.layers import parameter_count
 from depthwise.measuring.classes import ClassMetric
 from depthwise.models.estimator import Estimator
 from depthwise.scores.custom import class_score
-from depthwise.settings import Deciding
 from depthwise.task import task_named
 
 __all__ = ["TOO_LARGE", "Candidate", "able", "deciding", "ladder", "worthwhile"]
@@ -93,7 +92,7 @@ def deciding(
     if uneven and more.get("metric") in OF_EACH_CLASS:
         more["class_weight"] = "balanced"
     pairs = tuple(more.items())
-    return [replace(c, more=pairs) if issubclass(c.make, Deciding) else c for c in candidates]
+    return [replace(c, more=pairs) if c.make.has_setting("metric") else c for c in candidates]
 
 
 def able(

@@ -24,7 +24,8 @@ from depthwise.choosing.trials import Trials
 from depthwise.errors import NothingFitsError
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.limits import Budget
-from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Classifier, Regressor
 from depthwise.shrinking.shrink import Shrunk, shrink
 from depthwise.task import in_words
 
@@ -60,7 +61,8 @@ def near_misses(found: Feasible, candidates: list[Candidate]) -> list[Candidate]
     worth = [
         candidate
         for candidate in candidates
-        if issubclass(candidate.make, (NetworkClassifier, NetworkRegressor))
+        if issubclass(candidate.make, NetworkEstimator)
+        and issubclass(candidate.make, (Classifier, Regressor))
         and (broken := found.missed.get(candidate.name))
         and broken[0].ratio <= WITHIN
         and all(miss.limit in HELPED for miss in broken)

@@ -23,7 +23,8 @@ from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import FAILURES, Trained, Trials, named, told_gain
 from depthwise.models.estimator import Estimator
-from depthwise.models.networks import NetworkClassifier
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Classifier
 
 __all__ = ["TaughtCandidate", "lesson_seconds", "teach", "teacher_of"]
 
@@ -55,7 +56,7 @@ def teacher_of(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
     all, or no network is left to teach."""
     if any(_is_frozen(c) for c in found.kept):
         return []
-    if not any(issubclass(c.make, NetworkClassifier) for c in found.kept):
+    if not any(_can_be_taught(c.make) for c in found.kept):
         return []
     broken = [c for c in candidates if c.name in found.missed and _is_frozen(c)]
     return [c for c in reversed(broken) if hasattr(c.model(), "soft_answers")]
@@ -71,7 +72,7 @@ def lesson_seconds(
 ) -> float:
     """The part of `seconds` that is for teaching: 0 where it suffices for no look and LEAST_PASSES
     of the quickest network, which needs its time more than a teacher then."""
-    pupils = [c for c in kept if issubclass(c.make, NetworkClassifier)]
+    pupils = [c for c in kept if _can_be_taught(c.make)]
     looks, passes = (
         [s for c in some if (s := trials.quick_pace(c)) is not None] for some in (teachers, pupils)
     )
@@ -91,7 +92,7 @@ def teach(trials: Trials, teachers: list[Candidate], seconds: float) -> list[Can
     """Train the best networks of `trials` once more by the first of `teachers` for which there is
     time; the candidates that came of it. Raises Interrupted."""
     begun, made = trials.clock.spent, list[Candidate]()
-    pupils = [t for t in trials.trained.values() if issubclass(t.candidate.make, NetworkClassifier)]
+    pupils = [t for t in trials.trained.values() if _can_be_taught(t.candidate.make)]
     pupils = [t for t in pupils if t.epochs and not t.model().is_frozen]
     teacher = _affordable(trials, teachers, seconds * LOOKING) if pupils else None
     logits = _answers(trials, teacher, seconds * LOOKING) if teacher else None
@@ -172,3 +173,8 @@ def _taught(
     }
     trials.tell(f"{pupil.name}: {told_gain(entry.taught, entry.accuracy.unit)}")
     return pupil
+
+
+def _can_be_taught(family: type) -> bool:
+    """Whether it learns labels by gradient descent."""
+    return issubclass(family, NetworkEstimator) and issubclass(family, Classifier)

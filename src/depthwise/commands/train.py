@@ -138,8 +138,8 @@ def fit(
     from depthwise.commands.fit_folder import fit_in, make_model, require_task, score_words
     from depthwise.commands.screen import console, print_fitted
     from depthwise.measuring.quality import TASKS, require_known_metric
+    from depthwise.models.supervised import Classifier
     from depthwise.progress import ConsoleProgress
-    from depthwise.settings import Deciding
 
     settings: dict[str, Any] = {"size": size, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     edge.require_one_of("--task", task, TASKS)
@@ -152,7 +152,7 @@ def fit(
     options |= _reading_of(model, task, unlabelled)
     dataset = load_told(data, teller(quiet), seed=seed, **options)
     model = make(dataset.task)
-    if metric is not None and isinstance(model, Deciding):
+    if metric is not None and isinstance(model, Classifier) and model.has_setting("metric"):
         model.metric = metric
     if quiet:
         done = fit_in(Path(out), dataset, model, task=task, metric=metric)

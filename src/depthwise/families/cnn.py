@@ -25,8 +25,9 @@ from torch import Tensor, nn
 
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
-from depthwise.models.networks import LONG, NetworkClassifier, NetworkEstimator, NetworkRegressor
-from depthwise.settings import Deciding, settings
+from depthwise.models.networks import LONG, NetworkEstimator
+from depthwise.models.supervised import Classifier, Regressor
+from depthwise.settings import settings
 from depthwise.training.schedules import Passes
 
 __all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
@@ -186,7 +187,7 @@ class Convolutions(NetworkEstimator):
 
 
 @settings
-class CNN(Deciding, Convolutions, NetworkClassifier):
+class CNN(Convolutions, Classifier):
     """Convolutional classifier for images (N, C, H, W), uint8 or float.
 
     Parameters
@@ -206,7 +207,7 @@ class CNN(Deciding, Convolutions, NetworkClassifier):
     family: ClassVar[str] = "cnn"
 
 
-class CNNRegressor(Convolutions, NetworkRegressor):
+class CNNRegressor(Convolutions, Regressor):
     """Convolutional regressor for images (N, C, H, W), y (N,) or (N, T).
 
     It minimises the squared error of the standardised targets. Parameters: as in `CNN`;

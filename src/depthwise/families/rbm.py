@@ -158,6 +158,8 @@ class RBM(Generative):
     sparsity: float | None = None
     centred: bool = True
     sweeps: int = 1000
+    class_weight: None = no_setting(default=None)
+    metric: None = no_setting(default=None)
 
     # -- building and learning ------------------------------------------------------------------
 

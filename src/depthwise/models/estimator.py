@@ -22,32 +22,28 @@ Shapes: N items, B batch, T frames, C channels, H W image, D features.
 from __future__ import annotations
 
 import abc
-import copy
-import math
+import hashlib
+import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_array, check_random_state, check_X_y
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from depthwise.compute import exact_products, own_randomness
+from depthwise.compute import own_randomness
 from depthwise.data.dataset import SplitMarks
-from depthwise.data.inputs import as_images, as_tensor, check_labels
-from depthwise.data.tables.columns import Column, width
+from depthwise.data.inputs import as_images, check_labels, check_weights, fingerprint_arrays
+from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_features import (
-    all_numbers,
-    features_of,
-    learnt_features,
     plain_targets,
 )
-from depthwise.data.tables.frames import as_frame, is_frame
-from depthwise.data.tables.sparse import densified, is_sparse
+from depthwise.data.tables.frames import is_frame
 from depthwise.errors import InputError
 from depthwise.models.abilities import (
     FindsObjects,
@@ -57,24 +53,19 @@ from depthwise.models.abilities import (
     Teaches,
     WritesText,
 )
-from depthwise.models.gpu_answers import home_of, pieces, placed
+from depthwise.models.answers import PREDICT_BATCH, answers_of
+from depthwise.models.datasets import columns_of, dataset_parts, is_dataset
+from depthwise.models.layer_outputs import forget_layer
 from depthwise.models.modelfile import write_model
+from depthwise.models.table_rows import take_rows
 from depthwise.reshaping.edits import Edit, edits_of
 from depthwise.runtimes.attached import Running
 from depthwise.task import Answer, Task, task_named
-from depthwise.training.events import Watch
+from depthwise.training.events import Watch, finished
 from depthwise.training.run import Run
 from depthwise.training.training_data import TrainingData
 
-__all__ = ["Estimator", "Layered", "Watch", "columns_of", "dataset_parts", "is_dataset"]
-
-PREDICT_BATCH = 512
-# of pictures and clips: as many as keep a layer's maps in the processor's cache (for CNNs 1.5 to 3
-# times as quick as 512 at once: benchmarks/promises/predict_batches.py)
-LEAST_BATCH, BATCH_NUMBERS = 8, 1 << 16
-FLOATS = (np.float64, np.float32)
-# of models whose `transform` was last asked for another layer than the last: the layer, its units
-_LAYERS_SHOWN: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
+__all__ = ["Estimator", "Watch", "columns_of", "dataset_parts", "is_dataset"]
 
 
 class Estimator(BaseEstimator, abc.ABC):
@@ -97,6 +88,9 @@ class Estimator(BaseEstimator, abc.ABC):
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {}
     # whether a fit that was killed goes on from its `checkpoint`, bit for bit
     resumes: ClassVar[bool] = True
+    # whether `fit` takes `sample_weight`: a loss that is a sum over items does
+    weighs_items: ClassVar[bool] = True
+    needs_targets: ClassVar[bool] = True  # else it learns from items alone too
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
     random_state: Any
     device: str = "cpu"
@@ -165,10 +159,16 @@ class Estimator(BaseEstimator, abc.ABC):
         self._train(data, run)
         return self
 
-    @abc.abstractmethod
     def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
-        """The data of a fit, checked, once the settings are checked too; what was learnt before is
-        forgotten."""
+        """The data of a fit, checked; what was fitted before is forgotten. A family adds what has
+        to be so before it trains: checked settings, an untrained network."""
+        inputs, targets, held_out = self._parts(X, y, validation)
+        if targets is None and self.needs_targets:
+            raise InputError(
+                f"{type(self).__name__} learns from labels, and there are none. Give y, or take a "
+                "family that models the data itself: RBM, DBN, DBM or DeepAutoencoder."
+            )
+        return self._weigh(TrainingData(inputs, targets, held_out=held_out), sample_weight)
 
     @abc.abstractmethod
     def _train(self, data: TrainingData, run: Run) -> None:
@@ -296,6 +296,11 @@ class Estimator(BaseEstimator, abc.ABC):
         cannot say."""
         return None
 
+    @classmethod
+    def has_setting(cls, name: str) -> bool:
+        """Whether its constructor takes an argument of this name."""
+        return name in inspect.signature(cls).parameters
+
     # -- running --------------------------------------------------------------------------------
 
     def _rows(
@@ -304,34 +309,8 @@ class Estimator(BaseEstimator, abc.ABC):
         run: Callable[[Any, Tensor], Tensor],
         network: nn.Module | None = None,
     ) -> Tensor:
-        """run(network, x) batch by batch: (N, ...) -> (N, ...) in the inputs' precision, so that
-        float64 columns are computed in float64."""
-        own = network or self.network_
-        network = placed(self, own, inputs)
-        try:
-            return self._answered(network, inputs, run)
-        except torch.OutOfMemoryError:
-            if network is own:
-                raise
-            return self._answered(own, inputs, run)  # others hold the GPU's memory
-
-    def _answered(
-        self, network: nn.Module, inputs: np.ndarray, run: Callable[[Any, Tensor], Tensor]
-    ) -> Tensor:
-        network = network.eval()
-        if inputs.dtype == np.float64:
-            network = copy.deepcopy(network).double()
-        home = home_of(network)
-        batch = self._items_at_once(inputs, home)
-        with torch.inference_mode(), exact_products(home):
-            parts = [run(network, x).cpu() for x in pieces(inputs, batch, home, self._kept_there)]
-        return torch.cat(parts)
-
-    def _items_at_once(self, inputs: np.ndarray, device: torch.device) -> int:
-        if not self.image_only or device.type != "cpu":
-            return PREDICT_BATCH
-        fitting = BATCH_NUMBERS // max(1, math.prod(inputs.shape[1:]))
-        return min(PREDICT_BATCH, max(LEAST_BATCH, 1 << max(0, fitting.bit_length() - 1)))
+        """run(network, x) batch by batch, (N, ...) -> (N, ...): see answers.py."""
+        return answers_of(self, inputs, run, network)
 
     def _by_runtime(self, inputs: np.ndarray) -> Tensor | None:
         """The network's answers (N, K) by the runtime it was saved or found to be quickest by."""
@@ -385,6 +364,109 @@ class Estimator(BaseEstimator, abc.ABC):
         if not holds:
             raise InputError(f"{name} must be {remedy}; got {getattr(self, name)!r}.")
 
+    # -- data of a fit ---------------------------------------------------------------------------
+
+    def _parts(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None
+    ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
+        """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
+        self.columns_ = self.split_ = None
+        if is_dataset(X, y):
+            self.columns_, self.split_ = columns_of(X), X.split_marks
+            X, y, validation = self._dataset_parts(X, validation)
+        if y is None:
+            self.__dict__.pop("classes_", None)
+        inputs, targets = self._take(X, y, reset=True)
+        arrays = (inputs,) if targets is None else (inputs, targets)
+        self.data_fingerprint_ = fingerprint_arrays(*arrays)
+        if validation is None:
+            return inputs, targets, None
+        X_held, y_held = validation
+        y_held = None if targets is None else y_held
+        known = self.known_classes
+        return inputs, targets, self._take(X_held, y_held, reset=False, classes=known)
+
+    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+        """Training inputs, their targets and the validation part of a Dataset."""
+        return dataset_parts(dataset, validation)
+
+    def _weigh(self, data: TrainingData, sample_weight: Any) -> TrainingData:
+        """The items that count, with their weights; None where all are alike unsaid. An item of
+        weight 0 is left out. Raises InputError."""
+        weights = self._checked_weights(sample_weight, data.targets, len(data))
+        data = replace(data, weights=weights)
+        return data if weights is None or weights.all() else data.at(weights > 0)
+
+    def _checked_weights(self, sample_weight: Any, targets: Any, items: int) -> np.ndarray | None:
+        """Weights float64 (N,), which belong to the data that was fitted."""
+        if sample_weight is None:
+            return None
+        if not self.weighs_items:
+            raise InputError(
+                f"{type(self).__name__} gives all items the same weight. Leave out sample_weight, "
+                "or give an item as often as it shall count."
+            )
+        weights = check_weights(sample_weight, items)
+        if targets is not None:
+            self._require_several(targets[weights > 0])
+        both = self.data_fingerprint_ + fingerprint_arrays(weights)
+        self.data_fingerprint_ = hashlib.sha256(both.encode()).hexdigest()
+        return weights
+
+    def _require_several(self, targets: np.ndarray) -> None:
+        """Raises InputError where the items that count have one label only."""
+
+    def _take_more(self, X: Any, y: Any, classes: Any = None) -> tuple[np.ndarray, Any]:
+        """`partial_fit`'s arguments; the first call fixes shape and classes."""
+        self.running_ = None
+        first = not self.is_fitted
+        if first and classes is not None:
+            self._expect(classes)
+        return self._take(X, y, reset=first, classes=self.known_classes)
+
+    def _expect(self, classes: Any) -> None:
+        """Fix the labels that there will ever be. Raises InputError for a model of none."""
+        raise InputError(f"{type(self).__name__} learns no class labels: leave out classes.")
+
+    def _record(self, amount: int, data: TrainingData, run: Run) -> None:
+        """The history of a fit that was one piece: one record, and one event."""
+        seconds = run.seconds
+        record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
+        if data.held_out:
+            record["score"] = self._validation_scores(*data.held_out, self.network_)[0]
+        self.n_iter_ = amount
+        self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
+        if run.watch is not None:
+            run.watch(finished(amount, seconds, record.get("score")))
+
+    # -- outputs ---------------------------------------------------------------------------------
+
+    def _validation_scores(
+        self, inputs: np.ndarray, targets: Any, network: nn.Module
+    ) -> tuple[float, ...]:
+        """How good the network is on held-out items; the first counts, the others break ties."""
+        raise AssertionError("a classifier, a regressor or a task says how it is scored")
+
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """(outputs, targets) -> scalar, of the network as it is now; of what learns by gradient
+        descent."""
+        raise AssertionError("a classifier, a regressor or a task says what it minimises")
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """The training loss at which a tenth is left of what there is to learn from the targets."""
+        raise AssertionError("a classifier or a regressor says where its loss begins and ends")
+
+    def _set_scale(
+        self, network: nn.Module, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """Set the scale that the network answers in, of a model of numbers."""
+
+    def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
+        """The network's answers (N, K) or (N, T); the model's own by its runtime."""
+        if network is None and (answers := self._by_runtime(inputs)) is not None:
+            return answers
+        return self._rows(inputs, lambda n, x: n(x), network)
+
     # -- inputs ---------------------------------------------------------------------------------
 
     def _take(
@@ -402,10 +484,10 @@ class Estimator(BaseEstimator, abc.ABC):
                 f"Reshape them: X.reshape(-1, {', '.join(map(str, self.input_shape_))})."
             )
         else:
-            inputs, targets = self._take_rows(X, y if is_frame(X) else plain_targets(y), reset)
+            inputs, targets = take_rows(self, X, y if is_frame(X) else plain_targets(y), reset)
         if reset:
             self.running_ = None
-            _LAYERS_SHOWN.pop(self, None)
+            forget_layer(self)
             self.input_shape_ = tuple(inputs.shape[1:])
             self.input_dtype_ = "uint8" if inputs.dtype == np.uint8 else "float32"
         return inputs, None if targets is None else self._encode(targets, reset, classes)
@@ -413,73 +495,6 @@ class Estimator(BaseEstimator, abc.ABC):
     def _as_inputs(self, X: Any) -> np.ndarray:
         """Checked inputs of three axes and more: images, but for a task of something else."""
         return as_images(X)
-
-    def _take_rows(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
-        """scikit-learn's own checks; on reset a family that needs y complains of its absence."""
-        if is_frame(X) and (reset or self.columns_ is not None):
-            return self._take_frame(X, y, reset)
-        X = densified(X) if is_sparse(X) else X
-        if not reset and self._is_encoded(X):
-            return self._checked(X, y, reset)
-        few: dict[str, Any] = {"dtype": FLOATS, "reset": reset}
-        if y is None and not reset:
-            return validate_data(self, X, **few), None
-        most = {**few, **self.target_checks, "ensure_min_samples": 2 if reset else 1}
-        checked = validate_data(self, X, y, **most)
-        return checked if isinstance(checked, tuple) else (checked, None)
-
-    def _take_frame(self, frame: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
-        """Features (N, D) of a data frame by its `columns_`, which are learnt on reset. One of
-        nothing but numbers is to have the names that were fitted in their order, as scikit-learn
-        asks; other columns are found by their names, in any order and among others."""
-        if reset:
-            columns, features = learnt_features(frame, y)
-            self._learn_names(frame)
-            self.columns_ = columns
-        else:
-            if all_numbers(self.columns_ or ()) and hasattr(self, "feature_names_in_"):
-                self._require_names(frame)
-            features = features_of(frame, self.columns_ or ())
-        return self._checked(features, plain_targets(y), reset)
-
-    def _learn_names(self, frame: Any) -> None:
-        """`feature_names_in_` and `n_features_in_`, as scikit-learn has them."""
-        named = as_frame(frame)
-        self.n_features_in_ = len(named.columns)
-        self.__dict__.pop("feature_names_in_", None)
-        if named.has_header:
-            self.feature_names_in_ = np.array(named.columns, dtype=object)
-
-    def _require_names(self, frame: Any) -> None:
-        """The names that were fitted, in their order; scikit-learn's own words where they differ.
-        Raises InputError."""
-        fitted, given = list(self.feature_names_in_), as_frame(frame).columns
-        if given == fitted:
-            return
-        lines = ["The feature names should match those that were passed during fit."]
-        strange, missing = sorted({*given} - {*fitted}), sorted({*fitted} - {*given})
-        if strange:
-            lines += ["Feature names unseen at fit time:", *_bulleted(strange)]
-        if missing:
-            lines += ["Feature names seen at fit time, yet now missing:", *_bulleted(missing)]
-        if not (strange or missing):
-            lines += ["Feature names must be in the same order as they were in fit."]
-        raise InputError("\n".join([*lines, ""]))
-
-    def _is_encoded(self, X: Any) -> bool:
-        """Whether these rows are features already, of a model that was fitted on a data frame."""
-        wide = getattr(X, "shape", ())[1:] == self.input_shape_ and self.columns_ is not None
-        return wide and self.input_shape_ != (self.n_features_in_,)
-
-    def _checked(self, rows: np.ndarray, y: Any, reset: bool) -> tuple[np.ndarray, Any]:
-        """scikit-learn's checks of rows (N, D) and targets, whatever the names and the width."""
-        most: dict[str, Any] = {"dtype": FLOATS, "ensure_min_samples": 2 if reset else 1}
-        if y is not None:
-            X, y = check_X_y(rows, y, estimator=self, **most, **self.target_checks)
-            return X, y
-        if reset and self.__sklearn_tags__().target_tags.required:
-            check_X_y(rows, y, estimator=self)  # says that y is missing
-        return check_array(rows, estimator=self, **most), None
 
     def _take_shape(self, inputs: np.ndarray, reset: bool) -> None:
         if reset:
@@ -502,97 +517,6 @@ class Estimator(BaseEstimator, abc.ABC):
     def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
         """What the loop learns from y; a family of labels or numbers says how."""
         return targets
-
-
-class Layered(TransformerMixin, Estimator):
-    """A family whose network has layers to look into: `representations(x)` is their list."""
-
-    def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
-        """What a layer makes of X: (N, H) of its H units, flattened; the last layer by default.
-
-        Layers count from 1, bottom up. Raises InputError for a layer that is not there.
-        """
-        check_is_fitted(self, "network_")
-        inputs = self._take(X, reset=False)[0]
-        layers = len(self._layers(self.network_, as_tensor(inputs[:2]).to(home_of(self.network_))))
-        wanted = layers if layer is None else layer
-        if not isinstance(wanted, int | np.integer) or not 1 <= wanted <= layers:
-            raise InputError(f"layer must be 1 to {layers}, or None for the last; got {layer!r}.")
-        shown: np.ndarray = self._rows(inputs, lambda n, x: self._layers(n, x)[wanted - 1]).numpy()
-        _LAYERS_SHOWN.pop(self, None)
-        if wanted != layers:
-            _LAYERS_SHOWN[self] = (int(wanted), shown.shape[1])
-        return shown
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """What the columns of `transform` are called: dnn0, dnn1, ...; of another layer than the
-        last that `transform` was just asked for, dnn_layer1_0, ...
-
-        `input_features`: those that were fitted, or None; a unit is made of all of them. Raises
-        InputError for others."""
-        check_is_fitted(self, "network_")
-        if input_features is not None:
-            self._require_input_features(np.asarray(input_features, dtype=object))
-        name = type(self).__name__.lower()
-        if self in _LAYERS_SHOWN:
-            layer, width = _LAYERS_SHOWN[self]
-            return np.array([f"{name}_layer{layer}_{k}" for k in range(width)], dtype=object)
-        item = torch.zeros(1, *self.input_shape_)
-        raw = item.to(torch.uint8) if self.input_dtype_ == "uint8" else item
-        width = self._layers(self.network_, raw.to(home_of(self.network_)))[-1].shape[1]
-        return np.array([f"{name}{k}" for k in range(width)], dtype=object)
-
-    def _require_input_features(self, names: np.ndarray) -> None:
-        fitted = getattr(self, "feature_names_in_", None)
-        if fitted is not None and not np.array_equal(fitted, names):
-            raise InputError(
-                f"input_features is not equal to feature_names_in_: {list(names)[:5]}."
-            )
-        if len(names) != self.n_features_in_:
-            raise InputError(
-                "input_features should have length equal to number of features "
-                f"({self.n_features_in_}), got {len(names)}."
-            )
-
-    @torch.inference_mode()
-    def _layers(self, network: Any, x: Tensor) -> list[Tensor]:
-        """(B, H_l) of each layer, bottom up."""
-        dtype = next(network.parameters()).dtype
-        x = x if x.dtype == torch.uint8 else x.to(dtype)
-        return [torch.flatten(hidden, 1) for hidden in network.eval().representations(x)]
-
-
-def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
-    """A Dataset's training part, its labels as class names, or how alike pairs are, and its
-    validation part; labels are None where the items have none. Raises InputError for boxes or
-    masks."""
-    dataset.require_task("classification", "unlabelled", "faces", "video", "text", "pairs")
-    names = np.asarray(dataset.classes) if dataset.classes else None
-
-    def answers(part: Any) -> Any:
-        if names is not None:
-            return names[part.y]
-        return None if dataset.targets is None else part.y
-
-    train_part, held = dataset.train, dataset.validation
-    if validation is None and len(held.y):
-        validation = (held.X, answers(held))
-    return train_part.X, answers(train_part), validation
-
-
-def is_dataset(given: Any, y: Any) -> bool:
-    """Whether X is a Dataset, which brings its own labels; a frame may have a column `train`."""
-    return y is None and not is_frame(given) and hasattr(given, "train")
-
-
-def _bulleted(names: list[str], most: int = 5) -> list[str]:
-    return [f"- {name}" for name in names[:most]] + ["- ..."] * (len(names) > most)
-
-
-def columns_of(dataset: Any) -> list[Column] | None:
-    """The Dataset's columns, unless its inputs have been changed to another width since."""
-    columns = getattr(dataset, "columns", None)
-    return columns if columns and (width(columns),) == dataset.input_shape else None
 
 
 def _told(shape: tuple[int, ...]) -> str:

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -33,8 +34,9 @@ from depthwise.compute import own_randomness
 from depthwise.data.inputs import statistics
 from depthwise.errors import InputError
 from depthwise.models.abilities import Predicts
-from depthwise.models.estimator import Layered, is_dataset
+from depthwise.models.datasets import is_dataset
 from depthwise.models.gpu_answers import at_work, home_of, keeping_there
+from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.training.run import Run
@@ -56,7 +58,7 @@ def _tells_labels(model: Any) -> bool:
 
 
 @settings
-class Generative(Learning, Layered, Classifier):
+class Generative(Learning, TransformerMixin, Classifier):
     """What every generative family shares. See a family for the meaning of its settings."""
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generate", "anomaly")
@@ -68,6 +70,8 @@ class Generative(Learning, Layered, Classifier):
     # learnt
     visible_: str = no_setting()
     threshold_: float = no_setting()
+
+    transform, get_feature_names_out = transform, get_feature_names_out
 
     # -- what a family says ---------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from sklearn.base import TransformerMixin
 from torch import Tensor, nn
 
 from depthwise.checkpoint import moved
@@ -36,13 +37,14 @@ from depthwise.compute import (
 from depthwise.data.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
-from depthwise.layers import Rescaled, Standardise
-from depthwise.losses import Taught, Weighted, over_answers, smoothed_cross_entropy, squared_error
-from depthwise.models.estimator import Layered
+from depthwise.layers import Standardise
+from depthwise.losses import Taught, Weighted
+from depthwise.models.estimator import Estimator
 from depthwise.models.gpu_answers import keeping_there
-from depthwise.models.supervised import Classifier, Regressor, Supervised
+from depthwise.models.layer_outputs import get_feature_names_out, transform
+from depthwise.models.supervised import Classifier, Regressor
 from depthwise.reshaping.int8 import learning
-from depthwise.settings import Descending
+from depthwise.settings import no_setting, settings
 from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
 from depthwise.training.loop import recorded_compute, train
 from depthwise.training.run import Run
@@ -55,19 +57,40 @@ __all__ = ["LONG", "NetworkClassifier", "NetworkEstimator", "NetworkRegressor", 
 LONG = Passes(steps=3000, fewest=12, most=100)
 
 
-class NetworkEstimator(Descending, Layered, Supervised):
-    """Trained by gradient descent. See a family for the meaning of its settings."""
+@settings
+class NetworkEstimator(TransformerMixin, Estimator):
+    """Trained by gradient descent; see `training.step.Recipe` for the settings, and a family for
+    what its own mean. `quality`: training/schedules.py."""
 
-    # set by each family
-    label_smoothing: float
-    augment: str | tuple[str, ...] | None
-    warm_start: bool
-    _optimizer_state: dict[str, Any] | None = None
-    # (N, K) of the items that `fit` is about to learn, in their order: what a teacher says of them
-    teacher_logits: np.ndarray | None = None
-    scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
     passes: ClassVar[dict[str, Passes]] = {"fast": LONG, "paper": LONG}  # by `quality`
+    scored_after: ClassVar[int] = 0  # times that the held-out part is gone through after training
     task_mark: ClassVar[str]  # the attribute that tells one task's outputs from another's
+    # set by each family
+    label_smoothing: float = no_setting()
+    augment: str | tuple[str, ...] | None = no_setting()
+    warm_start: bool = no_setting()
+    # (N, K) of the items that `fit` is about to learn, in their order: a teacher's logits
+    teacher_logits: np.ndarray | None = no_setting(default=None)
+    _optimizer_state: dict[str, Any] | None = no_setting(default=None)
+
+    quality: str = "fast"
+    epochs: float | str = "auto"
+    batch_size: int | str = "auto"
+    lr: float = 1e-3
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
+    weight_decay: float = 0.05
+    clip_norm: float | None = 2.0
+    average: float = 0.02
+    patience: int | str | None = "auto"
+    validation_fraction: float = 0.0
+    random_state: Any = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | str = "auto"
+    verbose: bool = False
+
+    transform, get_feature_names_out = transform, get_feature_names_out
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -85,13 +108,15 @@ class NetworkEstimator(Descending, Layered, Supervised):
         teacher = self.__dict__.pop("teacher_logits", None)
         return replace(data, teacher=teacher)
 
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """(outputs, targets) -> scalar, of the network as it stands."""
-        raise AssertionError("a classifier or a regressor says what it minimises")
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """One pass over X, y at a constant learning rate, from the network's present weights. The
+        first call fixes all that is learnt from a whole set of data: classes, words, the targets'
+        mean and scale.
 
-    def _little_left(self, targets: np.ndarray) -> float:
-        """The training loss at which a tenth is left of what there is to learn from the targets."""
-        raise AssertionError("a classifier or a regressor says where its loss begins and ends")
+        `classes`, of a classifier: every label there will ever be; needed on the first call unless
+        y has them all.
+        """
+        return self._learn_more(X, y, classes)
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         """One pass over X, y at a constant learning rate, from where the network stands now."""
@@ -193,6 +218,7 @@ class NetworkEstimator(Descending, Layered, Supervised):
         for module in network.modules():
             if isinstance(module, Standardise):
                 module.set_statistics(*statistics(inputs))
+        self._set_scale(network, targets)
         return network
 
     # -- settings -------------------------------------------------------------------------------
@@ -352,53 +378,11 @@ class NetworkEstimator(Descending, Layered, Supervised):
 
 
 class NetworkClassifier(NetworkEstimator, Classifier):
-    """A classifier trained by gradient descent on the cross-entropy."""
-
-    task_mark = "classes_"
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now.
-
-        `classes`: every label there will ever be; needed on the first call unless y has them all.
-        """
-        return self._learn_more(X, y, classes)
-
-    def _little_left(self, targets: np.ndarray) -> float:
-        """Between the entropy of smoothed labels, the least there is, and that of the classes."""
-        shares = np.bincount(targets) / len(targets)
-        share = self.label_smoothing / self.n_outputs
-        smoothed = np.full(self.n_outputs, share)
-        smoothed[0] += 1 - self.label_smoothing
-        least, first = _entropy(smoothed), _entropy(shares)
-        return least + 0.1 * max(0.0, first - least)
-
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return over_answers(partial(smoothed_cross_entropy, smoothing=self.label_smoothing))
+    """A base for a family of your own that learns labels: `build` and settings are all it needs."""
 
 
 class NetworkRegressor(NetworkEstimator, Regressor):
-    """A regressor trained by gradient descent on the squared error of standardised targets."""
-
-    task_mark = "n_targets_"
-
-    def partial_fit(self, X: Any, y: Any) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now. The
-        first call fixes the targets' mean and scale."""
-        return self._learn_more(X, y, None)
-
-    def _new_network(self, inputs: np.ndarray, targets: np.ndarray) -> nn.Module:
-        network = super()._new_network(inputs, targets)
-        self._set_scale(network, targets)
-        return network
-
-    def _little_left(self, targets: np.ndarray) -> float:
-        """Standardised targets begin at a squared error of 1."""
-        return 0.1
-
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        network = self.network_
-        assert isinstance(network, Rescaled)
-        return partial(squared_error, scale=network.scale)
+    """A base for a family of your own that learns numbers."""
 
 
 TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count
@@ -425,12 +409,6 @@ def _least(seconds: Callable[[Compute], float], ways: list[Compute]) -> Compute:
         with way.active():
             taken.append(seconds(way))
     return ways[taken.index(min(taken))]
-
-
-def _entropy(shares: np.ndarray) -> float:
-    """Nats, of shares that add up to 1."""
-    some = shares[shares > 0]
-    return float(-(some * np.log(some)).sum())
 
 
 def _is_tiny(network: nn.Module, x: Tensor) -> bool:

@@ -11,8 +11,8 @@ Shapes: N items, B batch, K classes, T targets.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,128 +22,38 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from depthwise.data.inputs import check_weights, fingerprint_arrays, weights_of_classes
+from depthwise.data.inputs import check_weights, weights_of_classes
 from depthwise.errors import DivergedError, InputError
 from depthwise.layers import Rescaled
-from depthwise.losses import smoothed_cross_entropy
+from depthwise.losses import over_answers, smoothed_cross_entropy, squared_error
 from depthwise.models.abilities import Predicts
-from depthwise.models.estimator import Estimator, Watch, columns_of, dataset_parts, is_dataset
+from depthwise.models.datasets import dataset_parts
+from depthwise.models.estimator import Estimator
 from depthwise.scores.classification import ClassAnswers, rarer_class
 from depthwise.scores.custom import class_score
 from depthwise.scores.regression import r2, regression_report
 from depthwise.scores.thresholds import best_cut, is_cut_for
-from depthwise.training.events import finished
-from depthwise.training.run import Run
-from depthwise.training.training_data import TrainingData
+from depthwise.settings import no_setting, settings
+from depthwise.training.events import Watch
 
-__all__ = ["Classifier", "Estimator", "Regressor", "Supervised", "Watch", "dataset_parts"]
+__all__ = ["Classifier", "Estimator", "Regressor", "Watch", "dataset_parts"]
 
 
-class Supervised(Estimator):
-    """The parts of fitting that labels and numbers have in common.
+@settings
+class Classifier(ClassifierMixin, Estimator):
+    """A model of labels.
 
-    `weighs_items`: whether `fit` takes `sample_weight`: a loss that is a sum over items does.
+    class_weight : how much an item counts in `fit` by its class: None for 1, "balanced" for
+        N / (K n_k), or a dict of labels and weights; 0.1 .. 100. It multiplies `sample_weight`.
+    metric : what chooses the best pass on the validation part: None for accuracy,
+        "balanced_accuracy", "f1", "auroc" or "log_loss".
     """
 
-    weighs_items: ClassVar[bool] = True
-    needs_targets: ClassVar[bool] = True  # else it learns from items alone too
+    task_mark: ClassVar[str] = "classes_"
+    classes_: np.ndarray = no_setting()
+    label_smoothing: float = no_setting(default=0.0)
 
-    def _parts(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None
-    ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
-        """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
-        self.columns_ = self.split_ = None
-        if is_dataset(X, y):
-            self.columns_, self.split_ = columns_of(X), getattr(X, "split_marks", None)
-            X, y, validation = self._dataset_parts(X, validation)
-        if y is None:
-            self.__dict__.pop("classes_", None)
-        inputs, targets = self._take(X, y, reset=True)
-        arrays = (inputs,) if targets is None else (inputs, targets)
-        self.data_fingerprint_ = fingerprint_arrays(*arrays)
-        if validation is None:
-            return inputs, targets, None
-        X_held, y_held = validation
-        y_held = None if targets is None else y_held
-        known = self.known_classes
-        return inputs, targets, self._take(X_held, y_held, reset=False, classes=known)
-
-    def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
-        """Training inputs, their targets and the validation part of a Dataset."""
-        return dataset_parts(dataset, validation)
-
-    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
-        inputs, targets, held_out = self._parts(X, y, validation)
-        if targets is None and self.needs_targets:
-            raise InputError(
-                f"{type(self).__name__} learns from labels, and there are none. Give y, or take a "
-                "family that models the data itself: RBM, DBN, DBM or DeepAutoencoder."
-            )
-        return self._weigh(TrainingData(inputs, targets, held_out=held_out), sample_weight)
-
-    def _weigh(self, data: TrainingData, sample_weight: Any) -> TrainingData:
-        """The items that count, with their weights; None where all are alike unsaid. An item of
-        weight 0 is left out. Raises InputError."""
-        weights = self._checked_weights(sample_weight, data.targets, len(data))
-        data = replace(data, weights=weights)
-        return data if weights is None or weights.all() else data.at(weights > 0)
-
-    def _checked_weights(self, sample_weight: Any, targets: Any, items: int) -> np.ndarray | None:
-        """Weights float64 (N,), which belong to the data that was fitted."""
-        if sample_weight is None:
-            return None
-        if not self.weighs_items:
-            raise InputError(
-                f"{type(self).__name__} gives all items the same weight. Leave out sample_weight, "
-                "or give an item as often as it shall count."
-            )
-        weights = check_weights(sample_weight, items)
-        if targets is not None:
-            self._require_several(targets[weights > 0])
-        both = self.data_fingerprint_ + fingerprint_arrays(weights)
-        self.data_fingerprint_ = hashlib.sha256(both.encode()).hexdigest()
-        return weights
-
-    def _require_several(self, targets: np.ndarray) -> None:
-        """Raises InputError where the items that count have one label only."""
-
-    def _take_more(self, X: Any, y: Any, classes: Any) -> tuple[np.ndarray, Any]:
-        """`partial_fit`'s arguments; the first call fixes shape and classes."""
-        self.running_ = None
-        first = not self.is_fitted
-        if first and classes is not None:
-            self.classes_ = np.unique(classes)
-        return self._take(X, y, reset=first, classes=self.known_classes)
-
-    def _record(self, amount: int, data: TrainingData, run: Run) -> None:
-        """The history of a fit that was one piece: one record, and one event."""
-        seconds = run.seconds
-        record: dict[str, Any] = {"epoch": amount, "seconds": seconds}
-        if data.held_out:
-            record["score"] = self._validation_scores(*data.held_out, self.network_)[0]
-        self.n_iter_ = amount
-        self.history_ = {"epochs": [record], "stopped": "finished", "seconds": seconds}
-        if run.watch is not None:
-            run.watch(finished(amount, seconds, record.get("score")))
-
-    def _validation_scores(
-        self, inputs: np.ndarray, targets: Any, network: nn.Module
-    ) -> tuple[float, ...]:
-        """How good the network is on held-out items; the first counts, the others break ties."""
-        raise AssertionError("a classifier or a regressor says how it is scored")
-
-    def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
-        """The network's answers (N, K) or (N, T); the model's own by its runtime."""
-        if network is None and (answers := self._by_runtime(inputs)) is not None:
-            return answers
-        return self._rows(inputs, lambda n, x: n(x), network)
-
-
-class Classifier(ClassifierMixin, Supervised):
-    """A model of labels."""
-
-    classes_: np.ndarray
-    class_weight: Any = None  # settings of those that are `Deciding`
+    class_weight: Any = None
     metric: Any = None
 
     @property
@@ -207,6 +117,18 @@ class Classifier(ClassifierMixin, Supervised):
         accuracy = (logits.argmax(dim=1) == truth).double().mean()
         return float(accuracy), minus_loss
 
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return over_answers(partial(smoothed_cross_entropy, smoothing=self.label_smoothing))
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Between the entropy of smoothed labels, the least there is, and that of the classes."""
+        shares = np.bincount(targets) / len(targets)
+        share = self.label_smoothing / self.n_outputs
+        smoothed = np.full(self.n_outputs, share)
+        smoothed[0] += 1 - self.label_smoothing
+        least, first = _entropy(smoothed), _entropy(shares)
+        return least + 0.1 * max(0.0, first - least)
+
     def _by_metric(self, labels: np.ndarray, p: np.ndarray) -> float:
         score, answers = class_score(self.metric), self._class_answers(labels, p)
         if is_cut_for(score, p.shape[1]):
@@ -224,6 +146,9 @@ class Classifier(ClassifierMixin, Supervised):
             if sample_weight is not None:
                 weights = weights * check_weights(sample_weight, items)
         return super()._checked_weights(weights, targets, items)
+
+    def _expect(self, classes: Any) -> None:
+        self.classes_ = np.unique(classes)
 
     def _require_several(self, targets: np.ndarray) -> None:
         if len(np.unique(targets)) < 2:
@@ -252,11 +177,12 @@ class Classifier(ClassifierMixin, Supervised):
         return places.astype(np.int64)
 
 
-class Regressor(RegressorMixin, Supervised):
+class Regressor(RegressorMixin, Estimator):
     """A model of numbers: y (N,) or (N, T). The network learns them standardised."""
 
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
     target_checks: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
+    task_mark: ClassVar[str] = "n_targets_"
     n_targets_: int
     flat_: bool  # y was (N,)
 
@@ -300,11 +226,20 @@ class Regressor(RegressorMixin, Supervised):
         train, held = dataset.train, dataset.validation
         return train.X, train.y, held if validation is None and len(held.y) else validation
 
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        network = self.network_
+        assert isinstance(network, Rescaled)
+        return partial(squared_error, scale=network.scale)
+
+    def _little_left(self, targets: np.ndarray) -> float:
+        """Standardised targets begin at a squared error of 1."""
+        return 0.1
+
     def _set_scale(
         self, network: nn.Module, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
-        """What a network (Rescaled) answers with, for targets (N, T) of these weights (N,): their
-        mean and spread."""
+        """The mean and the spread of the targets (N, T), of these weights (N,), that a network
+        (Rescaled) answers in."""
         assert isinstance(network, Rescaled)
         exact = targets.astype(np.float64)
         mean = np.average(exact, axis=0, weights=weights)
@@ -345,6 +280,12 @@ class Regressor(RegressorMixin, Supervised):
                 f"y has {columns.shape[1]} columns, but this model learns {self.n_targets_}."
             )
         return columns
+
+
+def _entropy(shares: np.ndarray) -> float:
+    """Nats, of shares that add up to 1."""
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
 
 
 def _require_numbers(answers: np.ndarray) -> None:

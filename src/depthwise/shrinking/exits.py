@@ -27,7 +27,7 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError
 from depthwise.measuring.counting import count
-from depthwise.models.networks import NetworkClassifier
+from depthwise.models.networks import NetworkEstimator
 from depthwise.reshaping.edits import edits_of
 from depthwise.reshaping.exits import NEVER, exits, with_all_answers
 from depthwise.shrinking.finetuning import compute_of, fine_tune
@@ -44,7 +44,7 @@ BATCH = 512
 
 
 def add_exits(
-    model: NetworkClassifier,
+    model: NetworkEstimator,
     inputs: np.ndarray,
     targets: np.ndarray,
     held_out: tuple[np.ndarray, np.ndarray],
@@ -55,7 +55,7 @@ def add_exits(
     tolerance: float = 0.0,
     teacher: nn.Module | None = None,
     **tuning: Any,
-) -> tuple[NetworkClassifier, dict[str, Any]]:
+) -> tuple[NetworkEstimator, dict[str, Any]]:
     """A copy of the model that stops when it is sure, and the record: places, thresholds, macs of
     each exit, share of the validation items that leaves there, and the curve.
 
@@ -156,7 +156,7 @@ def _macs_until(network: nn.Module, path: str, one: Tensor) -> int:
         handle.remove()
 
 
-def _edit(model: NetworkClassifier, sample: Tensor, places: list[str] | None) -> dict[str, Any]:
+def _edit(model: NetworkEstimator, sample: Tensor, places: list[str] | None) -> dict[str, Any]:
     network = model.network_
     found = cuts(network, sample)
     if places is None:
@@ -190,7 +190,7 @@ def _chosen(found: dict[str, Any], macs: int) -> list[str]:
 
 
 def _learn_heads(
-    model: NetworkClassifier, inputs: np.ndarray, targets: np.ndarray, epochs: float
+    model: NetworkEstimator, inputs: np.ndarray, targets: np.ndarray, epochs: float
 ) -> None:
     """Train every head on the features of each item; the trunk stays frozen."""
     network: Any = model.network_
@@ -214,7 +214,7 @@ def _fit_linear(
     linear: nn.Linear,
     rows: Tensor,
     targets: np.ndarray,
-    model: NetworkClassifier,
+    model: NetworkEstimator,
     recipe: Recipe,
     compute: Compute,
 ) -> None:

@@ -17,8 +17,8 @@ from torch import nn
 from depthwise.compute import Compute, resolve_device
 from depthwise.data.inputs import as_tensor
 from depthwise.data.pictures.augment import augmenter
-from depthwise.models.networks import NetworkEstimator, NetworkRegressor
-from depthwise.models.supervised import Watch
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Regressor, Watch
 from depthwise.reshaping.int8 import learning
 from depthwise.shrinking.distilling import Taught, taught_targets
 from depthwise.training.loop import train
@@ -81,7 +81,7 @@ def fine_tune(
         with compute.active():
             y = y if moving else taught_targets(teacher, x, y)
         taught = {"teacher": teacher if moving else None, "share": share}
-        taught |= {"temperature": temperature, "numbers": isinstance(model, NetworkRegressor)}
+        taught |= {"temperature": temperature, "numbers": isinstance(model, Regressor)}
     validate = partial(model._validation_scores, *held_out) if held_out else None
     options: dict[str, Any] = {"seconds_limit": seconds_limit, "watch": watch}
     try:

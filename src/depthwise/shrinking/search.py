@@ -22,7 +22,8 @@ from typing import Any
 
 from depthwise.errors import InputError
 from depthwise.measuring.limits import Limits, Miss
-from depthwise.models.networks import NetworkClassifier, NetworkEstimator
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Classifier
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.shrinking.costing import FLOAT, Way
 from depthwise.shrinking.exits import add_exits
@@ -128,7 +129,7 @@ class Search:
     # -- without training -------------------------------------------------------------------------
 
     def _with_exits(self) -> None:
-        if not isinstance(self.model, NetworkClassifier):
+        if not isinstance(self.model, Classifier):
             return  # numbers are never sure
         model = self.model
         missed = {miss.limit for miss in self.trying.original.misses}

@@ -29,7 +29,8 @@ from depthwise.measuring.devices.device import Device
 from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Limits, Miss, advice, require_above_zero
 from depthwise.models.modelfile import read_model, versions
-from depthwise.models.networks import NetworkClassifier, NetworkEstimator, NetworkRegressor
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Classifier, Regressor
 from depthwise.shrinking.costing import Costing
 from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
@@ -84,9 +85,8 @@ def shrink(
     target = find(device)
     if not minutes > 0:
         raise InputError(f"minutes must be above 0; got {minutes!r}.")
-    if not isinstance(model, NetworkClassifier | NetworkRegressor) or not hasattr(
-        model, "network_"
-    ):
+    learns = isinstance(model, NetworkEstimator) and isinstance(model, Classifier | Regressor)
+    if not learns or not model.is_fitted:
         raise InputError(
             "shrink takes a fitted model that learns classes or numbers by gradient descent, a CNN "
             "or a DNN; "

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
-from depthwise.settings import Descending
 
 __all__ = ["GradientUpdate", "Recipe", "Update", "WeightAverage", "lr_factor", "set_rate"]
 
@@ -54,7 +53,7 @@ class Recipe:
     enough: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, model: Descending, **others: Any) -> Recipe:
+    def of(cls, model: object, **others: Any) -> Recipe:
         """An estimator's settings, with `others`."""
         own = {name: value for name, value in vars(model).items() if name in cls.__annotations__}
         return cls(**{**own, **others})

@@ -46,7 +46,7 @@ from depthwise.families.autoencoder.pretraining import pretrain_stack, unroll
 from depthwise.families.autoencoder.sizes import SIZES, check_settings, widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative
-from depthwise.settings import Deciding, Descending, no_setting, settings
+from depthwise.settings import no_setting, settings
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.step import GradientUpdate, Recipe
@@ -61,7 +61,7 @@ ROWS = 1000  # items at a time where nothing is learnt
 
 
 @settings
-class DeepAutoencoder(Deciding, Descending, Generative):
+class DeepAutoencoder(Generative):
     """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables.
 
     Parameters
@@ -92,7 +92,7 @@ class DeepAutoencoder(Deciding, Descending, Generative):
         items learnt by heart, and false alarms are more than `false_alarms`.
     visible : "bernoulli" for values in [0, 1], "gaussian" for others, standardised; or "auto".
     false_alarms : share of ordinary items that `is_anomaly` may call strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.
@@ -121,8 +121,11 @@ class DeepAutoencoder(Deciding, Descending, Generative):
     contractive: float = 0.0
     head_units: int = 128
     lr: float = 2e-3
+    optimizer: str = "adamw"
+    schedule: str = "onecycle"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    average: float = 0.02
     patience: int | None = None
     validation_fraction: float = 0.1
 
@@ -204,7 +207,7 @@ class DeepAutoencoder(Deciding, Descending, Generative):
             self._learn_head(stages, network, codes)
 
     def _learn_codes(self, stages: Stages, network: AutoencoderNetwork) -> None:
-        objective = Objective(network, self._loss(), self._penalties())
+        objective = Objective(network, self._loss_name(), self._penalties())
         recipe = self.recipe(len(stages.inputs), more=stages.more)
         update = GradientUpdate(objective, _itself, recipe, stages.compute)
         validate = None
@@ -269,7 +272,7 @@ class DeepAutoencoder(Deciding, Descending, Generative):
             seed=stages.seed,
         )
 
-    def _loss(self) -> str:
+    def _loss_name(self) -> str:
         if self.loss != "auto":
             return self.loss
         return "cross_entropy" if self.visible_ == "bernoulli" else "squared"

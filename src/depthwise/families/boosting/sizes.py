@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from depthwise.compute import free_cores
 from depthwise.data.tables.columns import category_slices
 from depthwise.families.boosting.rounds import Grown, Growth, Loss, Plan
-from depthwise.models.supervised import Supervised
+from depthwise.models.estimator import Estimator
 from depthwise.settings import settings
 from depthwise.training.events import Event, Watch
 from depthwise.training.run import Run
@@ -37,7 +37,7 @@ TREES = {  # by size
 
 
 @settings
-class Boosting(Supervised):
+class Boosting(Estimator):
     """See GradientBoosting for the meaning of the settings."""
 
     priority: ClassVar[dict[str, int]] = {"images": 8, "table": 0}

@@ -51,8 +51,7 @@ from depthwise.families.dbm.sizes import SIZES, check_settings, layer_widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
-from depthwise.models.supervised import Classifier
-from depthwise.settings import Deciding, no_setting, settings
+from depthwise.settings import no_setting, settings
 from depthwise.training.run import Run
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
@@ -71,7 +70,7 @@ QUICK = 2000  # AIS steps where log Z was not asked for in another way
 
 
 @settings
-class DBM(Deciding, Generative, Classifier):
+class DBM(Generative):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -98,7 +97,7 @@ class DBM(Deciding, Generative, Classifier):
     sample_sweeps : Gibbs sweeps that `sample` makes, 100 .. 5,000.
     visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
     false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -37,8 +37,7 @@ from depthwise.families.dbn.sizes import SIZES, check_settings, recipe, widths
 from depthwise.families.dbn.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
-from depthwise.models.supervised import Classifier
-from depthwise.settings import Deciding, no_setting, settings, whole_numbers
+from depthwise.settings import no_setting, settings, whole_numbers
 from depthwise.training.schedules import of_quality
 from depthwise.training.stages import Stages
 from depthwise.training.step import Recipe
@@ -53,7 +52,7 @@ QUICK = 2_000  # steps of annealed importance sampling, likewise
 
 
 @settings
-class DBN(Deciding, Generative, Classifier):
+class DBN(Generative):
     """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
 
     Parameters
@@ -84,7 +83,7 @@ class DBN(Deciding, Generative, Classifier):
     draws : states that `score_samples` draws for the bound's expectation, 4 .. 100.
     visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
     false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

@@ -25,13 +25,13 @@ from depthwise.families.dsn.estimator import DeepStacking
 from depthwise.families.dsn.rows import Rows
 from depthwise.layers import Rescaled
 from depthwise.models.supervised import Classifier, Regressor
-from depthwise.settings import Deciding, settings
+from depthwise.settings import settings
 
 __all__ = ["DSN", "DSNRegressor"]
 
 
 @settings
-class DSN(Deciding, DeepStacking, Classifier):
+class DSN(DeepStacking, Classifier):
     """Deep stacking classifier for tables (N, D) and images (N, C, H, W), in memory or a memmap.
 
     `validation` chooses the best epoch of fine-tuning and the number of modules. `sample_weight`
@@ -61,7 +61,7 @@ class DSN(Deciding, DeepStacking, Classifier):
     patience : epochs of fine-tuning without a better validation score before stopping; or None.
     softmax : train a softmax layer on top (classifier only), on held-out items where there are.
     n_jobs : workers that gather Gram matrices, a shard each, 1 .. cores; same result for any.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

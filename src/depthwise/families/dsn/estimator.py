@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from sklearn.base import TransformerMixin
 from torch import nn
 
 from depthwise.compute import own_randomness
@@ -28,8 +29,9 @@ from depthwise.families.dsn.network import DSNNetwork
 from depthwise.families.dsn.rows import Rows, column_statistics
 from depthwise.layers import Rescaled
 from depthwise.losses import Weighted
-from depthwise.models.estimator import Layered
-from depthwise.models.supervised import Classifier, Supervised
+from depthwise.models.estimator import Estimator
+from depthwise.models.layer_outputs import get_feature_names_out, transform
+from depthwise.models.supervised import Classifier
 from depthwise.settings import Learning, no_setting, settings
 from depthwise.training.run import Run
 from depthwise.training.schedules import require_quality
@@ -46,7 +48,7 @@ TUNE_STEPS, BEGIN_STEPS = 60, 4000
 
 
 @settings
-class DeepStacking(Learning, Layered, Supervised):
+class DeepStacking(Learning, TransformerMixin, Estimator):
     """A stack of convex modules; see DSN for the meaning of its settings."""
 
     sizes: ClassVar[dict[str, tuple[int, int]]] = SIZES
@@ -71,6 +73,8 @@ class DeepStacking(Learning, Layered, Supervised):
     patience: int | None = None
     softmax: bool = False
     n_jobs: int = 1
+
+    transform, get_feature_names_out = transform, get_feature_names_out
 
     # -- the network ----------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble,
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.supervised import Classifier
-from depthwise.settings import Deciding, settings
+from depthwise.settings import settings
 from depthwise.training.loop import train
 from depthwise.training.run import Run
 from depthwise.training.step import GradientUpdate, Recipe
@@ -56,7 +56,7 @@ class LinearNetwork(nn.Module):
 
 
 @settings
-class LogisticRegression(Deciding, Classifier):
+class LogisticRegression(Classifier):
     """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS. A limit of
     seconds leaves out iterations; an item of `sample_weight` 2 is one that is there twice.
 
@@ -65,7 +65,7 @@ class LogisticRegression(Deciding, Classifier):
     C : inverse strength of the penalty on weights, 1e-4 .. 1e2.
     max_iter : L-BFGS iterations at most, 20 .. 1000.
     lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed of `partial_fit`'s order; `fit` has no randomness.
     """
 
@@ -135,7 +135,7 @@ class LogisticRegression(Deciding, Classifier):
 
 
 @settings
-class GradientBoosting(Deciding, Boosting, Classifier):
+class GradientBoosting(Boosting, Classifier):
     """Gradient-boosted trees by scikit-learn's histogram method (Ke et al. 2017), with categories
     of a table parted as categories; the mathematics is in families/boosting/rounds.py.
 
@@ -153,7 +153,7 @@ class GradientBoosting(Deciding, Boosting, Classifier):
         "s" and "m", 0.1 of "l".
     patience : rounds without a smaller cross-entropy on `validation` before stopping, 5 .. 100;
         "auto" is 1.5 / learning_rate. The rounds up to the best one are kept.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed of the binning's sample and of the features that nodes choose among.
     """
 

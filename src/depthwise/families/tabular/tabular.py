@@ -14,8 +14,9 @@ from torch import nn
 
 from depthwise.errors import InputError
 from depthwise.families.tabular.network import TabularNetwork, quantile_edges
-from depthwise.models.networks import NetworkClassifier
-from depthwise.settings import Deciding, settings, whole_numbers
+from depthwise.models.networks import NetworkEstimator
+from depthwise.models.supervised import Classifier
+from depthwise.settings import settings, whole_numbers
 
 __all__ = ["TabularNet"]
 
@@ -23,7 +24,7 @@ MOST_ROWS = 100_000  # that quantiles are taken of
 
 
 @settings
-class TabularNet(Deciding, NetworkClassifier):
+class TabularNet(NetworkEstimator, Classifier):
     """Classifier for tables (N, D): embeddings of numbers and an ensemble that shares its weights.
 
     Parameters
@@ -42,7 +43,7 @@ class TabularNet(Deciding, NetworkClassifier):
     label_smoothing : 0 .. 0.2.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
     warm_start : fit goes on from the present weights.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

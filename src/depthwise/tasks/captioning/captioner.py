@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -173,11 +173,6 @@ class Captioner(SeesOnce, OnBackbone):
         return WholeCaption(network, int(self.max_tokens))
 
     # -- learning ---------------------------------------------------------------------------------
-
-    def partial_fit(self, X: Any, y: Any) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now. The
-        first call fixes the tokens: give it words enough."""
-        return self._learn_more(X, y, None)
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """Five captions an image: smaller batches and fewer passes than of labels."""

@@ -31,7 +31,7 @@ from depthwise.data.inputs import check_labels
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import RecognizesPeople
 from depthwise.models.estimator import columns_of, dataset_parts
-from depthwise.models.networks import NetworkClassifier
+from depthwise.models.supervised import Classifier
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.faces.gallery import Gallery, checked_people
@@ -69,7 +69,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
+class FaceRecognizer(Gallery, OnBackbone, Classifier):
     """Tells people apart by their faces: aligned images (N, C, H, W), all of one size.
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
@@ -118,6 +118,8 @@ class FaceRecognizer(Gallery, OnBackbone, NetworkClassifier):
     label_smoothing: float = 0.0
     validation_fraction: float = 0.1
     warm_start: bool = False
+    class_weight: None = no_setting(default=None)
+    metric: None = no_setting(default=None)
 
     def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
         """Embeddings (N, E) of length 1; or what a layer makes of X, as in other families."""

@@ -32,8 +32,8 @@ from depthwise.backbones.linear import Linear, solve_linear
 from depthwise.compute import resolve_device
 from depthwise.errors import InputError
 from depthwise.models.abilities import Teaches
-from depthwise.models.networks import NetworkClassifier
-from depthwise.settings import Deciding, settings
+from depthwise.models.supervised import Classifier
+from depthwise.settings import settings
 from depthwise.tasks.backbone_estimator import OnBackbone
 from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.tasks.image_classification.network import BackboneClassifier, name_of, quickened
@@ -53,7 +53,7 @@ SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
 
 
 @settings
-class ImageClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
+class ImageClassifier(SeesOnce, OnBackbone, Classifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
     Parameters

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -163,11 +163,6 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
         return ImageTextNetwork(below, matching)
 
     # -- learning ---------------------------------------------------------------------------------
-
-    def partial_fit(self, X: Any, y: Any) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now. The
-        first call fixes the words that are known."""
-        return self._learn_more(X, y, None)
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         made = super().recipe(items)

@@ -157,7 +157,7 @@ class LanguageModel(Scoring):
             if held_out is not None and left is not None:
                 held_out = self._held_in_time(held_out, SCORING * left)
             if held_out is not None and len(held_out) > 1:
-                validate = partial(self._validation_scores, held_out)
+                validate = partial(self._held_out_scores, held_out)
             held = 0 if held_out is None else math.ceil(len(held_out) / self.context_)
             self._learn(stages, text, recipe, validate, held)
         self._mix_in(counted, held_out)
@@ -244,7 +244,7 @@ class LanguageModel(Scoring):
         with own_randomness(self._seed()):
             return self.build(self.input_shape_, self.n_outputs)
 
-    def _validation_scores(self, text: np.ndarray, network: Any) -> tuple[float, ...]:
+    def _held_out_scores(self, text: np.ndarray, network: Any) -> tuple[float, ...]:
         """(minus nats a token,), in windows that do not overlap."""
         return (-float(self._nats(text, network, overlap=0).mean()),)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.models.estimator import Estimator
-from depthwise.settings import Descending, no_setting, settings
+from depthwise.settings import Learning, no_setting, settings
 from depthwise.text.tokens import KINDS, Tokenizer
 from depthwise.training.schedules import require_quality
 from depthwise.training.step import WARM_UP, Recipe
@@ -21,7 +21,7 @@ MOST_ORDER = 20
 
 
 @settings
-class LanguageSettings(Descending, Estimator):
+class LanguageSettings(Learning, Estimator):
     """The constructor and the recipe of `LanguageModel`."""
 
     tokenizer_: Tokenizer = no_setting()
@@ -36,8 +36,10 @@ class LanguageSettings(Descending, Estimator):
     batch_size: int = 16
     lr: float = 0.015
     optimizer: str = "muon"
+    schedule: str = "onecycle"
     weight_decay: float = 0.1
     clip_norm: float | None = 1.0
+    average: float = 0.02
     patience: int | None = None
     validation_fraction: float = 0.05
 

@@ -32,7 +32,7 @@ from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.errors import DivergedError, InputError
 from depthwise.losses import over_answers
 from depthwise.scores.accuracy import wilson_interval
-from depthwise.settings import settings
+from depthwise.settings import no_setting, settings
 from depthwise.task import Answer
 from depthwise.tasks.sentence_matching.hashed import (
     FILLING,
@@ -116,6 +116,8 @@ class SentenceMatcher(OfPairs):
     patience: int | str | None = None
     label_smoothing: float = 0.0
     warm_start: bool = False
+    class_weight: None = no_setting(default=None)
+    metric: None = no_setting(default=None)
 
     # -- answers --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.errors import InputError
-from depthwise.models.networks import NetworkClassifier
+from depthwise.models.supervised import Classifier
 from depthwise.tasks.encoder_estimator import OnEncoder
 from depthwise.tasks.sentence_matching.hashed import FILLING, pieces_of
 from depthwise.tasks.sentence_matching.pairs import (
@@ -27,7 +27,7 @@ from depthwise.tasks.sentence_matching.pairs import (
 __all__ = ["OfPairs"]
 
 
-class OfPairs(OnEncoder, NetworkClassifier):
+class OfPairs(OnEncoder, Classifier):
     """A model whose inputs are pairs of sentences. kind_: "similarity" or "classes"; range_: of
     similarities, None of classes."""
 

@@ -30,8 +30,7 @@ from torch import Tensor, nn
 
 from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.backbones.texts.transformer import Rung, Transformer
-from depthwise.models.networks import NetworkClassifier
-from depthwise.settings import Deciding, settings
+from depthwise.settings import settings
 from depthwise.tasks.encoder_estimator import FeatureHead, OnEncoder, trimmed
 from depthwise.tasks.text_classification.texts import OfTexts
 from depthwise.tasks.text_classification.tfidf import TextLogistic, TfidfNetwork, solve
@@ -175,7 +174,7 @@ class EncodedText(nn.Module):
 
 
 @settings
-class TextClassifier(Deciding, OnEncoder, NetworkClassifier, OfTexts):
+class TextClassifier(OnEncoder, OfTexts):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
 
@@ -198,7 +197,7 @@ class TextClassifier(Deciding, OnEncoder, NetworkClassifier, OfTexts):
     label_smoothing : 0 .. 0.2.
     validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
     warm_start : True goes on with the network, its words and its classes, in the next `fit`.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : seed; the same one gives the same network (same machine, same threads).
     device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
     verbose : show progress on stderr.

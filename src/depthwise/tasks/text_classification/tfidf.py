@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from depthwise.compute import free_cores
-from depthwise.settings import Deciding, settings
+from depthwise.settings import settings
 from depthwise.tasks.text_classification.texts import OfTexts
 from depthwise.text.words import FIRST, Words, learn_words
 from depthwise.training.run import Run
@@ -54,7 +54,7 @@ class TfidfNetwork(nn.Module):
 
 
 @settings
-class TextLogistic(Deciding, OfTexts):
+class TextLogistic(OfTexts):
     """Logistic regression on the words and pairs of words of a text. Words are weighed by how many
     texts have them, whatever their `sample_weight`.
 
@@ -65,7 +65,7 @@ class TextLogistic(Deciding, OfTexts):
     vocabulary : pieces that are kept, the most frequent ones, 10,000 .. 200,000.
     max_words : of a text that are read, 100 .. 10,000.
     max_iter : iterations of L-BFGS at most, 50 .. 1000.
-    class_weight, metric : of rare classes; see `settings.Deciding`.
+    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
     random_state : for scikit-learn's sake; nothing is drawn.
     """
 

@@ -25,8 +25,8 @@ from depthwise.data.inputs import as_clips
 from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.models.estimator import Estimator
-from depthwise.models.networks import NetworkClassifier
-from depthwise.settings import Deciding, settings
+from depthwise.models.supervised import Classifier
+from depthwise.settings import settings
 from depthwise.tasks.backbone_estimator import PIXELS_AT_ONCE, OnBackbone
 from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.tasks.video.network import TEMPORAL, VideoNetwork
@@ -58,7 +58,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class VideoClassifier(Deciding, SeesOnce, OnBackbone, NetworkClassifier):
+class VideoClassifier(SeesOnce, OnBackbone, Classifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
     Parameters
