@@ -19,6 +19,7 @@ from depthwise.catalog import find_family, load_model
 from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_images, statistics
 from depthwise.errors import DivergedError, InputError, ModelFileError
+from depthwise.models.answers import items_at_once
 from depthwise.models.supervised import Classifier
 from every_model import EXAMPLES
 from scikit_checks import failed_checks
@@ -405,8 +406,8 @@ def test_pixels_are_kept_as_bytes() -> None:
 @pytest.mark.parametrize("side", [8, 28, 32, 128, 224, 1000])
 def test_pictures_are_answered_as_many_at_once_as_stay_in_the_cache(side: int) -> None:
     model, pixels = make("cnn"), 3 * side * side
-    batch = model._items_at_once(np.zeros((1, 3, side, side), np.uint8), torch.device("cpu"))
+    batch = items_at_once(model.image_only, (3, side, side), torch.device("cpu"))
     assert 8 <= batch <= 512
     assert batch == 8 or batch * pixels <= 1 << 16
     assert batch == 512 or 2 * batch * pixels > 1 << 16
-    assert make("dnn")._items_at_once(np.zeros((1, 1000)), torch.device("cpu")) == 512
+    assert items_at_once(make("dnn").image_only, (1000,), torch.device("cpu")) == 512
