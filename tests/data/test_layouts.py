@@ -1,7 +1,7 @@
 """Each line of the tables in docs/data.md: its files are made, and read as the line says."""
 
 import re
-import zipfile
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,23 @@ def parted(root):
 
 
 def zipped(root):
-    folder = make_folder(root / "pets")
-    with zipfile.ZipFile(root / "pets.zip", "w") as archive:
-        for path in sorted(folder.rglob("*.png")):
-            archive.write(path, path.relative_to(folder))
-            path.unlink()
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir()
-    folder.rmdir()
+    folder = make_folder(root / "unpacked")
+    shutil.make_archive(str(root / "pets"), "zip", folder)
+    shutil.rmtree(folder)
+
+
+def archived(root, names=("cat.zip", "dog.tar.xz"), **options):
+    folder = make_folder(root / "unpacked", **options)
+    for name in names:
+        of = name.split(".")[0]
+        shutil.make_archive(
+            str(root / of), {"zip": "zip", "xz": "xztar"}[name.split(".")[-1]], folder / of
+        )
+    shutil.rmtree(folder)
+
+
+def parts_archived(root):
+    archived(root, ("train.zip", "test.zip"), parts=("train", "test"))
 
 
 def some(root, n=12, folder=".", size=(9, 11, 3)):
@@ -77,6 +86,11 @@ MAKERS = {
     "a folder a class": make_folder,
     "the same below a split": parted,
     "a zip of class folders": zipped,
+    "the same, as people call their folders": lambda root: make_folder(
+        root, parts=("training_set", "test_set")
+    ),
+    "one archive a class": archived,
+    "one archive a part": parts_archived,
     "pictures alone": some,
     "Pascal VOC": lambda root: make_voc(root, some_items()),
     "COCO": lambda root: make_coco(root, some_items()),

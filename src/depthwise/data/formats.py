@@ -42,9 +42,10 @@ from depthwise.data.readers.boxes import boxes_csv, coco, voc, yolo
 from depthwise.data.readers.class_lists import call_classes, lists_in
 from depthwise.data.readers.clips import frame_folders, strips, videos
 from depthwise.data.readers.masks import masks
-from depthwise.data.readers.trees.archive import TarTree, ZipTree
+from depthwise.data.readers.trees.archive import TarTree, ZipTree, is_tar
 from depthwise.data.readers.trees.folder import FolderTree
-from depthwise.data.readers.trees.tree import Tree, gunzip_head, is_gzip, listed
+from depthwise.data.readers.trees.joined import ARCHIVES, JoinedTree
+from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.readers.unread_labels import require_labels_read
 from depthwise.errors import DataError
 from depthwise.task import data_task_named
@@ -61,11 +62,11 @@ def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
         path = path.parent
     if path.is_dir():
         tree: Tree = FolderTree(path)
-        return _only_archive(tree, path) or tree
+        return _only_archive(tree, path) or _of_archives(tree, path) or tree
     head = FolderTree(path.parent, [path.name]).head(path.name)
     if head[:4] in (b"PK\3\4", b"PK\5\6"):
         return ZipTree(path)
-    if _is_tar(head):
+    if is_tar(path, head):
         return TarTree(path)
     companions = [n for n in idx.label_file_names(path.name) if idx.is_idx(head)]
     companions += cifar.companions(path.name)
@@ -75,15 +76,32 @@ def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
 
 def _only_archive(tree: Tree, path: Path) -> Tree | None:
     """The archive in a folder that holds one archive and nothing else."""
-    if len(tree.sizes) != 1 or not zipfile.is_zipfile(only := path / next(iter(tree.sizes))):
+    if len(tree.sizes) != 1:
         return None
-    return ZipTree(only)
+    only = path / next(iter(tree.sizes))
+    if zipfile.is_zipfile(only):
+        return ZipTree(only)
+    return TarTree(only) if is_tar(only, tree.head(only.name)) else None
 
 
-def _is_tar(head: bytes) -> bool:
-    if is_gzip(head):
-        head = gunzip_head(head, 512)
-    return head[257:262] == b"ustar"
+def _of_archives(tree: Tree, path: Path) -> Tree | None:
+    """The archives in a folder that holds nothing else but small texts: one a class, or a part."""
+    names = [name for name in tree.sizes if ARCHIVES.search(name)]
+    others = [name for name in tree.sizes if name not in names]
+    if not names or not all(PurePosixPath(n).suffix.lower() in _BESIDE for n in others):
+        return None
+    archives: dict[str, Tree] = {}
+    for name in names:
+        head = tree.head(name)
+        if head[:4] == b"PK\3\4":
+            archives[name] = ZipTree(path / name)
+        elif is_tar(path / name, head):
+            archives[name] = TarTree(path / name)
+    return JoinedTree(tree, archives) if archives else None
+
+
+_UNREAD = {"7z": b"7z\xbc\xaf\x27\x1c", "RAR": b"Rar!\x1a\x07"}
+_BESIDE = ("", ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".pdf")
 
 
 class _Seen(NamedTuple):
@@ -166,6 +184,8 @@ def recognise(tree: Tree) -> str:
         return "csv"
     if len(names) == 1:
         begin = heads[names[0]][:8].hex(" ") or "nothing"
+        if packed := next((k for k, m in _UNREAD.items() if heads[names[0]].startswith(m)), None):
+            raise DataError(f"{tree.where} is a {packed} archive; unpack it, or pack it as zip.")
         raise DataError(
             f"{tree.where} is of no known kind (it begins with {begin}); "
             "known are pictures, zip, tar, IDX, CIFAR, npz, npy, csv and tsv."

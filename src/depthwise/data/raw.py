@@ -1,7 +1,9 @@
 """What every reader hands over, whatever the format: arrays, labels, and the split it brought."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError
 from depthwise.task import Task, data_task_named
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_of", "sort_classes"]
+__all__ = ["TEST", "TRAIN", "VALIDATION", "Raw", "encode_labels", "part_hinted_at", "part_of"]
+__all__ += ["sort_classes", "without_part"]
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _PART_WORDS = {
@@ -30,6 +33,7 @@ _PART_WORDS = {
     "testing": TEST,
     "t10k": TEST,
 }
+_SAYS_NOTHING = re.compile(r"\d+|(set|data|dataset|split|folder|seg|images?|imgs?|pictures?)\d*$")
 
 
 @dataclass
@@ -75,8 +79,32 @@ class Raw:
 
 
 def part_of(word: str) -> int | None:
-    """TRAIN, VALIDATION or TEST for a folder or array name that means one, else None."""
-    return _PART_WORDS.get(word.lower())
+    """TRAIN, VALIDATION or TEST for a folder or array name that means one, else None; numbers and
+    words that say nothing more ("training_set", "Test Images", "seg_train", "test1") do not matter.
+    """
+    found = _PART_WORDS.get(word.lower())
+    return _part_among(word) if found is None else found
+
+
+@lru_cache(4096)
+def _part_among(word: str) -> int | None:
+    tokens = re.findall(r"[a-z0-9]+", word.lower())
+    tokens = [_SAYS_NOTHING.sub("", token) or token for token in tokens]
+    left = [token for token in tokens if not _SAYS_NOTHING.fullmatch(token)]
+    return _PART_WORDS.get(left[0]) if len(left) == 1 else None
+
+
+def part_hinted_at(word: str) -> int | None:
+    """The part whose word is one of those in a name ("flowers_train"); None of none, or several."""
+    tokens = re.findall(r"[a-z]+|10k", word.lower())
+    parts = {part for token in tokens if (part := part_of(token)) is not None}
+    return parts.pop() if len(parts) == 1 else None
+
+
+def without_part(word: str) -> str:
+    """A name without words for parts: "flowers_" of "flowers_train"."""
+    pieces = re.split(r"([A-Za-z]+)", word)
+    return "".join(piece for piece in pieces if part_of(piece) is None)
 
 
 def sort_classes(names: Sequence[str]) -> list[str]:

@@ -195,3 +195,56 @@ def test_a_class_folder_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", guarded)
     problem = kinds(load(tmp_path))["unreadable folder"]
     assert problem.where == "elk" and "Permission denied" in problem.detail
+
+
+# -- words of a split -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tops",
+    [
+        ("training_set", "test_set"),
+        ("Train Set", "Test Set"),
+        ("trainset", "testset"),
+        ("train_images", "test_images"),
+        ("train1", "test1"),
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("pets/training_set", "pets/test_set"),
+    ],
+)
+def test_top_folders_with_words_of_a_split_are_no_classes(tmp_path, tops):
+    make_folder(tmp_path, parts=tops)
+    data = load(tmp_path, cache=False)
+    assert data.classes == ["cat", "dog"]
+    names = [data.item_name(i) for i in data.indices["test"]]
+    assert len(names) == 14 and all(name.startswith(tops[1]) for name in names)
+
+
+def test_the_same_without_classes_is_a_split_of_unlabelled_pictures(tmp_path):
+    for k in range(20):
+        path = tmp_path / ("flowers_train", "flowers_test")[k % 4 == 0] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(noise_u8(9, 11, seed=k)))
+    data = load(tmp_path, cache=False)
+    assert data.task == "unlabelled" and len(data.indices["test"]) == 5
+
+
+@pytest.mark.parametrize("classes", [("test tubes", "train stations"), ("valid", "invalid")])
+def test_classes_that_only_sound_like_a_split_stay_classes(tmp_path, classes):
+    make_folder(tmp_path, classes=classes)
+    assert load(tmp_path, cache=False).classes == sorted(classes)
+
+
+def test_folders_that_share_no_folders_below_are_classes(tmp_path):
+    for top, below in (("model_trains", "a"), ("test_cards", "b")):
+        make_folder(tmp_path / top, classes=(below,))
+    assert load(tmp_path, cache=False).classes == ["model_trains", "test_cards"]
+
+
+def test_pictures_to_predict_beside_the_split_are_left_out_and_told(tmp_path):
+    make_folder(tmp_path, parts=("seg_train/seg_train", "seg_test/seg_test"))
+    make_folder(tmp_path / "seg_pred", classes=("seg_pred",))
+    data = load(tmp_path, cache=False)
+    assert data.classes == ["cat", "dog"] and len(data.labels) == 28
+    assert [p.count for p in data.problems if p.kind == "stray picture"] == [7]

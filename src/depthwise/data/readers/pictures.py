@@ -20,7 +20,7 @@ import numpy as np
 from depthwise.data.dataset import Problem
 from depthwise.data.pictures.decode import Allocate, Decoded, decode
 from depthwise.data.pictures.images import Unreadable, looks_like_picture
-from depthwise.data.raw import Raw, part_of, sort_classes
+from depthwise.data.raw import Raw, part_hinted_at, part_of, sort_classes, without_part
 from depthwise.data.readers.numbered_split import LISTS, numbered_split
 from depthwise.data.readers.trees.tree import Tree, left_out, listed
 from depthwise.errors import DataError
@@ -92,19 +92,25 @@ def _is_picture(tree: Tree, name: str) -> bool:
 def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[Problem]]:
     """Class and part of each picture, from its folders."""
     paths = without_wrapper([name.split("/") for name in names])
-    if _is_unlabelled(paths):
-        return [Placed(n, "", part_of(path[0])) for n, path in zip(names, paths)], []
-    has_parts = _tops_are_parts(paths)
+    parts = _parts_of_tops(paths)
+    if _is_unlabelled(paths, parts):
+        return [Placed(n, "", parts.get(path[0])) for n, path in zip(names, paths)], []
     pictures, outside = [], []
     for name, (*folders, _) in zip(names, paths):
-        part = part_of(folders[0]) if has_parts and folders else None
-        below = folders[1:] if has_parts else folders
-        if below and not (has_parts and part is None):
+        part = parts.get(folders[0]) if folders else None
+        below = _below_part(folders) if parts else folders
+        if below and not (parts and part is None):
             pictures.append(Placed(name, below[0], part))
         else:
             outside.append(name)
     detail = "outside a class folder, left out"
     return pictures, left_out(f"stray {what}", outside, detail)
+
+
+def _below_part(folders: list[str]) -> list[str]:
+    """The folders below that of the part, which may be there twice ("seg_train/seg_train")."""
+    below = folders[1:]
+    return below[1:] if below[:1] == folders[:1] else below
 
 
 def _by_lists(tree: Tree, pictures: Sequence[Placed]) -> list[Placed] | None:
@@ -126,18 +132,32 @@ def without_wrapper(paths: list[list[str]]) -> list[list[str]]:
     return paths
 
 
-def _is_unlabelled(paths: list[list[str]]) -> bool:
+def _is_unlabelled(paths: list[list[str]], parts: Mapping[str, int]) -> bool:
     """Whether no folder names a class: all lie side by side, or in train, test and so on."""
     if all(len(path) == 1 for path in paths):
         return True
-    return all(len(path) == 2 and part_of(path[0]) is not None for path in paths)
+    return all(len(path) == 2 and path[0] in parts for path in paths)
 
 
-def _tops_are_parts(paths: list[list[str]]) -> bool:
-    """Whether the top folders are train, test and so on, with class folders below."""
-    tops = {path[0] for path in paths if len(path) > 1}
-    deep = {path[0] for path in paths if len(path) > 2}
-    return any(part_of(top) is not None for top in deep) and bool(tops)
+def _parts_of_tops(paths: list[list[str]]) -> dict[str, int]:
+    """The part of each top folder that is one: called train, test and so on, with all that is in
+    the tree below or with class folders below; or with such a word in its name, where two of them
+    have the same folders below, or all have none and differ in that word only."""
+    below: dict[str, set[str]] = {path[0]: set() for path in paths if len(path) > 1}
+    for top, *rest in paths:
+        if len(rest) > 1:
+            below[top].add(rest[0] if rest[0] != top or len(rest) < 3 else rest[1])
+    said = {top: part for top in below if (part := part_of(top)) is not None}
+    if said and (any(below[top] for top in said) or len(said) == len(below)):
+        return said
+    hinted = {top: part for top in below if (part := part_hinted_at(top)) is not None}
+    if len(set(hinted.values())) < 2:
+        return {}
+    if len(hinted) == len(below) and not any(below.values()):
+        return hinted if len({without_part(top) for top in hinted}) == 1 else {}
+    fullest = max(hinted, key=lambda top: len(below[top]))
+    alike = {top: p for top, p in hinted.items() if below[top] and below[top] <= below[fullest]}
+    return alike if len(set(alike.values())) > 1 else {}
 
 
 def _others(tree: Tree, pictures: list[str]) -> list[Problem]:

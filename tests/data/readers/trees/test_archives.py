@@ -144,3 +144,110 @@ def test_a_damaged_zip_gives_files_or_one_data_error(place, damage):
                 tree.head(name)
         except DataError as error:
             assert "\n" not in str(error)
+
+
+# -- as people pack them --------------------------------------------------------------------------
+
+
+def test_a_zip_made_on_windows_reads_like_its_folder(tmp_path):
+    folder = make_folder(tmp_path / "d", parts=("train", "test"))
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            info = zipfile.ZipInfo("x")
+            info.filename = str(file.relative_to(folder)).replace("/", "\\")
+            archive.writestr(info, file.read_bytes())
+        archive.writestr("train\\cat\\", b"")  # an entry for a folder
+    assert load(tmp_path / "w.zip").fingerprint == load(folder).fingerprint
+
+
+def test_files_unpacked_elsewhere_from_such_a_zip_read_alike(tmp_path):
+    folder = make_folder(tmp_path / "d")
+    (tmp_path / "flat").mkdir()
+    for file in folder.rglob("*.png"):
+        name = str(file.relative_to(folder)).replace("/", "\\")
+        (tmp_path / "flat" / name).write_bytes(file.read_bytes())
+    data = load(tmp_path / "flat")
+    assert data.fingerprint == load(folder).fingerprint and data.item_name(0) == "cat/0.png"
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zips_packed_by_bzip2_or_lzma_read_like_their_folder(tmp_path, how):
+    folder = make_folder(tmp_path / "d")
+    assert load(zipped(folder, tmp_path / "d.zip", how)).fingerprint == load(folder).fingerprint
+    whole = bytearray((tmp_path / "d.zip").read_bytes())
+    whole[150:160] = bytes(10)
+    (tmp_path / "d.zip").write_bytes(bytes(whole))
+    broken = [p.where for p in load(tmp_path / "d.zip").problems if p.kind == "unreadable picture"]
+    assert broken == ["cat/0.png"]
+
+
+def test_a_zip_that_cannot_be_unpacked_says_why(tmp_path):
+    path = zipped(make_folder(tmp_path / "d"), tmp_path / "d.zip")
+    whole = path.read_bytes()
+    for at, value, why in ((8, 1, "cat/0.png is encrypted"), (10, 9, "packed in a rare way")):
+        changed = bytearray(whole)
+        place = whole.find(b"PK\1\2")
+        while place >= 0:
+            changed[place + at] = changed[place + at] | 1 if at == 8 else value
+            place = whole.find(b"PK\1\2", place + 4)
+        path.write_bytes(bytes(changed))
+        with pytest.raises(DataError, match=rf"none of its \d+ files can be read .*{why}"):
+            load(path)
+
+
+@pytest.mark.parametrize("how", ["gz", "bz2", "xz"])
+def test_packed_tars_read_like_their_folder_alone_or_in_a_folder(tmp_path, how):
+    folder = make_folder(tmp_path / "d")
+    path = tmp_path / "alone" / f"d.tar.{how}"
+    path.parent.mkdir()
+    with tarfile.open(path, f"w:{how}") as archive:
+        archive.add(folder, "d")
+    assert np.array_equal(load(path).inputs, load(folder).inputs)
+    assert np.array_equal(load(path.parent).inputs, load(folder).inputs)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"cut off|not a sound"):
+        load(path)
+
+
+def test_a_bomb_packed_by_xz_is_refused(tmp_path):
+    import lzma
+
+    head = tarfile.TarInfo("cat/x.png")
+    head.size = 200 << 20
+    (tmp_path / "b.tar.xz").write_bytes(lzma.compress(head.tobuf() + b"\0" * head.size, preset=0))
+    with pytest.raises(DataError, match="bomb"):
+        load(tmp_path / "b.tar.xz")
+
+
+def test_one_archive_a_class(tmp_path):
+    folder = make_folder(tmp_path / "d")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    zipped(folder / "cat", packed / "cat.zip")
+    with tarfile.open(packed / "dog.tar.gz", "w:gz") as archive:
+        archive.add(folder / "dog", "dog")
+    (packed / "README.md").write_text("Two classes.\n")
+    data = load(packed)
+    assert data.classes == ["cat", "dog"] and np.array_equal(data.inputs, load(folder).inputs)
+
+
+def test_one_archive_a_part(tmp_path):
+    folder = make_folder(tmp_path / "d", parts=("train", "test"))
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for part in ("train", "test"):
+        zipped(folder / part, packed / f"{part}.zip", prefix=f"{part}/" if part == "test" else "")
+    assert load(packed).fingerprint == load(folder).fingerprint
+
+
+def test_an_archive_beside_what_was_unpacked_from_it_adds_nothing(tmp_path):
+    folder = make_folder(tmp_path / "d")
+    zipped(folder, folder / "all.zip")
+    assert len(load(folder).labels) == 14
+
+
+@pytest.mark.parametrize(("begin", "name"), [(b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\x07", "RAR")])
+def test_archives_of_other_kinds_are_named(tmp_path, begin, name):
+    (tmp_path / "pets.bin").write_bytes(begin + bytes(99))
+    with pytest.raises(DataError, match=f"is a {name} archive; unpack it"):
+        load(tmp_path / "pets.bin")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from depthwise.data.dataset import Problem
-from depthwise.data.readers.trees.tree import is_junk
+from depthwise.data.readers.trees.tree import is_junk, slashed
 from depthwise.errors import DataError
 
 __all__ = ["FolderTree"]
@@ -24,28 +24,33 @@ class FolderTree:
         self.root = root
         self.where = str(root if chosen is None else root / chosen[0])
         self.problems: list[Problem] = []
-        self._stamps: dict[str, tuple[int, int]] = {}
         try:
             found = self._walk(root, "", set()) if chosen is None else self._pick(chosen)
-            self._stamps = dict(sorted(found))
+            stamps = dict(found)
         except OSError as error:
             raise DataError(f"{self.where} cannot be read ({error.strerror or error}).") from None
+        names = slashed(stamps)
+        self._real = {new: old for new, old in names.items() if new != old}
+        self._stamps = dict(sorted((new, stamps[old]) for new, old in names.items()))
         self.sizes = {name: size for name, (size, _) in self._stamps.items()}
 
     def read(self, name: str) -> bytes:
         try:
-            return (self.root / name).read_bytes()
+            return self._path(name).read_bytes()
         except OSError as error:
             raise DataError(
-                f"{self.root / name} cannot be read ({error.strerror or error})."
+                f"{self._path(name)} cannot be read ({error.strerror or error})."
             ) from None
 
     def head(self, name: str) -> bytes:
         try:
-            with (self.root / name).open("rb") as file:
+            with self._path(name).open("rb") as file:
                 return file.read(_HEAD_BYTES)
         except OSError:
             return b""
+
+    def _path(self, name: str) -> Path:
+        return self.root / self._real.get(name, name)
 
     def stamp(self) -> str:
         return "\n".join(f"{name}|{size}|{time}" for name, (size, time) in self._stamps.items())

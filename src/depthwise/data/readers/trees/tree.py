@@ -7,12 +7,14 @@ extracted to disk. Names are relative, with forward slashes.
 import gzip
 import io
 import zlib
+from collections.abc import Collection
 from typing import Protocol
 
 from depthwise.data.dataset import Problem
 from depthwise.errors import DataError
 
-__all__ = ["MAX_BYTES", "Tree", "gunzip", "gunzip_head", "is_gzip", "is_junk", "listed"]
+__all__ = ["MAX_BYTES", "Tree", "gunzip", "gunzip_head", "is_gzip", "is_junk", "left_out", "listed"]
+__all__ += ["slashed"]
 
 MAX_BYTES = 8 << 30  # nothing larger is ever unpacked into memory
 MAX_RATIO = 300  # real data packs 1 to 100 times; a bomb 1,000 times
@@ -45,6 +47,14 @@ class Tree(Protocol):
 def is_junk(name: str) -> bool:
     """Hidden files and what operating systems leave behind; `name` has no slash."""
     return name.startswith(".") or name.lower() in _JUNK
+
+
+def slashed(names: Collection[str]) -> dict[str, str]:
+    """Each name with forward slashes -> as it is: of archives made on Windows, and of what was
+    unpacked from them elsewhere, whose names have backslashes and no slash."""
+    if any("/" in name for name in names) or not any("\\" in name for name in names):
+        return {name: name for name in names}
+    return {name.replace("\\", "/"): name for name in names}
 
 
 def listed(names: list[str], most: int = 3) -> str:
