@@ -5,8 +5,11 @@ A million names are one string of bytes and an array of ends, not a million obje
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -50,24 +53,39 @@ class Names:
 class Rows:
     """Rows of tables one after another: "row 17", or "test.csv, row 17" where there are several.
 
-    files: their names, "" for a single one; firsts: the line number of each one's first row;
-    counts: the rows of each.
+    files: of each run of rows its file, "" for a single one; firsts: the line number of its first
+    row; counts: its rows.
     """
 
     files: tuple[str, ...]
     firsts: tuple[int, ...]
     counts: tuple[int, ...]
 
+    @classmethod
+    def of_lines(cls, tables: Iterable[tuple[str, Sequence[int]]]) -> Rows:
+        """(file, line numbers of its rows, rising), where blank lines may lie between them."""
+        files, firsts, counts = list[str](), list[int](), list[int]()
+        for file, numbers in tables:
+            lines = np.asarray(numbers, np.int64)
+            begins = [0, *(1 + np.flatnonzero(np.diff(lines) != 1))] if len(lines) else []
+            files += [file] * len(begins)
+            firsts += [int(lines[k]) for k in begins]
+            counts += np.diff([*begins, len(lines)]).tolist() if begins else []
+        return cls(tuple(files), tuple(firsts), tuple(counts))
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(self.counts))
+
     def __len__(self) -> int:
-        return sum(self.counts)
+        return self._ends[-1] if self.counts else 0
 
     def __getitem__(self, i: int) -> str:
-        left = i
-        for file, first, count in zip(self.files, self.firsts, self.counts, strict=True):
-            if 0 <= left < count:
-                return f"{file}, row {left + first}" if file else f"row {left + first}"
-            left -= count
-        raise IndexError(i)
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        k = bisect_right(self._ends, i)
+        row = i - (self._ends[k] - self.counts[k]) + self.firsts[k]
+        return f"{self.files[k]}, row {row}" if self.files[k] else f"row {row}"
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))

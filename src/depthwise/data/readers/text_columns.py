@@ -2,6 +2,7 @@
 
     prose and class, in either order; a column is prose where most cells are several words and few
     are alike; columns called id, or one that says the split, may be there besides
+    id, text, label, source     a text and its class by their names, and up to three columns more
     sentence_A, sentence_B, relatedness_score, entailment_judgment, ...    a pair by its columns'
     names, and the first that has the name of an answer; `label=` takes another (SICK, SNLI)
     label, title, description     headline and body are one text, put together
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from depthwise.data.dataset import Problem
 from depthwise.data.raw import part_of
 from depthwise.data.readers.trees.tree import listed
 from depthwise.errors import DataError
@@ -40,17 +42,21 @@ SPLITS = ("split", "set", "subset", "part", "semeval_set")
 FEWEST_WORDS, FEWEST_DISTINCT = 3.0, 0.7  # a cell of prose has, on average; share of cells
 LOOKED_AT = 200  # rows
 MOST_CLASSES = 0.5  # classes, as a share of the rows
+MOST_OTHERS = 3  # columns besides a text and its class
 LETTERS = re.compile(rf"[{UNDIVIDED}]|[^\W\d_{UNDIVIDED}]{{2,}}")
 NUMBERED = re.compile(r"[_ ]*(\d+|(?<=[_ ])[ab])$")  # sentence2, id_1, sentence_A
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A file's cells, and the names of its columns if it has a line of them."""
+    """A file's cells, and the names of its columns if it has a line of them; lines: the number of
+    each row in the file, from 1; told: how it was cut."""
 
     name: str
     header: list[str] | None
     cells: list[list[str]]
+    lines: Sequence[int] = ()
+    told: list[Problem] = field(default_factory=list)
 
     def called(self, place: int) -> str:
         return self.header[place] if self.header else str(place + 1)
@@ -105,6 +111,8 @@ def columns_of(
         return _all_of_them(table, label, prose, next(k for k in places if k not in prose))
     if pair := _pair_by_names(names, prose):
         return _pair(table, label, pair)
+    if _is_text_among_others(names, prose, places):
+        return _pair(table, label, prose)
     raise DataError(
         f"{table.name} has {len(places)} columns, {len(prose)} of them prose; a table of texts "
         "has one of prose, or two of pairs, and one of classes. Or name the columns of texts: "
@@ -146,7 +154,8 @@ def _pair(table: Rows, label: str | None, texts: list[int], joined: bool = False
     shown = " and ".join(table.called(k) for k in texts)
     told = f"{shown}, and {table.called(answer)} of them"
     if rest:
-        told += f"; left out are {listed(rest)} (--label takes another column)"
+        told += f"; left out are {listed(rest)} (--label takes another column"
+        told += ", --format csv all of them)" if len(texts) == 1 else ")"
     return TextColumns(texts, answer, _part_column(table), joined, told)
 
 
@@ -187,6 +196,14 @@ def _pair_by_names(names: Sequence[str], prose: Sequence[int]) -> list[int] | No
     twins = [k for k in called if _plain(names[k]) != names[k].strip().lower()]
     sides = [k for k in called if _plain(names[k]) in ("premise", "hypothesis")]
     return next((two for two in (twins, sides) if len(two) == 2), None)
+
+
+def _is_text_among_others(names: Sequence[str], prose: Sequence[int], places: Sequence[int]) -> bool:
+    """One column of prose that is called a text, one that is called an answer, and few besides."""
+    if len(prose) != 1 or _plain(names[prose[0]]) not in TEXTS:
+        return False
+    answers = [k for k in places if k not in prose and _plain(names[k]) in LABELS]
+    return bool(answers) and len(places) - 2 <= MOST_OTHERS
 
 
 def _part_column(table: Rows) -> int | None:

@@ -13,8 +13,6 @@ values, a similarity.
 Shapes: N texts or pairs.
 """
 
-import csv
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -36,8 +34,11 @@ from depthwise.data.readers.text_columns import (
     knows_a_name,
     texts_named,
 )
-from depthwise.data.readers.trees.texts import text_of
+from depthwise.data.readers.trees.texts import bytes_of
 from depthwise.data.readers.trees.tree import Tree, listed
+from depthwise.data.tables.delimited import cut, decoded, lines_in
+from depthwise.data.tables.header import is_header, told_of_header
+from depthwise.data.tables.readings import Readings
 from depthwise.errors import DataError
 from depthwise.task import DATA_TASKS, data_task_named
 
@@ -79,8 +80,8 @@ def _prose_in(tree: Tree) -> int:
     if len(names) < len([n for n in tree.sizes if looks_like_table(n, tree.head(n))]):
         return 0
     try:
-        return columns_of(_cut(_begin(tree, names[0]).decode("utf-8-sig"), names[0])).width
-    except (DataError, UnicodeDecodeError):
+        return columns_of(_cut(decoded(_begin(tree, names[0]), names[0])[0], names[0])).width
+    except DataError:
         return 0
 
 
@@ -107,7 +108,9 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
             "test, or give one of them, or one folder."
         )
     for name, part in zip(names, parts, strict=True):
-        table = _cut(text_of(tree, name), name)
+        text, told = decoded(bytes_of(tree, name), name)
+        table = _cut(text, name, header=Readings.of(options.readings).header)
+        table.told = [*told, *table.told]
         columns = columns_of(table, options.label, options.text_columns, together)
         widths.add(columns.width)
         _add(found, table, columns, part, several=len(names) > 1)
@@ -121,7 +124,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
 
 def _add(found: _Found, table: Rows, columns: TextColumns, part: int | None, several: bool) -> None:
     """Adds a table's rows, of this part where the file's name says one."""
-    for number, row in enumerate(table.cells, 2 if table.header else 1):
+    for number, row in zip(table.lines, table.cells):
         texts = columns.texts_of(row)
         if not all(texts):
             where = f"{table.name}, row {number}"
@@ -132,6 +135,7 @@ def _add(found: _Found, table: Rows, columns: TextColumns, part: int | None, sev
         found.where.append(f"{table.name}, row {number}" if several else f"row {number}")
         own = None if columns.part is None else part_of(row[columns.part].strip())
         found.parts.append(part if part is not None or own is None else own)
+    found.problems += [problem for problem in table.told if problem not in found.problems]
     if columns.told and columns.told not in [p.detail for p in found.problems]:
         found.problems.append(Problem("columns of texts", "", columns.told))
 
@@ -201,15 +205,18 @@ def _far_scores(scores: np.ndarray, where: Sequence[str]) -> list[Problem]:
 
 def parse_texts(data: bytes, where: str, named: Sequence[str] | None = None) -> list[str]:
     """The texts of a file: of a table its column of prose, or those `named`, put together; else a
-    text a line; blank lines are none. Raises DataError for what is not UTF-8, has no text, or has
-    several columns of prose."""
-    text = _decoded(data, where)
+    text a line. Those that are blank stay, as "", or the answers would move up beside others; at
+    the end they are none. Raises DataError for what is no text, has none in it, or has several
+    columns of prose."""
+    text, _ = decoded(data, where)
     if named is None and not where.lower().endswith(TABLES):
-        texts = [line.strip() for line in text.splitlines() if line.strip()]
+        texts = [line.strip() for line in lines_in(text)]
     else:
-        table = _cut(text, where)
+        table = _cut(text, where, keep_blank=True)
         columns = _of_single_texts(table, named)
-        texts = [text for row in table.cells if (text := columns.texts_of(row)[0])]
+        texts = [columns.texts_of(row)[0] for row in table.cells]
+    while texts and not texts[-1]:
+        texts.pop()
     if not texts:
         raise DataError(f"{where} has no text in it; expected one a line.")
     return texts
@@ -233,7 +240,7 @@ def _of_single_texts(table: Rows, named: Sequence[str] | None) -> TextColumns:
 def parse_pairs(data: bytes, where: str, named: Sequence[str] | None = None) -> np.ndarray:
     """The pairs (N, 2) of a table: of two columns both, of more its two columns of prose, or those
     `named`. Raises DataError for other tables, and for what is not UTF-8."""
-    table = _cut(_decoded(data, where), where)
+    table = _cut(decoded(data, where)[0], where, keep_blank=True)
     wide = len(table.cells[0])
     if wide < 2:
         raise DataError(f"{where} has one column; a pair of sentences is two, a tab between them.")
@@ -244,15 +251,6 @@ def parse_pairs(data: bytes, where: str, named: Sequence[str] | None = None) -> 
     if columns.width != 2:
         raise DataError(f"{where} has one column of prose; a pair of sentences is two.")
     return _as_objects([columns.texts_of(row) for row in table.cells])
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where} is not UTF-8 text (byte {error.start:,}); save it as UTF-8."
-        ) from None
 
 
 def _names(tree: Tree) -> list[str]:
@@ -270,26 +268,16 @@ def _part(name: str) -> int | None:
     return next((part for word in words if (part := part_of(word)) is not None), None)
 
 
-def _cut(text: str, name: str) -> Rows:
-    """Its lines in cells."""
-    first = text.split("\n", 1)[0]
-    if "\t" in first:
-        cells = [line.split("\t") for line in text.splitlines() if line.strip()]
-    else:
-        separator = max(",;|", key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        try:
-            cells = [row for row in reader if any(row)]
-        except csv.Error as error:
-            raise DataError(f"{name}, line {reader.line_num}: {error}.") from None
-    if not cells:
-        raise DataError(f"{name} is empty; expected a text and its class in each line.")
-    ragged = next((k for k, row in enumerate(cells) if len(row) != len(cells[0])), None)
-    if ragged is not None:
-        raise DataError(
-            f"{name}: row {ragged + 1} has {len(cells[ragged])} cells, the first has "
-            f"{len(cells[0])}; take tabs out of the texts, or quote cells that hold the separator."
-        )
-    header = [cell.strip() for cell in cells[0]]
-    known = knows_a_name(header) and cells[1:]
-    return Rows(name, header, cells[1:]) if known else Rows(name, None, cells)
+def _cut(text: str, name: str, *, header: bool | None = None, keep_blank: bool = False) -> Rows:
+    """Its lines in cells. header: whether the first is one of names, None to look."""
+    found = cut(text, name, keep_blank=keep_blank, quoted_tabs=False)
+    rows, told = found.rows, found.told
+    first = [cell.strip() for cell in rows[0]]
+    if header is None:
+        header = bool(rows[1:]) and knows_a_name(first)
+        if not header and rows[1:] and len(first) > 1:
+            header = is_header(first, rows[1:])
+            told = [*told, *(told_of_header(first, rows[1:], True) if header else [])]
+    if not header:
+        return Rows(name, None, rows, found.numbers, told)
+    return Rows(name, first, rows[1:], found.numbers[1:], told)

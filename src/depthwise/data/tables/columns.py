@@ -27,13 +27,18 @@ DATE_PARTS = ("year", "month", "weekday", "hour", "elapsed")
 _READ_PARTS = ("day", "time")  # whole days since 1970, and the rest: before the training part
 _KINDS = (NUMBER, TEXT, LEFT_OUT, LABEL, BOOLEAN, DATE)
 _LARGEST = float(np.finfo(np.float32).max)
+_LARGEST_OFFSET = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, its kind, and what of the training part its features need: of a number
-    or a boolean the `median`, which fills its blanks; of a text its `values`, in the order of their
-    features; of a date its `parts`, their `medians`, and the `earliest` day as "2024-02-29"."""
+    """One column: its name, its kind, and what its features need: of a number or a boolean the
+    `median` of the feature, which fills its blanks; of a text its `values`, in the order of their
+    features; of a date its `parts`, their `medians`, and the `earliest` day as "2024-02-29".
+
+    offset: what is subtracted from a number, in float64, to make the feature, which is float32:
+        Unix times that are seconds apart would be one else. decimal: its decimal mark, "." or ",".
+    """
 
     name: str
     kind: str
@@ -42,6 +47,8 @@ class Column:
     parts: tuple[str, ...] = ()
     medians: tuple[float, ...] = ()
     earliest: str = ""
+    offset: float = 0.0
+    decimal: str = "."
 
     @property
     def width(self) -> int:
@@ -100,6 +107,10 @@ def _plain(column: Column) -> dict[str, Any]:
     about: dict[str, Any] = {"name": column.name, "kind": column.kind}
     if column.kind in (NUMBER, BOOLEAN):
         about["median"] = column.median
+    if column.offset:
+        about["offset"] = column.offset
+    if column.decimal != ".":
+        about["decimal"] = column.decimal
     if column.kind == DATE:
         about |= {"parts": list(column.parts), "medians": list(column.medians)}
         about["earliest"] = column.earliest
@@ -123,11 +134,24 @@ def _column(about: dict[str, Any]) -> Column:
     name, kind = about.get("name"), about.get("kind")
     if not isinstance(name, str) or kind not in _KINDS:
         raise ValueError(f"a column with the name {name!r} and the kind {kind!r}")
-    if kind in (NUMBER, BOOLEAN):
+    if kind == NUMBER:
+        return _number(about, name)
+    if kind == BOOLEAN:
         return Column(name, kind, median=_median(about.get("median"), name))
     if kind == DATE:
         return _date(about, name)
     return Column(name, kind, values=_values(about.get("values"), name) if kind == TEXT else ())
+
+
+def _number(about: dict[str, Any], name: str) -> Column:
+    offset, decimal = about.get("offset", 0.0), about.get("decimal", ".")
+    sound = isinstance(offset, int | float) and not isinstance(offset, bool)
+    if not sound or not abs(offset) <= _LARGEST_OFFSET:  # NaN is not
+        raise ValueError(f"column {name!r} has the offset {offset!r:.60}")
+    if decimal not in (".", ","):
+        raise ValueError(f"column {name!r} has the decimal mark {decimal!r:.60}")
+    median = _median(about.get("median"), name)
+    return Column(name, NUMBER, median=median, offset=float(offset), decimal=decimal)
 
 
 def _date(about: dict[str, Any], name: str) -> Column:

@@ -1,11 +1,12 @@
 """Cells of a table to features: learnt from one table, repeated on another.
 
-A column of numbers is one feature, NaN for a blank cell (also NA, NaN, null, ?) until it is
-filled, and so is one of true and false; dates become their parts (dates.py); a column of text is
-one feature for each value, at most 64; freer text is left out and reported. `learn` finds this out,
-`encode` repeats it on another table, where a text that was never seen is 0 in all features of its
-column, and is counted. Columns are found again by their names, or by their order where one of the
-two tables has no names.
+A column of numbers (numbers.py) is one feature, NaN for a blank cell (also NA, NaN, null, ?) until
+it is filled, less an offset where float32 would merge what is near one another; so is one of true
+and false; dates become their parts (dates.py); a column of text is one feature for each value, at
+most 64; freer text, and text that is different in each row, is left out and reported. `learn` finds
+this out, `encode` repeats it on another table, where a text that was never seen is 0 in all
+features of its column, and is counted. Columns are found again by their names, or by their order
+where one of the two tables has no names.
 
 Shapes: N items, D features.
 """
@@ -14,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -30,37 +32,55 @@ from depthwise.data.tables.columns import (
     numbered,
 )
 from depthwise.data.tables.dates import READ_PARTS, TwoWays, parts_of, read_dates
+from depthwise.data.tables.numbers import (
+    BLANK,
+    COMMA,
+    POINT,
+    Written,
+    as_number,
+    as_numbers,
+    is_number,
+    written_numbers,
+)
 from depthwise.errors import DataError
 
-__all__ = ["BLANK", "Cells", "as_number", "encode", "find_columns", "learn", "no_column"]
+__all__ = [
+    "BLANK", "Cells", "as_number", "encode", "find_columns", "learn", "no_column", "offset_of",
+    "read_numbers",
+]  # fmt: skip
 
 MAX_VALUES = 64
-BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+FEWEST_DIFFERENT = 20  # rows, from which on texts that are different in each say nothing
+FAR, LOOKED_AT = 1e4, 10_000  # middle over spread that wants an offset; rows it is found by
+LIKELY = 200  # cells that say whether a column may be of numbers
 _BOOLEANS = {"false": 0.0, "true": 1.0}
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The N cells of a column, and how a message names the place of the first; `numbers` float64
-    (N,), NaN for a blank, where all are known to be numbers: then there may be no texts."""
+    """The N cells of a column; `rows`: what a message calls each row; `numbers` float64 (N,), NaN
+    for a blank, where all are known to be numbers: then there may be no texts."""
 
     texts: Sequence[str]
     where: str
-    first_row: int
+    rows: Any
     numbers: np.ndarray | None = None
 
     def place(self, item: int) -> str:
-        return f"row {self.first_row + item}"
+        return str(self.rows[item])
 
     def text(self, item: int) -> str:
         return str(self.numbers[item]) if self.numbers is not None else self.texts[item].strip()
 
 
-def learn(name: str, cells: Cells) -> tuple[Column, np.ndarray, list[Problem]]:
-    """The encoding of a column read for the first time, and its features (N, width)."""
-    numbers = _numbers(cells)
+def learn(
+    name: str, cells: Cells, mark: str | None = None
+) -> tuple[Column, np.ndarray, list[Problem]]:
+    """The encoding of a column read for the first time, and its features (N, width). mark: of
+    decimals, where the cells do not say."""
+    numbers, told = read_numbers(name, cells, mark if mark == COMMA else None, plain_only=True)
     if numbers is not None:
-        return Column(name, NUMBER), _finite(numbers, name, cells)[:, None], []
+        return _learn_numbers(name, cells, numbers, told)
     truths = _truths(cells)
     if truths is not None:
         return Column(name, BOOLEAN), truths[:, None], []
@@ -71,18 +91,77 @@ def learn(name: str, cells: Cells) -> tuple[Column, np.ndarray, list[Problem]]:
         return column, features, [*found, _two_ways(name, str(example))]
     if dates is not None:
         return Column(name, DATE, parts=READ_PARTS), parts_of(dates, READ_PARTS), []
-    return _learn_texts(name, cells)
+    numbers, told = read_numbers(name, cells, mark)
+    return (
+        _learn_texts(name, cells) if numbers is None else _learn_numbers(name, cells, numbers, told)
+    )
+
+
+def read_numbers(
+    name: str, cells: Cells, mark: str | None, plain_only: bool = False
+) -> tuple[Written | None, list[Problem]]:
+    """The numbers of a column as programs or people write them, and what is told of it; None if a
+    cell is none. mark: of decimals, where the cells do not say; plain_only: as programs do, but
+    for points that part thousands where the mark is a comma."""
+    plain = cells.numbers if cells.numbers is not None else as_numbers(cells.texts)
+    if plain is not None and (mark != COMMA or cells.numbers is not None):
+        return Written(plain, POINT, True, ""), []
+    if plain is None and plain_only:
+        return None, []
+    found = written_numbers(cells.texts, mark)
+    if found is None:
+        return (None if plain is None else Written(plain, POINT, True, "")), []
+    if plain is not None and np.array_equal(found.values, plain, equal_nan=True):
+        return Written(plain, found.mark, True, ""), []
+    return found, [_told_of_numbers(name, found)]
+
+
+def _told_of_numbers(name: str, found: Written) -> Problem:
+    other = "decimal-point" if found.mark == COMMA else "decimal-comma"
+    how = "" if found.sure else f"; --format csv:{other} reads it the other way"
+    return Problem("numbers as people write them", f"column {name!r}", found.about + how)
+
+
+def _learn_numbers(
+    name: str, cells: Cells, found: Written, told: list[Problem]
+) -> tuple[Column, np.ndarray, list[Problem]]:
+    column = Column(name, NUMBER, offset=offset_of(found.values), decimal=found.mark)
+    return column, _finite(found.values, column, cells)[:, None], told
+
+
+def offset_of(numbers: np.ndarray) -> float:
+    """What is subtracted from float64 (N,), NaN for a blank, before they become float32: their
+    middle where that is far larger than their spread, else 0."""
+    some = numbers[:: max(1, len(numbers) // LOOKED_AT)]
+    some = some[np.isfinite(some)]
+    if len(some) < 2:
+        return 0.0
+    low, middle, high = np.quantile(some, [0.25, 0.5, 0.75], method="nearest")
+    spread = (high - low) or np.ptp(some)
+    return float(middle) if abs(middle) > FAR * spread > 0 else 0.0
 
 
 def _learn_texts(name: str, cells: Cells) -> tuple[Column, np.ndarray, list[Problem]]:
     texts = _stripped(cells.texts)
     distinct = np.unique(texts)
-    if len(distinct) > MAX_VALUES:
-        detail = f"{len(distinct):,} different texts (at most {MAX_VALUES}), column left out"
+    each = len(distinct) == len(texts) >= FEWEST_DIFFERENT
+    if len(distinct) > MAX_VALUES or each:
+        least = "one a row" if each else f"at most {MAX_VALUES}"
+        detail = f"{len(distinct):,} different texts ({least}), column left out{_odd_one(cells)}"
         left_out = np.empty((len(texts), 0), np.float32)
         return Column(name, LEFT_OUT), left_out, [Problem("free text", name, detail)]
     values = tuple(str(value) for value in distinct if value)
     return Column(name, TEXT, values=values), _one_hot(texts, values), []
+
+
+def _odd_one(cells: Cells) -> str:
+    """Of a column that is nearly all numbers the cell that is none."""
+    for texts in (cells.texts[:LIKELY], cells.texts):
+        odd = [i for i, text in enumerate(texts) if not is_number(text, POINT)]
+        if 20 * len(odd) > len(texts):
+            return ""
+    shown = f"{cells.text(odd[0])!r:.40} in {cells.place(odd[0])}"
+    return f"; all but {len(odd):,} cells are numbers, the first that is none is {shown}: blank it"
 
 
 def _two_ways(name: str, example: str) -> Problem:
@@ -99,7 +178,8 @@ def encode(column: Column, cells: Cells) -> tuple[np.ndarray, list[Problem]]:
     Raises DataError for a text where the encoding has numbers, truths or dates.
     """
     if column.kind == NUMBER:
-        return _finite(_required_numbers(column.name, cells), column.name, cells)[:, None], []
+        found, told = _required_numbers(column, cells)
+        return _finite(found.values, column, cells)[:, None], told
     if column.kind == BOOLEAN:
         return _required_truths(column.name, cells)[:, None], []
     if column.kind == DATE:
@@ -136,12 +216,12 @@ def _stripped(texts: Sequence[str]) -> np.ndarray:
     return np.array([text.strip() for text in texts], dtype=np.str_)
 
 
-def _required_numbers(name: str, cells: Cells) -> np.ndarray:
-    numbers = _numbers(cells)
-    if numbers is None:
-        bad = next(i for i, text in enumerate(cells.texts) if _cell(text) is None)
-        raise _other(name, cells, bad, "no number")
-    return numbers
+def _required_numbers(column: Column, cells: Cells) -> tuple[Written, list[Problem]]:
+    found, told = read_numbers(column.name, cells, column.decimal)
+    if found is not None:
+        return found, told if found.mark != column.decimal else []
+    marked = [i for i, text in enumerate(cells.texts) if not is_number(text, column.decimal)]
+    raise _other(column.name, cells, next(iter(marked), 0), "no number")
 
 
 def _required_truths(name: str, cells: Cells) -> np.ndarray:
@@ -149,7 +229,7 @@ def _required_truths(name: str, cells: Cells) -> np.ndarray:
     truths = _truths(cells)
     if truths is not None:
         return truths
-    numbers = _numbers(cells)
+    numbers = cells.numbers if cells.numbers is not None else as_numbers(cells.texts)
     if numbers is not None and np.isin(numbers[~np.isnan(numbers)], (0, 1)).all():
         return numbers.astype(np.float32)
     known = (*BLANK, *_BOOLEANS, "0", "1")
@@ -200,40 +280,19 @@ def _truths(cells: Cells) -> np.ndarray | None:
     return np.array(found, np.float32)
 
 
-def _finite(numbers: np.ndarray, name: str, cells: Cells) -> np.ndarray:
-    """float32 (N,), NaN for a blank; raises DataError for what float32 cannot hold."""
+def _finite(numbers: np.ndarray, column: Column, cells: Cells) -> np.ndarray:
+    """float32 (N,) less the column's offset, NaN for a blank; raises DataError for what float32
+    cannot hold."""
     with np.errstate(over="ignore"):
-        single = numbers.astype(np.float32)
+        single = (numbers - column.offset if column.offset else numbers).astype(np.float32)
     endless = np.flatnonzero(np.isinf(single))
     if len(endless):
         bad = int(endless[0])
         raise DataError(
-            f"{cells.where}: {cells.text(bad)} in {cells.place(bad)}, column {name!r}, "
+            f"{cells.where}: {cells.text(bad)} in {cells.place(bad)}, column {column.name!r}, "
             "is not a finite number; mend or blank it."
         )
     return single
-
-
-def _numbers(cells: Cells) -> np.ndarray | None:
-    """float64 (N,), NaN for a blank; None if a cell is neither. All blank counts as numeric."""
-    if cells.numbers is not None:
-        return cells.numbers
-    try:
-        return np.array(cells.texts, dtype=np.float64)
-    except ValueError:
-        numbers = [_cell(text) for text in cells.texts]
-        return None if None in numbers else np.array(numbers, np.float64)
-
-
-def _cell(text: str) -> float | None:
-    return math.nan if text.strip().lower() in BLANK else as_number(text)
-
-
-def as_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 # -- finding the columns in another table -------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.data.dataset import Problem
 from depthwise.data.tables.dates import written
 from depthwise.errors import DataError, MissingExtraError
 
@@ -35,7 +36,12 @@ class Frame:
     values: list[Any]
     n_rows: int
     has_header: bool = True
-    first_row: int = 0
+    told: tuple[Problem, ...] = ()
+
+    @property
+    def lines(self) -> range:
+        """The numbers of its rows, from 0."""
+        return range(self.n_rows)
 
     def numbers(self, place: int) -> np.ndarray | None:
         """float64 (N,) of a column of numbers, NaN for a missing one; None of another column."""
