@@ -47,6 +47,7 @@ from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.joined import ARCHIVES, JoinedTree
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.readers.unread_labels import require_labels_read
+from depthwise.data.tables.readings import Readings
 from depthwise.errors import DataError
 from depthwise.task import data_task_named
 
@@ -232,4 +233,5 @@ def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
         options.columns,
         guess=options.labelled is not False,
         task=options.task,
+        readings=Readings.of(options.readings),
     )

@@ -23,6 +23,13 @@ READINGS = {  # after a colon: what is meant where the files themselves do not d
     "pixels": ("boxes", "coco", "voc"),  # boxes in its pixels
     "sides": ("boxes",),  # lists of four are left, top, width, height
     "edges": ("boxes",),  # lists of four are left, top, right, bottom
+    "header": ("csv", "text", "pairs"),  # the first line is names of columns
+    "no-header": ("csv", "text", "pairs"),  # the first line is a row
+    "decimal-comma": ("csv",),  # what 1,234 and 1.234 mean
+    "decimal-point": ("csv",),
+    "na-class": ("csv",),  # NA, null and the like are names of a class
+    "keep=": ("csv",),  # a column to learn from although it looks like row numbers or an id
+    "leave-out=": ("csv",),  # a column not to learn from
 }
 _ALIASES = {"images": "folder", "zip": "folder", "tsv": "csv", "table": "csv", "npy": "npz"}
 _MODES = {"L": 1, "grey": 1, "gray": 1, "RGB": 3, "rgb": 3}
@@ -92,7 +99,8 @@ def _format(value: str | None) -> tuple[str | None, tuple[str, ...]]:
     known = _known_format(name or None)
     readings = tuple(word.strip() for word in after.split("+")) if after else ()
     for word in readings:
-        if known is None or known not in READINGS.get(word, ()):
+        name_of_it = word[: word.find("=") + 1] or word
+        if known is None or known not in READINGS.get(name_of_it, ()):
             fitting = [one for one, formats in READINGS.items() if known in formats]
             use = f"after {name}: use {', '.join(fitting)}." if fitting else "leave it out."
             raise InputError(f"format is {value!r}, where {word!r} has no meaning; {use}")

@@ -15,8 +15,6 @@ Content decides, not the suffix. Shapes: N items, C channels, H W image, D featu
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,16 +25,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from depthwise.data.dataset import Dataset
+from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree
 from depthwise.data.pictures.images import Unreadable, looks_like_picture, picture_pixels
 from depthwise.data.pictures.refit import refit
 from depthwise.data.readers import arrays, npz, table, text_tables
 from depthwise.data.readers.clips import frame_folders, videos
 from depthwise.data.readers.clips.clips import evenly
+from depthwise.data.readers.label_column import named_label
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.tables.blanks import fill_blanks
 from depthwise.data.tables.columns import Column, label_of
+from depthwise.data.tables.delimited import cut, decoded
+from depthwise.data.tables.numbers import as_number
+from depthwise.data.tables.rows import headed
 from depthwise.errors import DataError, InputError
 
 __all__ = [
@@ -48,7 +50,6 @@ BLOCK = 256  # pictures decoded before the model is asked about them
 Tell = Callable[[str], None]
 Files = Sequence[str | InputError]  # as `expanded` gives them
 T = TypeVar("T")
-LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
 
 
 @dataclass(frozen=True)
@@ -253,10 +254,11 @@ def read_inputs(
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
+    how_read = partial(_tell_of, str(path), tell)
     if dtype == "int64" and len(shape) == 2:
-        return text_tables.parse_pairs(data, str(path), text_columns)
+        return text_tables.parse_pairs(data, str(path), text_columns, how_read)
     if dtype == "int64":
-        found = text_tables.parse_texts(data, str(path), text_columns)
+        found = text_tables.parse_texts(data, str(path), text_columns, how_read)
         texts = np.empty(len(found), object)
         texts[:] = found
         return texts
@@ -275,15 +277,19 @@ def read_inputs(
         raise DataError(f"{path} is not {known[len(shape)]} ({_words(shape)}).")
     if columns is not None:
         return _encoded(data, str(path), columns, tell)
-    return _fitting(_table(data, str(path), shape[0]), str(path), shape)
+    return _fitting(_table(data, str(path), shape[0], tell), str(path), shape)
 
 
 def _encoded(data: bytes, where: str, columns: Sequence[Column], tell: Tell) -> np.ndarray:
     rows, unknown = table.parse_unlabelled(data, where, columns)
     filled, blanks = fill_blanks(rows, columns)
     for problem in [*unknown, *blanks]:
-        tell(f"noticed in {where}: {problem}")
+        _tell_of(where, tell, problem)
     return filled
+
+
+def _tell_of(where: str, tell: Tell, problem: Problem) -> None:
+    tell(f"noticed in {where}: {problem}")
 
 
 def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -349,44 +355,36 @@ def _clips(array: np.ndarray, where: str, shape: tuple[int, ...]) -> np.ndarray:
     return refit(clips, (shape[2], shape[3]), shape[1])
 
 
-def _table(data: bytes, where: str, features: int) -> np.ndarray:
+def _table(data: bytes, where: str, features: int, tell: Tell) -> np.ndarray:
     """Rows of numbers, with or without a line of names; a label column, if there, is left out."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{where} is neither UTF-8 text, a picture, nor a numpy file.") from None
-    separator = max("\t,;|", key=text.split("\n", 1)[0].count)
-    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
-    if not rows:
-        raise DataError(f"{where} is empty; expected rows of {features} numbers.")
-    names = [] if any(_number(cell) is not None for cell in rows[0]) else rows.pop(0)
-    if names and len(names) == features + 1:
-        label = next((k for k, n in enumerate(names) if n.strip().lower() in LABEL_NAMES), features)
-        rows = [[cell for k, cell in enumerate(row) if k != label] for row in rows]
-    return np.array(
-        [_numbers(row, where, i + (2 if names else 1), features) for i, row in enumerate(rows)]
-    ).reshape(-1, features)
-
-
-def _numbers(row: list[str], where: str, line: int, features: int) -> list[float]:
-    if len(row) != features:
+    text, told = decoded(data, where)
+    found = cut(text, where, keep_blank=True)
+    rows = headed(found, header=all(as_number(cell) is None for cell in found.rows[0]))
+    for problem in [*told, *rows.told]:
+        _tell_of(where, tell, problem)
+    places = [*range(len(rows.columns))]
+    if rows.has_header and len(places) == features + 1:
+        label = named_label(rows.columns)
+        places.pop(features if label is None else label)
+    if len(places) != features:
         raise DataError(
-            f"{where}, row {line}: {len(row)} cells; this model takes rows of {features} numbers."
+            f"{where}, row {rows.lines[0]}: {len(places)} cells; this model takes rows of "
+            f"{features} numbers."
         )
-    numbers = [_number(cell) for cell in row]
-    if None in numbers:
-        cell = row[numbers.index(None)]
+    columns = [_numbers(rows.column(place), where, rows.lines) for place in places]
+    return np.column_stack(columns)
+
+
+def _numbers(cells: Sequence[str], where: str, lines: Sequence[int]) -> np.ndarray:
+    """float64 (N,) of a column; raises DataError for a cell that is no finite number."""
+    numbers = [as_number(cell) for cell in cells]
+    bad = next((i for i, n in enumerate(numbers) if n is None or not math.isfinite(n)), None)
+    if bad is not None:
         raise DataError(
-            f"{where}, row {line}: {cell!r} is no number; this model takes numbers only."
+            f"{where}, row {lines[bad]}: {cells[bad].strip()!r} is no number; this model takes "
+            "numbers only."
         )
-    return [number for number in numbers if number is not None]
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return number if math.isfinite(number := float(cell)) else None
-    except ValueError:
-        return None
+    return np.array(numbers, np.float64)
 
 
 def _words(shape: tuple[int, ...]) -> str:

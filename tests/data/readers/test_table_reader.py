@@ -105,9 +105,10 @@ def test_a_wrong_table_says_what_where_and_how(text, label, what):
         read(text, label)
 
 
-def test_text_that_is_not_utf8_says_at_which_byte():
-    with pytest.raises(DataError, match="byte 10"):
-        parse("a,label\n1,é\n".encode("latin-1"), "d.csv")
+def test_what_is_neither_utf8_nor_text_says_at_which_byte():
+    for wrong in (b"a,label\n1,\xe9\x01\n", "a,label\n1,éé".encode() + b"\xff", b"a\x81,b\n1,2\n"):
+        with pytest.raises(DataError, match=r"not UTF-8 text \(byte"):
+            parse(wrong, "d.csv")
 
 
 @pytest.mark.parametrize("header", ["a,label,b\n", ""])

@@ -106,7 +106,13 @@ def test_the_same_texts_have_the_same_fingerprint_and_others_another(tmp_path: P
     assert len(marks) == 2
 
 
-@given(st.lists(st.text(min_size=1).filter(lambda t: t.strip() and len(t.splitlines()) == 1)))
+@given(
+    st.lists(
+        st.text(min_size=1).filter(
+            lambda t: t.strip() and len(t.splitlines()) == 1 and "\0" not in t
+        )
+    )
+)
 def test_a_file_of_lines_gives_the_lines(texts: list[str]) -> None:
     said = [text.strip() for text in texts if not any("\ud800" <= c <= "\udfff" for c in text)]
     if not said:
@@ -117,7 +123,7 @@ def test_a_file_of_lines_gives_the_lines(texts: list[str]) -> None:
 
 def test_bytes_that_are_no_text_are_named() -> None:
     with pytest.raises(DataError, match=r"some.txt is not UTF-8 text \(byte 2\)"):
-        parse_texts(b"ab\xff", "some.txt")
+        parse_texts(b"ab\x81", "some.txt")
     with pytest.raises(DataError, match="has no text in it"):
         parse_texts(b" \n\n", "some.txt")
 

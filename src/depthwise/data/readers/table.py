@@ -87,7 +87,7 @@ def read(
     if not names:
         raise DataError(f"{tree.where} holds no table.")
     where = {name: f"{tree.where}/{name}" if len(tree.sizes) > 1 else tree.where for name in names}
-    how = {"guess": guess, "task": task, "readings": readings}
+    how: dict[str, Any] = {"guess": guess, "task": task, "readings": readings}
     if len(names) == 1:
         raw = parse(tree.read(names[0]), where[names[0]], label, known, **how)
     else:

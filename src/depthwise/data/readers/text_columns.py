@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import part_of
 from depthwise.data.readers.trees.tree import listed
+from depthwise.data.tables.numbers import as_number
 from depthwise.errors import DataError
 from depthwise.text.words import UNDIVIDED
 
@@ -111,7 +112,7 @@ def columns_of(
         return _all_of_them(table, label, prose, next(k for k in places if k not in prose))
     if pair := _pair_by_names(names, prose):
         return _pair(table, label, pair)
-    if _is_text_among_others(names, prose, places):
+    if _is_text_among_others(table, names, prose, places):
         return _pair(table, label, prose)
     raise DataError(
         f"{table.name} has {len(places)} columns, {len(prose)} of them prose; a table of texts "
@@ -198,12 +199,18 @@ def _pair_by_names(names: Sequence[str], prose: Sequence[int]) -> list[int] | No
     return next((two for two in (twins, sides) if len(two) == 2), None)
 
 
-def _is_text_among_others(names: Sequence[str], prose: Sequence[int], places: Sequence[int]) -> bool:
-    """One column of prose that is called a text, one that is called an answer, and few besides."""
+def _is_text_among_others(
+    table: Rows, names: Sequence[str], prose: Sequence[int], places: Sequence[int]
+) -> bool:
+    """One column of prose that is called a text, one that is called an answer, and few besides,
+    none of which has numbers that one might learn from."""
     if len(prose) != 1 or _plain(names[prose[0]]) not in TEXTS:
         return False
     answers = [k for k in places if k not in prose and _plain(names[k]) in LABELS]
-    return bool(answers) and len(places) - 2 <= MOST_OTHERS
+    others = [k for k in places if k not in prose and k not in answers[:1]]
+    cells = [row[k] for row in table.cells[:LOOKED_AT] for k in others]
+    numbers = any(as_number(cell) is not None for cell in cells)
+    return bool(answers) and len(others) <= MOST_OTHERS and not numbers
 
 
 def _part_column(table: Rows) -> int | None:

@@ -15,7 +15,7 @@ Shapes: N texts or pairs.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -39,6 +39,7 @@ from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.tables.delimited import cut, decoded, lines_in
 from depthwise.data.tables.header import is_header, told_of_header
 from depthwise.data.tables.readings import Readings
+from depthwise.data.tables.rows import without_blank_end
 from depthwise.errors import DataError
 from depthwise.task import DATA_TASKS, data_task_named
 
@@ -109,8 +110,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         )
     for name, part in zip(names, parts, strict=True):
         text, told = decoded(bytes_of(tree, name), name)
-        table = _cut(text, name, header=Readings.of(options.readings).header)
-        table.told = [*told, *table.told]
+        table = _cut(text, name, header=Readings.of(options.readings).header, told=told)
         columns = columns_of(table, options.label, options.text_columns, together)
         widths.add(columns.width)
         _add(found, table, columns, part, several=len(names) > 1)
@@ -203,12 +203,19 @@ def _far_scores(scores: np.ndarray, where: Sequence[str]) -> list[Problem]:
     return [Problem("score far from the others", where[far[0]], told, len(far))]
 
 
-def parse_texts(data: bytes, where: str, named: Sequence[str] | None = None) -> list[str]:
+def parse_texts(
+    data: bytes,
+    where: str,
+    named: Sequence[str] | None = None,
+    tell: Callable[[Problem], None] = lambda problem: None,
+) -> list[str]:
     """The texts of a file: of a table its column of prose, or those `named`, put together; else a
     text a line. Those that are blank stay, as "", or the answers would move up beside others; at
-    the end they are none. Raises DataError for what is no text, has none in it, or has several
-    columns of prose."""
-    text, _ = decoded(data, where)
+    the end they are none. tell: of how it was read. Raises DataError for what is no text, has none
+    in it, or has several columns of prose."""
+    text, told = decoded(data, where)
+    for problem in told:
+        tell(problem)
     if named is None and not where.lower().endswith(TABLES):
         texts = [line.strip() for line in lines_in(text)]
     else:
@@ -237,10 +244,18 @@ def _of_single_texts(table: Rows, named: Sequence[str] | None) -> TextColumns:
     return columns
 
 
-def parse_pairs(data: bytes, where: str, named: Sequence[str] | None = None) -> np.ndarray:
+def parse_pairs(
+    data: bytes,
+    where: str,
+    named: Sequence[str] | None = None,
+    tell: Callable[[Problem], None] = lambda problem: None,
+) -> np.ndarray:
     """The pairs (N, 2) of a table: of two columns both, of more its two columns of prose, or those
-    `named`. Raises DataError for other tables, and for what is not UTF-8."""
-    table = _cut(decoded(data, where)[0], where, keep_blank=True)
+    `named`. tell: of how it was read. Raises DataError for other tables and what is no text."""
+    text, told = decoded(data, where)
+    table = _cut(text, where, keep_blank=True, told=told)
+    for problem in table.told:
+        tell(problem)
     wide = len(table.cells[0])
     if wide < 2:
         raise DataError(f"{where} has one column; a pair of sentences is two, a tab between them.")
@@ -268,16 +283,25 @@ def _part(name: str) -> int | None:
     return next((part for word in words if (part := part_of(word)) is not None), None)
 
 
-def _cut(text: str, name: str, *, header: bool | None = None, keep_blank: bool = False) -> Rows:
-    """Its lines in cells. header: whether the first is one of names, None to look."""
+def _cut(
+    text: str,
+    name: str,
+    *,
+    header: bool | None = None,
+    keep_blank: bool = False,
+    told: Sequence[Problem] = (),
+) -> Rows:
+    """Its lines in cells. header: whether the first is one of names, None to look; told: of it
+    already."""
     found = cut(text, name, keep_blank=keep_blank, quoted_tabs=False)
-    rows, told = found.rows, found.told
+    rows, told = found.rows, [*told, *found.told]
     first = [cell.strip() for cell in rows[0]]
     if header is None:
         header = bool(rows[1:]) and knows_a_name(first)
         if not header and rows[1:] and len(first) > 1:
-            header = is_header(first, rows[1:])
-            told = [*told, *(told_of_header(first, rows[1:], True) if header else [])]
+            header = is_header(first, rows[1:], likely=False)
+            told += told_of_header(first, rows[1:], True, "text") if header else []
     if not header:
         return Rows(name, None, rows, found.numbers, told)
-    return Rows(name, first, rows[1:], found.numbers[1:], told)
+    names, below, dropped = without_blank_end(first, rows[1:])
+    return Rows(name, names, below, found.numbers[1:], [*told, *dropped])

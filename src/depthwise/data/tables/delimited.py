@@ -22,6 +22,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from depthwise.data.dataset import Problem
 from depthwise.data.tables.numbers import as_number
@@ -170,7 +171,7 @@ def _split(text: str, separator: str, where: str, quoted: bool) -> list[list[str
     """The cells of each line, [] of an empty one."""
     if separator == WHITE:
         return [line.split() for line in lines_in(text)]
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     with _long_cells():
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting)
         try:

@@ -26,8 +26,11 @@ YEARS = (1800, 2100)
 FEWEST_COUNTING, AMONG_WHOLE = 3, 5  # numbers that count, above fractions and above whole numbers
 
 
-def is_header(first: Sequence[str], below: Sequence[Sequence[str]], label: int = -1) -> bool:
-    """Whether the cells of the first line are names. label: the place of the label column."""
+def is_header(
+    first: Sequence[str], below: Sequence[Sequence[str]], label: int = -1, likely: bool = True
+) -> bool:
+    """Whether the cells of the first line are names. label: the place of the label column; likely:
+    what is taken of words that nothing below speaks for or against."""
     names = [name.strip() for name in first]
     columns = [[row[k].strip() for row in below[:LOOKED_AT]] for k in range(len(names))]
     numeric = [_is_numeric(cells) for cells in columns]
@@ -39,7 +42,7 @@ def is_header(first: Sequence[str], below: Sequence[Sequence[str]], label: int =
     if not below:
         return not any(number is not None for number in numbers)
     if not any(number is not None for number in numbers):
-        return any(over_numbers) or not _comes_again(names, columns)
+        return any(over_numbers) or _are_names(names, columns, likely)
     if not _counts(names):
         return over_numbers[label]
     return _is_above(names, columns, over_numbers)
@@ -81,7 +84,7 @@ def _is_of_few(cells: Sequence[str]) -> bool:
 
 
 def told_of_header(
-    first: Sequence[str], below: Sequence[Sequence[str]], taken: bool
+    first: Sequence[str], below: Sequence[Sequence[str]], taken: bool, format: str = "csv"
 ) -> list[Problem]:
     """Nothing where it is plain; else which was taken, and how to have the other."""
     names = [name.strip() for name in first]
@@ -92,9 +95,10 @@ def told_of_header(
         return []
     shown = listed(names, 6)
     if taken:
-        detail = f"{shown}: taken as the names of columns; --format csv:no-header takes it as a row"
+        other, what = "no-header", ("the names of columns", "a row")
     else:
-        detail = f"{shown}: taken as a row; --format csv:header takes it as the names of columns"
+        other, what = "header", ("a row", "the names of columns")
+    detail = f"{shown}: taken as {what[0]}; --format {format}:{other} takes it as {what[1]}"
     return [Problem("first line", "", detail)]
 
 
@@ -114,9 +118,9 @@ def _counts(names: Sequence[str]) -> bool:
     return all(map(_is_year, numbers)) and all(a < b for a, b in pairwise(numbers))
 
 
-def _comes_again(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
-    """Of words above words alone: whether most of those that stand above few different values are
-    such values themselves."""
+def _are_names(names: Sequence[str], columns: Sequence[Sequence[str]], likely: bool) -> bool:
+    """Of words above words alone: not where most of those above few different values are such
+    values themselves, and `likely` where there are no few values."""
     again = {k for k, name in enumerate(names) if name and name in columns[k]}
     few = {k for k, name in enumerate(names) if name and _is_of_few(columns[k])}
-    return bool(again) and 2 * len(again) >= len(again | few)
+    return 2 * len(again) < len(again | few) if again or few else likely

@@ -19,7 +19,7 @@ from depthwise.data.tables.frames import Frame
 from depthwise.data.tables.header import is_header, told_of_header
 from depthwise.errors import DataError
 
-__all__ = ["Known", "Table", "Tables", "headed", "names_of_rows", "table_of"]
+__all__ = ["Known", "Table", "Tables", "headed", "names_of_rows", "table_of", "without_blank_end"]
 
 Known = Sequence[Column] | None  # the columns that a model learnt, if it is one that asks
 
@@ -82,12 +82,12 @@ def headed(found: Cut, known: Known = None, header: bool | None = None) -> Table
         header = is_header(names, rows[1:])
         told = [*told, *told_of_header(names, rows[1:], header)]
     if header is False:
-        names, rows, dropped = _without_blank_end([""] * len(names), rows)
+        names, rows, dropped = without_blank_end([""] * len(names), rows)
         names = [f"column {k + 1}" for k in range(len(names))]
         return Table(where, names, rows, found.numbers, False, found.separator, [*told, *dropped])
     if len(rows) < 2:
         raise DataError(f"{where} has a header but no rows.")
-    names, below, dropped = _without_blank_end(names, rows[1:])
+    names, below, dropped = without_blank_end(names, rows[1:])
     names = _with_names(names, where)
     told = [*told, *dropped]
     return Table(where, names, below, found.numbers[1:], True, found.separator, told)
@@ -102,7 +102,7 @@ def _with_names(names: Sequence[str], where: str) -> list[str]:
     return called
 
 
-def _without_blank_end(
+def without_blank_end(
     names: list[str], rows: list[list[str]]
 ) -> tuple[list[str], list[list[str]], list[Problem]]:
     """Without the last columns that have no name and no cell, or next to none."""

@@ -13,6 +13,7 @@ from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 
 __all__ = [
+    "bytes_of",
     "json_of",
     "lines_of",
     "number",
@@ -29,7 +30,7 @@ _LARGEST = 1e7  # pixels: no image is wider
 
 def text_of(tree: Tree, name: str) -> str:
     """A file's text; raises DataError if it is too large or no UTF-8 text."""
-    return _decoded(_bytes_of(tree, name, MAX_TEXT_BYTES), name)
+    return _decoded(bytes_of(tree, name, MAX_TEXT_BYTES), name)
 
 
 def lines_of(tree: Tree, name: str) -> list[str]:
@@ -49,7 +50,7 @@ def json_of(tree: Tree, name: str) -> Any:
     def refuse(value: str) -> None:
         raise DataError(f"{name} holds {value}, which is no number; mend the file.")
 
-    text = _decoded(_bytes_of(tree, name, MAX_JSON_BYTES), name)
+    text = _decoded(bytes_of(tree, name, MAX_JSON_BYTES), name)
     try:
         return json.loads(text, parse_constant=refuse)
     except DataError:
@@ -103,7 +104,8 @@ def require_one_spelling(names: Mapping[str, str] | Iterable[str], what: str) ->
             )
 
 
-def _bytes_of(tree: Tree, name: str, most: int) -> bytes:
+def bytes_of(tree: Tree, name: str, most: int = MAX_TEXT_BYTES) -> bytes:
+    """A file's bytes; raises DataError if it is larger than `most`."""
     if tree.sizes[name] > most:
         raise DataError(f"{name} is larger than {most >> 20} MiB, which no such file needs to be.")
     return tree.read(name)
