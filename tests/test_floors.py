@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "depthwise"
 # a floor is a line, the lowest first; a name is a file at the root or a package. Those of one floor
 # do not import each other, but for files at the root, which are one room, and cli with commands.
 FLOORS = """
-errors host moved
+errors host scratch folder_lock moved
 boxes layers losses scores settings task progress compute checkpoint journal text
 data reshaping
 runtimes training

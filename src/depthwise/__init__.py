@@ -27,7 +27,7 @@ The map of the floors; a file imports only from floors below its own:
         reshaping/             a network made smaller
      1  boxes, layers, losses, scores/, settings, task, text/
         progress, compute, checkpoint, journal
-     0  errors, host; moved, the old names of modules
+     0  errors, host, scratch, folder_lock; moved, the old names of modules
 
 Names are imported when first used, so that `import depthwise` costs nothing.
 """

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from depthwise.errors import InputError, ModelFileError
+from depthwise.scratch import scratch_beside, sweep_once
 
 __all__ = ["moved", "read_state", "write_atomically", "write_state"]
 
@@ -59,10 +60,12 @@ def moved(state: Any, device: str | torch.device) -> Any:
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(scratch_path)`, then put the scratch file in the place of `path`."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Call `write(scratch_path)`, then put the scratch file in the place of `path`; what a killed
+    process left of the same is removed."""
+    scratch = scratch_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_once(path.parent)
         write(scratch)
         with scratch.open("rb+") as file:
             os.fsync(file.fileno())

@@ -18,7 +18,7 @@
 
 Results go to stdout and all else to stderr; `--json` makes the results machine-readable. Exit
 codes: 0; 1 some of the files could not be used; 2 bad input; 3 nothing fits; 4 training diverged;
-130 Ctrl-C. Nothing heavy is imported until a command needs it.
+130 Ctrl-C; 143 SIGTERM. Nothing heavy is imported until a command needs it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ from typer.core import TyperGroup
 from depthwise.commands import ask, edge, look, people, train
 from depthwise.commands.deferred import defer
 from depthwise.commands.devices import devices
-from depthwise.commands.edge import INTERRUPTED, say
+from depthwise.commands.edge import say
 from depthwise.commands.export import export
 from depthwise.commands.generate import generate
 from depthwise.commands.shrink import shrink
+from depthwise.commands.stopping import STOPPED, code_of, how_to_go_on, sigterm_raises
+from depthwise.folder_lock import UnlockedFolderWarning
 
 __all__ = ["app", "main"]
 
@@ -48,9 +50,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+        except STOPPED as stop:
+            say(how_to_go_on(stop, ctx.invoked_subcommand))
+            raise typer.Exit(code_of(stop)) from None
         sys.stdout.flush()
         return result
 
@@ -110,13 +112,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     edge.survive_any_name()
     defer("scipy.stats")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), sigterm_raises():
         if not debug:
-            warnings.simplefilter("ignore")
+            _warn_of_folders_alone()
         try:
             app([argument for argument in given if argument != "--debug"], prog_name="depthwise")
+        except STOPPED as stop:  # before or after the command itself
+            say(how_to_go_on(stop, None))
+            sys.exit(code_of(stop))
         except Exception as error:
             if debug:
                 raise
             edge.fail(error)
     sys.exit(0)
+
+
+def _warn_of_folders_alone() -> None:
+    """Of all warnings only those about the folder of the results are for the person, as a line."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", UnlockedFolderWarning)
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")

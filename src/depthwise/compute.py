@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from torch import nn
 
 from depthwise.errors import InputError
 from depthwise.host import available_cores, cache_folder
+from depthwise.scratch import scratch_beside, sweep_once
 
 __all__ = [
     "Compute",
@@ -287,7 +287,8 @@ def cached_choice(
         return otherwise
     with contextlib.suppress(OSError):  # no cache only means measuring again
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.getpid()}")
+        sweep_once(path.parent)
+        scratch = scratch_beside(path)
         scratch.write_text(json.dumps(choice.to_dict()))
         scratch.replace(path)
     return choice

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from depthwise.checkpoint import write_atomically
 from depthwise.errors import InputError
 
-__all__ = ["Journal", "Spending"]
+__all__ = ["Journal", "Spending", "is_begun"]
 
 
 class Spending(Protocol):
@@ -76,6 +76,14 @@ class Journal:
         known = {"request": self.request, "seconds": self.clock.spent, "steps": self.steps}
         text = json.dumps(known)
         write_atomically(self.path, lambda scratch: scratch.write_text(text))
+
+
+def is_begun(out: Path) -> bool:
+    """Whether `out` holds a journal, or a run was stopped there before it wrote anything."""
+    work = out / "work"
+    if (work / "journal.json").exists():
+        return True
+    return list(out.iterdir()) == [work] and work.is_dir() and not any(work.iterdir())
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from depthwise.catalog import load_model
 from depthwise.errors import InputError
+from depthwise.journal import is_begun
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.models.estimator import Estimator
 from depthwise.reporting.judging import worthless
+from depthwise.scratch import remove_whole
 
 __all__ = ["Choice", "finished", "refuse_strangers"]
 
@@ -52,6 +54,8 @@ def finished(out: Path, request: dict[str, Any]) -> Choice | None:
         winner = load_model(out / "best")
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if (out / "work").exists():
+        remove_whole(out / "work")
     return Choice(record, winner, out)
 
 
@@ -59,8 +63,7 @@ def refuse_strangers(out: Path) -> None:
     """Only an absent or empty folder, or one that `choose` made, is written into; a choice that
     found a winner is never replaced."""
     if out.is_dir() and any(out.iterdir()):
-        ours = (out / "work" / "journal.json").exists() or (out / "choice.json").exists()
-        if not ours:
+        if not ((out / "choice.json").exists() or is_begun(out)):
             raise InputError(f"--out {out} is not empty and not depthwise's. Give another folder.")
         if _has_winner(out / "choice.json") and not (out / "work").exists():
             raise InputError(

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +63,7 @@ from depthwise.choosing.trials import Interrupted, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
+from depthwise.folder_lock import sole_use
 from depthwise.inference.boxes_and_masks import SHOWN, answers_png
 from depthwise.inference.drawing import encoded, pictures
 from depthwise.journal import Journal
@@ -78,6 +78,7 @@ from depthwise.models.modelfile import versions
 from depthwise.reporting.choice_page import write_report
 from depthwise.reporting.judging import worthless
 from depthwise.scores.custom import require_works
+from depthwise.scratch import remove_whole
 from depthwise.task import task_named
 
 __all__ = ["Choice", "choose"]
@@ -145,7 +146,8 @@ def choose(
         with tempfile.TemporaryDirectory() as scratch:
             choice = run(Path(scratch))
             return Choice(choice.record, choice.winner, None)
-    return finished(Path(out), request) or run(Path(out))
+    with sole_use(Path(out)):
+        return finished(Path(out), request) or run(Path(out))
 
 
 def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
@@ -399,7 +401,7 @@ class _Run:
         write_report(record, self.out / "report.html")
         write_atomically(self.out / "choice.json", lambda scratch: scratch.write_text(text))
         if record["complete"]:
-            shutil.rmtree(self.out / "work", ignore_errors=True)
+            remove_whole(self.out / "work")
 
 
 def _all_failed(failed: dict[str, str]) -> str:

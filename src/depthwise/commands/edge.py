@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from depthwise.data.dataset import Dataset
 
 __all__ = [
-    "INTERRUPTED",
     "SOME_BAD",
     "exit_of",
     "fail",
@@ -35,7 +34,6 @@ __all__ = [
     "teller",
 ]
 
-INTERRUPTED = 130  # exit code of Ctrl-C
 SOME_BAD = 1  # exit code of a command that answered some of its files, and could not use others
 
 

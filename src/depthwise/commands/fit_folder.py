@@ -26,6 +26,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.commands.settings_text import parse_settings, require_known
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
+from depthwise.folder_lock import sole_use
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.quality import UNITS, own_task, quality
 from depthwise.models.modelfile import versions
@@ -111,20 +112,34 @@ def fit_in(
     is scored by on the test part; None: by what the model and the data are for. metric: what of
     that task, for which two classes are also cut best on the validation part.
 
-    Raises InputError where the folder is a file, cannot be written, or holds something else.
+    Raises InputError where the folder is a file, cannot be written, is in use by another run, or
+    holds something else.
     """
+    with sole_use(folder):
+        return _fit_alone(folder, data, model, watch, task, metric)
+
+
+def _fit_alone(
+    folder: Path,
+    data: Dataset,
+    model: Estimator,
+    watch: Watch | None,
+    task: str | None,
+    metric: str | None,
+) -> Fitted:
     request = _request(data, model) | ({"task": task} if task else {})
     request |= {"metric": metric} if metric else {}
     known = claim(folder, request)
     if known and known.get("result"):
+        _forget_checkpoints(folder)
         return Fitted(load_model(folder), Metric.from_dict(known["result"]), "finished before")
-    resumed, existed = bool(stage_files(folder / CHECKPOINT)), folder.exists()
+    resumed = bool(stage_files(folder / CHECKPOINT))
     _write(folder, request, None)
     try:
         model.fit(data, checkpoint=folder / CHECKPOINT, watch=watch)
     except Exception:
         if known is None and not stage_files(folder / CHECKPOINT):
-            _withdraw(folder, existed)
+            _withdraw(folder)
         raise
     if model.history_.get("stopped") == "interrupted":
         if not model.history_["epochs"]:
@@ -136,9 +151,7 @@ def fit_in(
     scored = _scored(model, data, task, metric)
     model.save(folder)  # with what scoring has found out: log Z of a machine
     _write(folder, request, scored.to_dict())
-    for path in stage_files(folder / CHECKPOINT):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    _forget_checkpoints(folder)
     return Fitted(model, scored, "resumed" if resumed else "finished now")
 
 
@@ -196,12 +209,16 @@ def _plain(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _withdraw(folder: Path, existed: bool) -> None:
+def _withdraw(folder: Path) -> None:
     """Nothing came of it: the folder is free for the same command with the mistake mended."""
     with contextlib.suppress(OSError):
         (folder / RUN).unlink()
-        if not existed:
-            folder.rmdir()
+
+
+def _forget_checkpoints(folder: Path) -> None:
+    for path in stage_files(folder / CHECKPOINT):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _request(data: Dataset, model: Estimator) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import typer
 
 from depthwise.commands import edge
 from depthwise.commands import options as give
-from depthwise.commands.edge import INTERRUPTED, load_told, print_json, say, teller
+from depthwise.commands.edge import load_told, print_json, say, teller
+from depthwise.commands.stopping import INTERRUPTED
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.host import require_folder
 

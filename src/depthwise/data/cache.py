@@ -32,6 +32,7 @@ from depthwise.data.targets.boxes import BoxTable
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.host import cache_folder
+from depthwise.scratch import scratch_suffix, sweep_once
 
 __all__ = ["Draft", "get", "key_of"]
 
@@ -67,8 +68,10 @@ class Draft:
         self.trouble = ""
         try:
             self._final.parent.mkdir(parents=True, exist_ok=True)
+            sweep_once(self._final.parent)
             _sweep(self._final.parent)
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=self._final.parent))
+            name = {"prefix": f"{key}.", "suffix": scratch_suffix()}
+            self._folder = Path(tempfile.mkdtemp(**name, dir=self._final.parent))
         except OSError as error:
             self._give_up(error)
 

@@ -19,8 +19,8 @@ Shapes: N samples, B batch, C channels, H W image, D features, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,14 +35,16 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.tables.columns import to_plain
 from depthwise.errors import InputError, MissingExtraError, one_line
 from depthwise.exporting.formats import FORMATS, Format
-from depthwise.exporting.places import place_of
+from depthwise.exporting.places import USUAL, Place, place_of
 from depthwise.exporting.scripts import script_of
+from depthwise.folder_lock import sole_use
 from depthwise.layers import spreads
 from depthwise.measuring.metric import readable
 from depthwise.measuring.quality import tells_classes
 from depthwise.reshaping.int8 import is_int8, may_saturate
 from depthwise.runtimes import Program
 from depthwise.runtimes.picking import agrees, apart
+from depthwise.scratch import scratch_folder
 
 __all__ = ["Exported", "export"]
 
@@ -116,15 +118,25 @@ def export(
     if remedy := form.requires():
         raise MissingExtraError(f"export to {to} {remedy}.")
     rows = _rows(model, samples)
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        _write(model, to, form, rows, scratch)
-        difference, same, note = _check(model, to, form, rows, scratch)
-        files = [_leave(scratch / name, place.of(name)) for name in form.files]
-    name, text = script_of(place, form.files, about(model))
-    write_atomically(script := place.folder / name, lambda path: path.write_text(text, "utf-8"))
+    with contextlib.nullcontext() if place.stem != USUAL else sole_use(place.folder):
+        files, script, difference, same, note = _written(model, form, rows, place)
     size, real = sum(path.stat().st_size for path in files), samples is not None
     return Exported(files, script, len(rows), real, difference, same, note, size)
+
+
+def _written(
+    model: Any, form: Format, rows: np.ndarray, place: Place
+) -> tuple[list[Path], Path, float, float | None, str]:
+    """(files, script, largest difference, share with the same class, note), once the files have
+    been written to a scratch folder and checked there."""
+    with scratch_folder(place.of("export")) as scratch:
+        _write(model, place.to, form, rows, scratch)
+        compared = _check(model, place.to, form, rows, scratch)
+        files = [_leave(scratch / name, place.of(name)) for name in form.files]
+    name, text = script_of(place, form.files, about(model))
+    script = place.folder / name
+    write_atomically(script, lambda path: path.write_text(text, "utf-8"))
+    return files, script, *compared
 
 
 def _rows(model: Any, samples: Any) -> np.ndarray:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from depthwise.errors import InputError
 
-__all__ = ["SUFFIXES", "Place", "place_of"]
+__all__ = ["SUFFIXES", "USUAL", "Place", "place_of"]
+
+USUAL = "model"  # what files are called, the suffix aside, where a folder was asked for
 
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch-export", ".xml": "openvino", ".pte": "executorch"}
 
@@ -25,12 +27,12 @@ class Place:
 
     to: str
     folder: Path
-    stem: str = "model"
+    stem: str = USUAL
 
     def of(self, name: str) -> Path:
         """The path of one of a format's files: model.bin is small.bin, about.json small.json."""
         suffix = Path(name).suffix
-        return self.folder / (name if self.stem == "model" else f"{self.stem}{suffix}")
+        return self.folder / (name if self.stem == USUAL else f"{self.stem}{suffix}")
 
 
 def place_of(to: str | None, out: str | Path) -> Place:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,13 +23,15 @@ from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.data.load import load
 from depthwise.errors import InputError, NothingFitsError
-from depthwise.journal import Journal
+from depthwise.folder_lock import sole_use
+from depthwise.journal import Journal, is_begun
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Limits, Miss, advice, require_above_zero
 from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkEstimator
 from depthwise.models.supervised import Classifier, Regressor
+from depthwise.scratch import remove_whole
 from depthwise.shrinking.costing import Costing
 from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
@@ -108,7 +109,8 @@ def shrink(
         with tempfile.TemporaryDirectory() as scratch:
             done = _shrink(*about, Path(scratch))
             return Shrunk(done.model, done.record, None)
-    return _shrink(*about, Path(out))
+    with sole_use(Path(out)):
+        return _shrink(*about, Path(out))
 
 
 def _limits(
@@ -192,7 +194,7 @@ def _shrink(
     }
     best.save(out / "best")
     _write(out, record)
-    shutil.rmtree(out / "work", ignore_errors=True)
+    remove_whole(out / "work")
     return Shrunk(best, record, out)
 
 
@@ -289,9 +291,11 @@ def _finished(out: Path, request: dict[str, Any], family: Any) -> Shrunk | None:
                 "another folder, or delete that one."
             )
         if record["winner"] and record["test"]:
+            if (out / "work").exists():
+                remove_whole(out / "work")
             return Shrunk(read_model(out / "best", {family.family: family}), record, out)
     except FileNotFoundError:
-        if out.is_dir() and any(out.iterdir()) and not (out / "work" / "journal.json").exists():
+        if out.is_dir() and any(out.iterdir()) and not is_begun(out):
             raise InputError(
                 f"--out {out} is not empty and not depthwise's. Give another."
             ) from None

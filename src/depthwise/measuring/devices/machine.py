@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,6 +39,7 @@ from depthwise.measuring.devices.calibration import own_clock, quickest
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.speed import cores_are_busy, using_threads
+from depthwise.scratch import scratch_beside, sweep_once
 
 VERSION = 6  # of what is measured; a change makes old caches void
 WATTS_A_CORE = 5.0
@@ -265,8 +265,9 @@ def _store(path: Path, stored: dict[str, Any]) -> None:
     """Written whole or not at all; a cache that cannot be written is only slower."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            json.dump(stored, file)
-        Path(file.name).replace(path)
+        sweep_once(path.parent)
+        scratch = scratch_beside(path)
+        scratch.write_text(json.dumps(stored), "utf-8")
+        scratch.replace(path)
     except OSError:
         pass
