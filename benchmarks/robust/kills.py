@@ -19,9 +19,10 @@ Not compared, since two runs that were never killed differ in it too: what SAME_
 names. `report.html` is compared as what it is made from: choice.json, written just after it, and
 that it is there and closed.
 
-The loop's checkpoints, written every 20 s in earnest, are written after every step here, so that
-every moment of training is tried. Data and networks are tiny; the budget of `choose` is so large
-that no clock decides what is trained. One thread.
+The loop's checkpoints, written every 20 s in earnest, are written after every step here (every
+tenth or fortieth where there are hundreds of steps), so that every moment of training is tried.
+Data and networks are tiny; the budget of `choose` is so large that no clock decides what is
+trained. One thread.
 
 Printed: a line a scenario (events, how many went on, what went wrong), then a table; --json FILE
 keeps it. Exit code 1 if anything went wrong.
@@ -71,6 +72,7 @@ class Scenario:
     arguments: list[str]
     prepare: Callable[[Path], None]
     code: int = 0
+    saved_every: int = 1  # steps of training
 
 
 def table(sandbox: Path) -> None:
@@ -106,6 +108,7 @@ def fitted_cnn(sandbox: Path) -> None:
 
 TINY = ["--size", "xxs", "--epochs", "2", "--batch-size", "16", "--set", "threads=1", *COMMON]
 CHOOSE = ["choose", "data.csv", "--minutes", "600", "--out", "out", "--device", "raspberry-pi-4"]
+CHOOSE += ["--max-parameters", "700"]
 SHRINK = ["shrink", "model", "--data", "data.csv", "--out", "out", "--device", "raspberry-pi-4"]
 
 
@@ -128,22 +131,20 @@ SCENARIOS = [
     ),
     Scenario("fit-cnn", fit("cnn", "--size", "xxs", *TWO, data="data"), pictures),
     Scenario("fit-dsn", fit("dsn", *TWO, *few("init"), "--set", "n_modules=2"), table),
-    Scenario("fit-dbn", fit("dbn", "--size", "xxs", *TWO, *few("finetune")), table),
-    Scenario(
-        "fit-dbm", fit("dbm", "--size", "xxs", *TWO, *few("finetune"), *few("pretrain")), table
-    ),
-    Scenario("fit-rbm", fit("rbm", "--size", "xxs", *TWO), table),
-    Scenario("fit-autoencoder", fit("autoencoder", "--size", "xxs", *TWO), table),
+    Scenario("fit-dbn", fit("dbn", "--size", "s", *TWO, *few("finetune")), table),
+    Scenario("fit-dbm", fit("dbm", "--size", "s", *TWO, *few("finetune"), *few("pretrain")), table),
+    Scenario("fit-rbm", fit("rbm", "--size", "s", *TWO), table),
+    Scenario("fit-autoencoder", fit("autoencoder", "--size", "s", *TWO), table, saved_every=10),
     Scenario("fit-boosting", fit("boosting"), table),
     Scenario("fit-tabular", fit("tabular", *TWO), table),
-    Scenario("choose", [*CHOOSE, "--families", "logistic,dnn", *COMMON], table),
+    Scenario("choose", [*CHOOSE, "--families", "logistic,dnn", *COMMON], table, saved_every=40),
     Scenario(
         "choose-nothing-fits",
         [*CHOOSE, "--families", "dnn", "--max-size-mb", "0.000001", *COMMON],
         table,
         code=3,
     ),
-    Scenario("shrink", [*SHRINK, "--max-size-mb", "0.003", *COMMON], fitted),
+    Scenario("shrink", [*SHRINK, "--max-size-mb", "0.003", *COMMON], fitted, saved_every=40),
     Scenario("export-onnx", ["export", "model", "--out", "out", *COMMON], fitted),
     Scenario("export-onnx-file", ["export", "model", "--out", "small.onnx", *COMMON], fitted),
     Scenario(
@@ -206,7 +207,9 @@ def nowhere() -> Watched:
     return Watched()
 
 
-def run(sandbox: Path, arguments: list[str], watch: Watched) -> tuple[int, dict[str, Any]]:
+def run(
+    sandbox: Path, arguments: list[str], watch: Watched, saved_every: int = 1
+) -> tuple[int, dict[str, Any]]:
     """(exit code, minus the signal's number if it was killed; what was counted) of the command in
     a forked process whose files, caches and temporary files lie in `sandbox`."""
     reader, writer = os.pipe()
@@ -214,7 +217,7 @@ def run(sandbox: Path, arguments: list[str], watch: Watched) -> tuple[int, dict[
     child = os.fork()
     if not child:
         os.close(reader)
-        _child(sandbox, arguments, watch, writer)
+        _child(sandbox, arguments, watch, saved_every, writer)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         told = pipe.read()
@@ -223,7 +226,9 @@ def run(sandbox: Path, arguments: list[str], watch: Watched) -> tuple[int, dict[
     return code, json.loads(told) if told else {}
 
 
-def _child(sandbox: Path, arguments: list[str], watch: Watched, writer: int) -> None:
+def _child(
+    sandbox: Path, arguments: list[str], watch: Watched, saved_every: int, writer: int
+) -> None:
     code = 70
     try:
         os.chdir(sandbox)
@@ -234,7 +239,7 @@ def _child(sandbox: Path, arguments: list[str], watch: Watched, writer: int) -> 
         os.dup2(log, 1)
         os.dup2(log, 2)
         _save_in_halves()
-        _checkpoint_every_step()
+        _checkpoint_every(saved_every)
         WATCHED.__dict__.update(vars(watch))
         from depthwise.cli import main
 
@@ -271,11 +276,16 @@ def _save_in_halves() -> None:
     home.serialize_file = halved
 
 
-def _checkpoint_every_step() -> None:
+def _checkpoint_every(steps: int) -> None:
+    """By steps and not by the clock, so that two runs have the same events."""
     from depthwise.training import loop
 
-    assert "checkpoint_seconds" in (loop.train.__kwdefaults__ or {})
-    loop.train.__kwdefaults__["checkpoint_seconds"] = 0.0
+    def save_now_and_then(self: Any) -> None:
+        if self.checkpoint and self.step % steps == 0:
+            self._save()
+
+    assert callable(loop._Loop._save_now_and_then)
+    loop._Loop._save_now_and_then = save_now_and_then
 
 
 # -- comparing -----------------------------------------------------------------------------------
@@ -345,7 +355,7 @@ def attack(scenario: Scenario, base: Path, every: int, tell: Callable[[str], Non
     twice = []
     for _ in range(2):
         fresh(sandbox, mould)
-        code, told = run(sandbox, scenario.arguments, Watched(fatal=0))
+        code, told = run(sandbox, scenario.arguments, Watched(fatal=0), scenario.saved_every)
         log = (base / "log").read_text()
         assert code == scenario.code, f"{scenario.name} gave {code} without a kill:\n{log}"
         twice.append(snapshot(sandbox))
@@ -359,9 +369,9 @@ def attack(scenario: Scenario, base: Path, every: int, tell: Callable[[str], Non
         tell(f"  {scenario.name}: never killed, it leaves {leftovers}")
     for fatal in range(1, outcome.events + 1, every):
         fresh(sandbox, mould)
-        killed, _ = run(sandbox, scenario.arguments, Watched(fatal=fatal))
+        killed, _ = run(sandbox, scenario.arguments, Watched(fatal=fatal), scenario.saved_every)
         outcome.tried += 1
-        code, _ = run(sandbox, scenario.arguments, nowhere())
+        code, _ = run(sandbox, scenario.arguments, nowhere(), scenario.saved_every)
         unlike = differences(twice[0], snapshot(sandbox))
         if code != scenario.code or unlike:
             where = told["log"][fatal - 1]
@@ -379,7 +389,7 @@ def _show_difference(
     """Which values of a JSON file differ between two runs: on stderr, for whoever mends it."""
     first = {n[1:]: (sandbox / n[1:]).read_text() for n in unlike if n.endswith(".json")}
     fresh(sandbox, mould)
-    run(sandbox, scenario.arguments, nowhere())
+    run(sandbox, scenario.arguments, nowhere(), scenario.saved_every)
     for name, text in first.items():
         for line in _unequal(json.loads(text), json.loads((sandbox / name).read_text())):
             print(f"    {name}: {line}", file=sys.stderr)
