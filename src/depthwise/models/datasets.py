@@ -9,7 +9,7 @@ import numpy as np
 from depthwise.data.tables.columns import Column, width
 from depthwise.data.tables.frames import is_frame
 
-__all__ = ["columns_of", "dataset_parts", "is_dataset"]
+__all__ = ["class_order", "columns_of", "dataset_parts", "is_dataset"]
 
 
 def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
@@ -33,6 +33,11 @@ def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
 def is_dataset(given: Any, y: Any) -> bool:
     """Whether X is a Dataset, which brings its own labels; a frame may have a column `train`."""
     return y is None and not is_frame(given) and hasattr(given, "train")
+
+
+def class_order(dataset: Any) -> list[str] | None:
+    """The Dataset's class names in the order that its labels count them, None of one without."""
+    return list(dataset.classes) or None
 
 
 def columns_of(dataset: Any) -> list[Column] | None:

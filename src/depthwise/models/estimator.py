@@ -12,6 +12,7 @@ ends in an underscore:
     history_      dict: one record an epoch, why training stopped, how it was computed
     columns_      what the columns of the table became: of a Dataset or a data frame that was
                   fitted, None for arrays; split_ which split it was, of a Dataset
+    class_order_  the class names of the Dataset that was fitted as its labels count them
 
 Models that learn labels or numbers are in supervised.py, those that model the data in
 generative.py.
@@ -54,7 +55,7 @@ from depthwise.models.abilities import (
     WritesText,
 )
 from depthwise.models.answers import PREDICT_BATCH, answers_of
-from depthwise.models.datasets import columns_of, dataset_parts, is_dataset
+from depthwise.models.datasets import class_order, columns_of, dataset_parts, is_dataset
 from depthwise.models.layer_outputs import forget_layer
 from depthwise.models.modelfile import write_model
 from depthwise.models.table_rows import take_rows
@@ -105,6 +106,7 @@ class Estimator(BaseEstimator, abc.ABC):
     feature_names_in_: np.ndarray
     n_features_in_: int
     split_: SplitMarks | None = None
+    class_order_: list[str] | None = None
     running_: Running | None = None
     data_fingerprint_: str = ""  # of what it was fitted on
     # of two classes: the probability of the second from which on an item is called so
@@ -370,9 +372,10 @@ class Estimator(BaseEstimator, abc.ABC):
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
     ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
         """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
-        self.columns_ = self.split_ = None
+        self.columns_ = self.split_ = self.class_order_ = None
         if is_dataset(X, y):
             self.columns_, self.split_ = columns_of(X), X.split_marks
+            self.class_order_ = class_order(X)
             X, y, validation = self._dataset_parts(X, validation)
         if y is None:
             self.__dict__.pop("classes_", None)

@@ -52,6 +52,7 @@ class _Saved(Protocol):
     history_: dict[str, Any]
     columns_: list[Column] | None
     split_: SplitMarks | None
+    class_order_: list[str] | None
     running_: Running | None
     data_fingerprint_: str
     decision_threshold_: float | None
@@ -93,6 +94,7 @@ def write_model(model: _Saved, folder: Path) -> Path:
         "columns": to_plain(model.columns_),
         "classes": _class_names(model),
         "classes_kind": _class_kind(model),
+        "class_order": model.class_order_,
         "decision_threshold": model.decision_threshold_,
         "data_fingerprint": model.data_fingerprint_ or None,
         "split": model.split_._asdict() if model.split_ else None,
@@ -151,6 +153,7 @@ def _rebuild(
     if classes is not None:
         model.classes_ = classes
         model.decision_threshold_ = _decision_threshold(description)
+        model.class_order_ = _class_order(description)
     model.history_ = description["history"]
     model.data_fingerprint_ = description["data_fingerprint"] or ""
     model.columns_ = _columns(description, model.input_shape_)
@@ -231,6 +234,14 @@ def _classes(description: dict[str, Any]) -> np.ndarray | None:
     if kind not in CLASS_KINDS.values() or len(names) != description["network"]["n_classes"]:
         raise ValueError(f"{len(names)} classes of kind {kind!r}")
     return np.array(names, dtype=kind)
+
+
+def _class_order(description: dict[str, Any]) -> list[str] | None:
+    """The classes as the Dataset counts them; None in files of versions that did not keep it."""
+    order = description.get("class_order")
+    if order is not None and not set(map(str, description["classes"])) <= set(order):
+        raise ValueError(f"an order of classes {order!r} for {description['classes']!r}")
+    return order
 
 
 def _decision_threshold(description: dict[str, Any]) -> float | None:

@@ -81,6 +81,25 @@ class Classifier(ClassifierMixin, Estimator):
         decided = self.decide(self.predict_proba(X))  # first: it says where nothing was fitted
         return self.classes_[decided]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the items (N,) whose class is predicted. y: labels as in `classes_`; of a model
+        that was fitted on a Dataset also its class indices, so that `score(*data.test)` holds."""
+        check_is_fitted(self, "network_")
+        return float(super().score(X, self._as_labels(y), sample_weight))
+
+    def _as_labels(self, y: Any) -> Any:
+        """y, or the class names of a Dataset's indices. Raises InputError for other indices."""
+        targets, names = np.asarray(y), self.known_classes
+        if names is None or names.dtype.kind != "U" or targets.dtype.kind not in "iu":
+            return y
+        order = self.class_order_
+        if order is None or (len(targets) and not 0 <= targets.min() <= targets.max() < len(order)):
+            raise InputError(
+                f"y holds numbers ({targets.ravel()[:3].tolist()} ...) where the classes are names "
+                f"({names[:3].tolist()} ...). Give names: np.array(data.classes)[y]."
+            )
+        return np.asarray(order)[targets]
+
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """(N, K) -> class indices (N,): the likeliest, or of two classes the second one from
         `decision_threshold_` on, where that was set."""
@@ -159,6 +178,8 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
         """Label indices (N,) int64."""
+        if not reset:
+            targets = self._as_labels(targets)
         check_classification_targets(targets)
         if classes is None and (reset or self.known_classes is None):
             self.classes_ = np.unique(targets)

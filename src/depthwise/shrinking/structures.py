@@ -19,7 +19,7 @@ __all__ = ["narrowed", "on_rung", "rungs_below"]
 OWN_WIDTHS = ("width", "blocks", "separable", "hidden")  # settings in place of what a rung says
 LEARNT = (
     *("input_shape_", "input_dtype_", "n_features_in_", "classes_", "history_"),
-    *("columns_", "split_", "data_fingerprint_", "n_targets_", "flat_"),
+    *("columns_", "split_", "class_order_", "data_fingerprint_", "n_targets_", "flat_"),
 )
 
 

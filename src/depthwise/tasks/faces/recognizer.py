@@ -30,7 +30,7 @@ from depthwise.backbones.images.features import Backbone
 from depthwise.data.inputs import check_labels
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import RecognizesPeople
-from depthwise.models.estimator import columns_of, dataset_parts
+from depthwise.models.estimator import class_order, columns_of, dataset_parts
 from depthwise.models.supervised import Classifier
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import OnBackbone
@@ -188,13 +188,14 @@ class FaceRecognizer(Gallery, OnBackbone, Classifier):
     def _parts(self, X: Any, y: Any, validation: tuple[Any, Any] | None) -> Any:
         """As in every family, but the people of the validation part may be others; that of a
         Dataset is not used unless they are, and can be compared."""
-        columns = split = None
+        columns = split = order = None
         was_given = validation is not None
         if hasattr(X, "train") and y is None:
             columns, split = columns_of(X), getattr(X, "split_marks", None)
+            order = class_order(X)
             X, y, validation = dataset_parts(X, validation)
         inputs, labels, _ = super()._parts(X, y, None)
-        self.columns_, self.split_ = columns, split
+        self.columns_, self.split_, self.class_order_ = columns, split, order
         if validation is None or labels is None:
             return inputs, labels, None
         images = self._take(validation[0], reset=False)[0]
