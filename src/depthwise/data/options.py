@@ -21,6 +21,11 @@ READINGS = {  # after a colon: what is meant where the files themselves do not d
     "keypoints": ("yolo",),  # "class x y w h, then points": a box first
     "shares": ("boxes", "coco", "voc"),  # boxes in shares of the picture
     "pixels": ("boxes", "coco", "voc"),  # boxes in its pixels
+    "stored": ("boxes", "coco", "voc", "yolo", "masks"),  # on the pixels before EXIF turns them
+    "upright": ("boxes", "coco", "voc", "yolo", "masks"),  # on the picture as it is seen
+    "numbers": ("masks",),  # values are numbers of classes, 255 is ignored
+    "levels": ("masks",),  # each value is a class, 255 too
+    "threshold": ("masks",),  # from 128 on foreground, below background
     "sides": ("boxes",),  # lists of four are left, top, width, height
     "edges": ("boxes",),  # lists of four are left, top, right, bottom
     "header": ("csv", "text", "pairs"),  # the first line is names of columns

@@ -237,3 +237,87 @@ def test_classes_called_mask_and_no_mask_are_classes(tmp_path):
         for i in range(6):
             (tmp_path / name / f"{i}.png").write_bytes(encoded(noise_u8(9, 9, seed=10 * k + i)))
     assert load(tmp_path, cache=False).task == "classification"
+
+
+# -- levels, soft edges, 255 ----------------------------------------------------------------------
+
+
+def levels(of):
+    return lambda k: np.array(of, np.uint8)[values(k, len(of))]
+
+
+def soft(k, steps=256):
+    """A bright disc on black whose edge fades over two pixels, in so many levels."""
+    y, x = np.mgrid[:60, :80]
+    fade = np.clip((20 - np.hypot(y - 30, x - 40 - k)) / 2, 0, 1)
+    return (np.rint(fade * (steps - 1)) * 255 / (steps - 1)).astype(np.uint8)
+
+
+def large(root, mask, n=6):
+    """As make_masks, of 60 x 80 pixels."""
+    for k in range(n):
+        for folder, pixels in (("images", noise_u8(60, 80, 3, seed=k)), ("masks", mask(k))):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder / f"{k}.png").write_bytes(encoded(pixels))
+    return root
+
+
+@pytest.mark.parametrize("of", [(0, 127, 254), (0, 128, 255), (0, 85, 170, 255), (10, 200)])
+def test_few_levels_are_each_a_class_and_255_is_none_to_ignore(tmp_path, of):
+    root = make_masks(tmp_path, mask=levels(of))
+    data = load(root, cache=False)
+    assert data.classes == [str(value) for value in of]
+    assert np.array_equal(data.targets, np.stack([values(k, len(of)) for k in range(6)]))
+    assert "--format masks:numbers" in kinds(data)["values of masks"][0].detail
+    numbers = load(root, format="masks:numbers", cache=False)
+    assert len(numbers.classes) == max(v for v in of if v != 255) + 1
+
+
+def test_levels_are_named_in_order_by_a_list_of_as_many(tmp_path):
+    make_masks(tmp_path, mask=levels((0, 127, 254)))
+    (tmp_path / "classes.txt").write_text("sky\nroad\ncar\n")
+    data = load(tmp_path, cache=False)
+    assert data.classes == ["sky", "road", "car"] and np.array_equal(data.targets, expected())
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    with pytest.raises(DataError, match=r"holds the value 127, which no class has"):
+        load(tmp_path, cache=False)
+
+
+@pytest.mark.parametrize("steps", [256, 9])
+@pytest.mark.parametrize("named", [False, True])
+def test_soft_edges_are_cut_in_the_middle_and_told(tmp_path, steps, named):
+    root = large(tmp_path, lambda k: soft(k, steps))
+    if named:
+        (root / "classes.txt").write_text("nothing\ndisc\n")
+    data = load(root, cache=False)
+    assert data.classes == (["nothing", "disc"] if named else ["background", "foreground"])
+    assert np.array_equal(data.targets, np.stack([soft(k, steps) >= 128 for k in range(6)]))
+    assert "foreground from 128 on" in kinds(data)["values of masks"][0].detail
+
+
+def test_grey_pictures_as_masks_are_refused_with_what_to_say(tmp_path):
+    root = large(tmp_path, lambda k: noise_u8(60, 80, seed=k))
+    with pytest.raises(DataError, match=r"hold 256 values .*--format masks:threshold"):
+        load(root, cache=False)
+    data = load(root, format="masks:threshold", cache=False)
+    assert data.classes == ["background", "foreground"]
+    assert np.array_equal(data.targets[0], noise_u8(60, 80, seed=0) >= 128)
+
+
+def test_numbers_up_to_many_classes_stay_numbers(tmp_path):
+    root = large(tmp_path, lambda k: noise_u8(60, 80, seed=k) % 151)
+    assert len(load(root, cache=False).classes) == 151
+
+
+def test_255_among_numbers_is_ignored_told_and_can_be_a_class(tmp_path):
+    root = make_masks(tmp_path, mask=levels((0, 1, 255)))
+    told = kinds(load(root, cache=False))["values of masks"][0].detail
+    assert "255 is neither learnt nor scored; --format masks:levels" in told
+    data = load(root, format="masks:levels", cache=False)
+    assert data.classes == ["0", "1", "255"] and np.array_equal(data.targets, expected())
+
+
+def test_masks_of_two_kinds_are_refused_by_name(tmp_path):
+    make_masks(tmp_path, mask=lambda k: levels((0, 255) if k == 4 else (0, 1))(k))
+    with pytest.raises(DataError, match=r"labels/0.png has the values 0 and 1, labels/4.png 0 and"):
+        load(tmp_path, cache=False)

@@ -11,13 +11,13 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "Unreadable", "is_grey", "looks_like_picture", "open_picture"]
-__all__ += ["picture_pixels", "to_pixels", "upright_size"]
+__all__ = ["MAX_PIXELS", "TURNS", "Unreadable", "is_grey", "looks_like_picture", "open_picture"]
+__all__ += ["orientation", "picture_pixels", "to_pixels", "upright_size"]
 
 MAX_PIXELS = 100_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _ORIENTATION = 0x0112
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -62,7 +62,7 @@ def open_picture(data: bytes) -> Image.Image:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """(H, W) once the picture is turned upright."""
-    turned = _orientation(image) >= 5
+    turned = orientation(image) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -77,13 +77,13 @@ def is_grey(image: Image.Image) -> bool:
 def to_pixels(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
     """Decodes to uint8 (C, H, W) of this shape; raises Unreadable for broken content."""
     channels, height, width = shape
-    orientation = _orientation(image)
+    turn = orientation(image)
     try:
         if image.format in ("JPEG", "MPO"):  # let the decoder itself shrink large photographs
-            image.draft(image.mode, (height, width) if orientation >= 5 else (width, height))
+            image.draft(image.mode, (height, width) if turn >= 5 else (width, height))
         flat = _flat(image, "L" if channels == 1 else "RGB")
-        if orientation > 1:
-            flat = flat.transpose(_TURNS[orientation])
+        if turn > 1:
+            flat = flat.transpose(TURNS[turn])
         if flat.size != (width, height):
             flat = flat.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
         pixels = np.asarray(flat)
@@ -99,7 +99,7 @@ def picture_pixels(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     return to_pixels(open_picture(data), shape)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """1 to 8; only looked up where the header already showed EXIF, which keeps small files fast."""
     if "exif" not in image.info:
         return 1
@@ -107,7 +107,7 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken EXIF: the picture itself may be sound
         return 1
-    return value if value in _TURNS else 1
+    return value if value in TURNS else 1
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

@@ -157,3 +157,43 @@ def test_one_video_among_pictures_does_not_make_clips_of_them(tmp_path):
     make_folder(tmp_path)
     (tmp_path / "cat/trailer.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     assert load(tmp_path, cache=False).task == "classification"
+
+
+# -- how the phone was held -----------------------------------------------------------------------
+
+MATRICES = {  # of the track header: x' = a x + c y, y' = b x + d y; quarter turns to the left
+    3: (0, 1, -1, 0),
+    2: (-1, 0, 0, -1),
+    1: (0, -1, 1, 0),
+}
+
+
+def held(data, turn):
+    """An mp4 whose track header says that its frames are to be turned."""
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix comes after 40 bytes
+    a, b, c, d = (value * 0x10000 & 0xFFFFFFFF for value in MATRICES[turn])
+    matrix = np.array([a, b, 0, c, d, 0, 0, 0, 0x40000000], ">u4").tobytes()
+    assert data[at : at + 4] == b"\0\1\0\0"  # the identity until now
+    return data[:at] + matrix + data[at + 36 :]
+
+
+def corner(k, n=9):
+    """Frames with a bright upper left corner, and a patch that differs on the right."""
+    frames = [np.zeros((*SIZE, 3), np.uint8) for _ in range(n)]
+    for frame in frames:
+        frame[:20, :24] = 230
+        frame[6 * (k // 2) : 6 * (k // 2) + 20, 32 + 8 * (k % 2) :] = 110
+    return frames
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_a_video_is_turned_upright_as_its_file_says_and_told(tmp_path, turn):
+    for k in range(8):
+        path = tmp_path / "ab"[k % 2] / f"{k}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(held(video(corner(k)), turn))
+    found = load(tmp_path, cache=False)
+    want = np.rot90(corner(0)[0][:, :, 0], turn)
+    assert found.inputs.shape[-2:] == want.shape
+    assert (abs(found.inputs[0, 0, 0].astype(int) - want) < 40).mean() > 0.95
+    assert kinds(found)["turned video"][0].count == 8

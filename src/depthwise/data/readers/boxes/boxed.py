@@ -16,26 +16,25 @@ cannot be trusted: the picture is left out and told.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from depthwise.data.dataset import Problem
-from depthwise.data.options import Options, other_reading
+from depthwise.data.options import Options
 from depthwise.data.pictures.decode import Allocate, Decoded, close_gaps, decode
+from depthwise.data.pictures.orientation import orientations, stored_sizes
 from depthwise.data.raw import Raw, sort_classes
+from depthwise.data.readers.boxes.box_units import EDGE, Box, Pictures, Units, in_upright_pixels
 from depthwise.data.readers.pictures import odd_sizes, picture_reader, require_most
 from depthwise.data.readers.trees.texts import require_one_spelling
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.data.targets.boxes import BoxTable
 from depthwise.errors import DataError
 
-__all__ = ["LARGEST", "Annotated", "assemble", "told"]
+__all__ = ["LARGEST", "Annotated", "Box", "assemble", "told"]
 
 LARGEST = 320  # pixels of the longer side: boxes need more detail than classes do
-_EDGE, _NAMED = 1.0, 10
-_LARGE = 8  # pixels of a side, of pictures in which no box is smaller than one pixel
-Box = tuple[float, float, float, float]
+_NAMED = 10
 
 
 @dataclass
@@ -101,14 +100,19 @@ def assemble(
     require_most(tree, pictures, decoded.broken)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
     items = [items[i] for i in decoded.kept.tolist()]
-    honest = np.array([item.size in (None, tuple(s)) for item, s in zip(items, decoded.each_size)])
+    turns = orientations(tree, [item.picture for item in items])
+    honest = _honest(items, decoded.each_size, turns)
     lying = _lying(tree, items, decoded, honest)
     items, sizes = [item for item, true in zip(items, honest) if true], decoded.each_size[honest]
     pixels = close_gaps(decoded.pixels, np.flatnonzero(honest))
     repeated = [f"{item.where}: {_shown(np.array(box))}" for item in items for box in item.once()]
     if in_shares is None and {"shares", "pixels"}.intersection(options.readings):
         in_shares = "shares" in options.readings
-    table, found = _placed(tree, items, sizes, order, _Units(form, in_shares, sides))
+    stored = None
+    if {"stored", "upright"}.intersection(options.readings):
+        stored = "stored" in options.readings
+    units = Units(form, in_shares, sides, stored)
+    table, found = _placed(tree, items, sizes, turns[honest], order, units)
     raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
     raw.task, raw.sizes = "detection", sizes
     raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
@@ -137,6 +141,17 @@ def _parts(items: Sequence[Annotated]) -> np.ndarray | None:
     return np.array([item.part or 0 for item in items], np.int8)
 
 
+def _honest(items: Sequence[Annotated], sizes: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """bool (N,): whether a picture is of the size that is promised, upright or as stored."""
+    stored = stored_sizes(sizes, turns)
+    return np.array(
+        [
+            item.size in (None, tuple(upright), tuple(lying))
+            for item, upright, lying in zip(items, sizes.tolist(), stored.tolist())
+        ]
+    )
+
+
 def _lying(
     tree: Tree, items: Sequence[Annotated], decoded: Decoded, honest: np.ndarray
 ) -> list[Problem]:
@@ -161,8 +176,9 @@ def _placed(
     tree: Tree,
     items: Sequence[Annotated],
     sizes: np.ndarray,
+    turns: np.ndarray,
     classes: Sequence[str],
-    units: "_Units",
+    units: Units,
 ) -> tuple[BoxTable, list[Problem]]:
     """All boxes in pixels of their own pictures, sound ones only."""
     position = {name: k for k, name in enumerate(classes)}
@@ -177,7 +193,8 @@ def _placed(
             "again, as COCO or CVAT."
         )
     limits = sizes[owners][:, [1, 0, 1, 0]]
-    boxes, told_of = _as_edges(boxes, limits, units)
+    pictures = Pictures([item.picture for item in items], sizes, turns, [i.size for i in items])
+    boxes, told_of = in_upright_pixels(boxes, owners, pictures, units)
     clipped, good, problems = _sound(boxes, limits, [items[i].where for i in owners.tolist()])
     if not good.any():
         raise DataError(
@@ -186,50 +203,6 @@ def _placed(
         )
     table = BoxTable.of(clipped[good], labels[good], owners[good], len(items), crowd[good])
     return table, [*told_of, *problems]
-
-
-class _Units(NamedTuple):
-    """form: the format, for messages; in_shares, sides: as in `assemble`."""
-
-    form: str
-    in_shares: bool | None
-    sides: bool | None
-
-
-def _as_edges(
-    boxes: np.ndarray, limits: np.ndarray, units: _Units
-) -> tuple[np.ndarray, list[Problem]]:
-    """Edges in pixels (M, 4) of boxes as they were read, and what was made of them."""
-    problems: list[Problem] = []
-    in_shares, sides = units.in_shares, units.sides
-    if in_shares is None and np.abs(boxes).max() <= 1 + 1e-6 and limits.min() >= _LARGE:
-        in_shares = bool((boxes % 1 > 0).any())
-        detail = "all within 0 and 1, so they were taken as shares of the picture"
-        if not in_shares:
-            detail = other_reading(
-                "all are 0 or 1 and were taken as pixels", units.form, "shares", "takes shares"
-            )
-        problems.append(Problem("boxes as shares", "", detail, len(boxes)))
-    boxes = boxes * limits if in_shares else boxes
-    if sides is None:
-        sides, more = _are_sides(boxes, limits)
-        problems.append(more)
-    if sides:
-        boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    return boxes, problems
-
-
-def _are_sides(boxes: np.ndarray, limits: np.ndarray) -> tuple[bool, Problem]:
-    """Whether lists of four are left, top, width, height, going by what fits the pictures."""
-    no_edges = bool((boxes[:, 2:] <= boxes[:, :2]).any())
-    no_sides = bool((boxes[:, :2] + boxes[:, 2:] > limits[:, :2] + _EDGE).any())
-    sides = no_edges or not no_sides
-    taken = "left, top, width, height" if sides else "left, top, right, bottom"
-    detail = f"lists of four were taken as {taken}"
-    if no_edges == no_sides:
-        other = ("edges", "right, bottom") if sides else ("sides", "width, height")
-        detail = other_reading(detail, "boxes", other[0], f"takes the last two as {other[1]}")
-    return sides, Problem("boxes as lists", "", detail, len(boxes))
 
 
 def _sound(
@@ -247,7 +220,7 @@ def _sound(
     clipped = np.clip(boxes, 0, limits)
     flat = ~some_area(boxes)
     outside = ~flat & ~some_area(clipped)
-    over = ~flat & ~outside & (np.abs(clipped - boxes) > _EDGE).any(axis=1)
+    over = ~flat & ~outside & (np.abs(clipped - boxes) > EDGE).any(axis=1)
     problems = [
         *told("box of no area", places(flat), "left out"),
         *told("box outside the image", places(outside), "left out"),

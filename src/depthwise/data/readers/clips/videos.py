@@ -22,7 +22,7 @@ from depthwise.data.pictures.images import MAX_PIXELS, Unreadable, looks_like_pi
 from depthwise.data.raw import Raw
 from depthwise.data.readers.clips.clips import assemble, evenly
 from depthwise.data.readers.pictures import picture_names, placed
-from depthwise.data.readers.trees.tree import Tree
+from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError, MissingExtraError
 
 __all__ = ["VIDEO_SUFFIXES", "clip_of", "demuxer", "has_videos", "read", "video_names"]
@@ -45,6 +45,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises MissingExtraError without PyAV, DataError if most videos are broken."""
     clips, problems = placed(video_names(tree), "video")
     lies: dict[int, str] = {}
+    turned: list[str] = []
     _decoder()
 
     def opened(i: int) -> "_Video":
@@ -58,10 +59,13 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         frames = video.take(t, shape)
         if video.lie:
             lies[i] = video.lie
+        if video.turn:
+            turned.append(clips[i].name)
         return frames
 
     raw = assemble(tree, clips, look, take, allocate, options, problems)
     raw.problems += [Problem("lying length", clips[i].name, lies[i]) for i in sorted(lies)]
+    raw.problems += left_out("turned video", sorted(turned), "turned upright, as its file says")
     return raw
 
 
@@ -92,8 +96,8 @@ def demuxer(head: bytes) -> str | None:
 
 
 class _Video:
-    """A video file's bytes; `size` (H, W), and in `lie` what is false about its length, once
-    frames were taken."""
+    """A video file's bytes; `size` (H, W) upright, `turn` quarter turns to the left that make it
+    so, and in `lie` what is false about its length, once frames were taken."""
 
     def __init__(self, data: bytes):
         self._data, self.lie = data, ""
@@ -103,6 +107,8 @@ class _Video:
         with self._open() as container:
             stream = _stream(container)
             self.size = stream.codec_context.height, stream.codec_context.width
+            self.turn = _turn(next(_until_broken(container.decode(stream)), None))
+            self.size = self.size[::-1] if self.turn % 2 else self.size
             self._promised = _promised(container, stream)
         if not 0 < self.size[0] * self.size[1] <= MAX_PIXELS:
             raise Unreadable(f"frames of {self.size[0]} x {self.size[1]} pixels")
@@ -163,12 +169,19 @@ def _stream(container: Any) -> Any:
 
 
 def _pixels(frame: Any, shape: Shape) -> np.ndarray:
-    channels, height, width = shape
+    channels, *size = shape
+    turn = _turn(frame)
+    height, width = size[::-1] if turn % 2 else size
     if frame.width * frame.height > MAX_PIXELS:
         raise Unreadable(f"a frame of {frame.height} x {frame.width} pixels")
     small = frame.reformat(width=width, height=height, format="gray" if channels == 1 else "rgb24")
-    pixels = small.to_ndarray()
+    pixels = np.rot90(small.to_ndarray(), turn)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _turn(frame: Any) -> int:
+    """Quarter turns to the left, 0 to 3, that make a frame upright; 0 of none."""
+    return 0 if frame is None else round(frame.rotation / 90) % 4
 
 
 def _until_broken(items: Iterator[Any]) -> Iterator[Any]:

@@ -6,8 +6,7 @@
     train.txt  val.txt  test.txt                  or lists of names
 
 A mask is grey or has a palette (its values are numbers of classes) or is in colours, for which a
-list of classes says what they mean: see `mask_classes`. Without a list the classes are called by
-their numbers; 255 is IGNORE, but masks of 0 and 255 only are background and foreground. Pictures
+list of classes says what they mean: see `mask_classes`; without a list, `mask_levels`. Pictures
 are squeezed to one size, their longer side at most 320 pixels; masks follow by nearest neighbour.
 """
 
@@ -19,14 +18,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depthwise.data.dataset import IGNORE, Problem
-from depthwise.data.options import Options
+from depthwise.data.options import Options, other_reading
 from depthwise.data.pictures.decode import Allocate, close_gaps, decode, in_chunks
 from depthwise.data.pictures.images import Unreadable
+from depthwise.data.pictures.orientation import orientations, turned_values
+from depthwise.data.problem import Problem
 from depthwise.data.raw import Raw
 from depthwise.data.readers.boxes.boxed import LARGEST
 from depthwise.data.readers.masks.mask_classes import MaskClasses, colour_wheel, find_classes
 from depthwise.data.readers.masks.mask_files import MaskFile, open_mask
+from depthwise.data.readers.masks.mask_levels import meaning_of
 from depthwise.data.readers.pictures import odd_sizes, picture_names, picture_reader, require_most
 from depthwise.data.readers.trees.split_lists import split_lists
 from depthwise.data.readers.trees.texts import part_in, stem
@@ -73,9 +74,12 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     keys = [keys[i] for i in decoded.kept.tolist()]
     answers = [masks[key] for key in keys]
     said = find_classes(tree)
-    looked = _look(tree, answers, decoded.each_size, decoded.pixels.shape[2:], said)
-    table, codes = _meaning(said, np.any(looked.seen, axis=0))
-    _require_known(codes, looked.seen, answers, table)
+    turns = orientations(tree, [pictures[key] for key in keys])
+    turns = turns if "upright" not in options.readings else np.ones_like(turns)
+    sized = _Sized(decoded.each_size, turns, "stored" in options.readings)
+    looked = _look(tree, answers, sized, decoded.pixels.shape[2:], said)
+    table, codes, meant = meaning_of(said, looked.pixels, answers, options.readings)
+    _require_known(codes, looked.pixels > 0, answers, table)
     kept = np.setdiff1d(np.arange(len(keys)), list(looked.broken)).astype(np.int64)
     raw = Raw(
         "images",
@@ -94,9 +98,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     )
     raw.problems = [*tree.problems, *problems, *more, *broken, *_broken(answers, looked.broken)]
     raw.problems += odd_sizes(decoded)
-    if said is None:
-        detail = "no classes.txt, so they are called by their numbers"
-        raw.problems.append(Problem("no class names", "", detail))
+    raw.problems += [*meant, *_told_of_turns([pictures[key] for key in keys], sized, options)]
     return raw
 
 
@@ -150,27 +152,55 @@ def _lonely(pictures: dict[Key, str], masks: dict[Key, str]) -> list[Problem]:
 
 
 class _Looked(NamedTuple):
-    """values uint8 (N, H, W) as in the files, in one size; seen bool (N, 256), which of them occur
-    at full size, where nothing hides in between; position -> why a mask is broken; palettes by
-    position."""
+    """values uint8 (N, H, W) as in the files, in one size; pixels int64 (N, 256), how many have
+    each value at full size, where nothing hides in between; position -> why a mask is broken;
+    palettes by position."""
 
     values: np.ndarray
-    seen: np.ndarray
+    pixels: np.ndarray
     broken: dict[int, str]
     palettes: dict[int, np.ndarray]
+
+
+class _Sized(NamedTuple):
+    """upright int64 (N, 2), sizes of the pictures; turns int64 (N,), EXIF's; stored: whether masks
+    as large either way are on the pixels as stored."""
+
+    upright: np.ndarray
+    turns: np.ndarray
+    stored: bool
+
+
+def _upright(values: np.ndarray, sized: _Sized, i: int) -> np.ndarray:
+    """A mask turned with its picture, if it is as large as the picture is stored."""
+    height, width = sized.upright[i].tolist()
+    turn = int(sized.turns[i])
+    lying = turn >= 5 and values.shape == (width, height) and width != height
+    return turned_values(values, turn) if lying or (sized.stored and turn > 1) else values
+
+
+def _told_of_turns(names: Sequence[str], sized: _Sized, options: Options) -> list[Problem]:
+    """Pictures that EXIF turns and whose masks are as large either way."""
+    if {"stored", "upright"}.intersection(options.readings):
+        return []
+    square = sized.upright[:, 0] == sized.upright[:, 1]
+    both = np.flatnonzero((sized.turns > 1) & ((sized.turns < 5) | square))
+    taken = "mask taken as of the upright picture, which EXIF turns"
+    detail = other_reading(taken, "masks", "stored", "takes it as of the pixels as stored")
+    return left_out("turned pictures", [names[i] for i in both.tolist()], detail)
 
 
 def _look(
     tree: Tree,
     names: Sequence[str],
-    sizes: np.ndarray,
+    sized: _Sized,
     shape: tuple[int, ...],
     table: MaskClasses | None,
 ) -> _Looked:
-    """Reads all masks; raises DataError if most are broken or one is of another size than `sizes`
-    (N, 2)."""
+    """Reads all masks; raises DataError if most are broken or one is of another size than its
+    picture."""
     found = _Looked(
-        np.zeros((len(names), *shape), np.uint8), np.zeros((len(names), 256), bool), {}, {}
+        np.zeros((len(names), *shape), np.uint8), np.zeros((len(names), 256), np.int64), {}, {}
     )
 
     def work(chunk: Sequence[int]) -> None:
@@ -180,8 +210,9 @@ def _look(
             except Unreadable as error:
                 found.broken[i] = str(error)
                 continue
-            _require_size(mask, names[i], sizes[i])
-            found.seen[i] = np.bincount(mask.values.reshape(-1), minlength=256) > 0
+            mask.values = _upright(mask.values, sized, i)
+            _require_size(mask, names[i], sized.upright[i])
+            found.pixels[i] = np.bincount(mask.values.reshape(-1), minlength=256)
             found.values[i] = mask.resized(shape[0], shape[1])
             if mask.palette is not None:
                 found.palettes[i] = mask.palette
@@ -203,22 +234,6 @@ def _require_size(mask: MaskFile, name: str, size: np.ndarray) -> None:
             f"{name} is {height} x {width} pixels, its picture {size[0]} x {size[1]}; a mask must "
             "be as large as its picture."
         )
-
-
-def _meaning(table: MaskClasses | None, seen: np.ndarray) -> tuple[MaskClasses, np.ndarray]:
-    """The classes and the code (256,) of each value, going by the values seen if nothing says."""
-    present = np.flatnonzero(seen).tolist()
-    two = table is None or (len(table.names) == 2 and table.values == [0, 1])
-    if present == [0, 255] and two:
-        names = table.names if table else ["background", "foreground"]
-        table = MaskClasses(table.where if table else "", [0, 255], names, None)
-    elif table is None:
-        most = max((value for value in present if value != IGNORE), default=-1)
-        values = list(range(most + 1))
-        table = MaskClasses("", values, [str(value) for value in values], None)
-    if not table.kept:
-        raise DataError("the masks hold no class but what is to be ignored; name some classes.")
-    return table, table.codes()
 
 
 def _require_known(
