@@ -1,6 +1,7 @@
 """Settings of a family as they are written at the command line: `--set NAME=VALUE`.
 
-A value is read as what the family's constructor takes there, by the type it declares:
+A value is read as what the family's constructor takes there, by the type it declares, and must be
+in the range that the setting has (settings.py):
 
     epochs=20, lr=1e-3, pretrain=dbn      whole numbers, numbers, words
     hidden=500,500,2000   hidden=[500]    several of them; one alone will do where only several fit
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from depthwise.errors import InputError
+from depthwise.settings import settings_of
 
 __all__ = ["parse_settings", "typed"]
 
@@ -42,7 +44,7 @@ def parse_settings(maker: type, given: Sequence[str]) -> dict[str, Any]:
     and a value that it does not take.
     """
     known = maker().get_params(deep=False)
-    hints = _hints(maker)
+    hints, ranges = _hints(maker), settings_of(maker)
     settings: dict[str, Any] = {}
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -52,6 +54,8 @@ def parse_settings(maker: type, given: Sequence[str]) -> dict[str, Any]:
         if name in settings:
             raise InputError(f"--set {name} is given twice.")
         settings[name] = typed(name, value, hints.get(name, Any))
+        if name in ranges:
+            ranges[name].check(settings[name], f"--set {name}={value}")
     return settings
 
 

@@ -27,7 +27,7 @@ from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.models.networks import LONG, NetworkEstimator
 from depthwise.models.supervised import Classifier, Regressor
-from depthwise.settings import settings
+from depthwise.settings import NONE, check_settings, one_of, setting, settings, whole
 from depthwise.training.schedules import Passes
 
 __all__ = ["CNN", "CNNNetwork", "CNNRegressor"]
@@ -152,11 +152,28 @@ class Convolutions(NetworkEstimator):
         "paper": LONG,
     }
 
-    size: str = "s"
-    width: int | None = None
-    blocks: int | None = None
-    separable: bool | None = None
-    dropout: float = 0.0
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" is about 2,000 steps, within 12 .. 60 passes, and 20 '
+        'where the training loss falls at once; at quality "paper" 3,000, within 12 .. 100',
+    )
+    size: str = setting(default="s", doc='"xxs" (5 thousand weights) .. "xl" (5 million)')
+    width: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(8, 128)) | NONE,
+        doc="channels of the first stage, in place of the size's",
+    )
+    blocks: int | None = setting(
+        default=None,
+        range=whole("[0, inf)", usual=(0, 3)) | NONE,
+        doc="residual blocks a stage, in place of the size's",
+    )
+    separable: bool | None = setting(
+        default=None,
+        range=one_of(True, False, None),
+        doc="whether convolutions are separable, in place of what the size has",
+    )
+    dropout: float = setting(default=0.0, doc="share of pooled features silenced in training")
     augment: str | tuple[str, ...] | None = "auto"
     lr: float = 1e-2
     label_smoothing: float = 0.05
@@ -169,8 +186,7 @@ class Convolutions(NetworkEstimator):
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         if len(input_shape) != 3:
             raise InputError(f"CNN needs images (C, H, W); got inputs of shape {input_shape}.")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
+        check_settings(self)
         channels, height, width = input_shape
         return CNNNetwork((channels, height, width), n_classes, self._rung(), self.dropout)
 
@@ -179,30 +195,12 @@ class Convolutions(NetworkEstimator):
         width = rung.width if self.width is None else int(self.width)
         blocks = rung.blocks if self.blocks is None else int(self.blocks)
         separable = rung.separable if self.separable is None else bool(self.separable)
-        if width < 1 or blocks < 0:
-            raise InputError(
-                f"width must be at least 1 and blocks at least 0; got {width}, {blocks}."
-            )
         return Rung(width, blocks, separable)
 
 
 @settings
 class CNN(Convolutions, Classifier):
-    """Convolutional classifier for images (N, C, H, W), uint8 or float.
-
-    Parameters
-    ----------
-    size : a rung of the ladder, "xxs" (5 thousand weights) .. "xl" (5 million).
-    width, blocks, separable : channels of the first stage, residual blocks a stage, and whether
-        convolutions are separable, each in place of what `size` says.
-    dropout : share of pooled features silenced in training, 0 .. 0.5.
-    augment : "auto" shifts, and flips colour images; None; or names of `data.augment.augmenter`.
-    epochs : passes over the data; "auto" is about 2,000 steps, within 12 .. 60 passes, and 20 where
-        the training loss falls at once; at quality "paper" 3,000, within 12 .. 100.
-    quality, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose, class_weight, metric : as in `DNN`.
-    """
+    """Convolutional classifier for images (N, C, H, W), uint8 or float."""
 
     family: ClassVar[str] = "cnn"
 

@@ -42,7 +42,17 @@ from depthwise.families.boltzmann.tempering import Base
 from depthwise.layers import Standardise
 from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
-from depthwise.settings import no_setting, settings
+from depthwise.settings import (
+    AUTO,
+    NONE,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole,
+)
 from depthwise.training.stages import Stages
 from depthwise.training.step import Recipe
 
@@ -107,34 +117,7 @@ class ItemRBM(RBMNetwork):
 
 @settings
 class RBM(Generative):
-    """Restricted Boltzmann machine for images (N, C, H, W) and tables (N, D).
-
-    Parameters
-    ----------
-    size : hidden units by name, "s" (64), "m" (256), "l" (500).
-    n_hidden : hidden units, in place of `size`.
-    label_units : learn p(v, y) with the labels y, and classify; otherwise y is ignored.
-    visible : "bernoulli" (pixels, values within [0, 1]), "gaussian" (variances are learnt), "auto".
-    hidden : "bernoulli", or "relu" (noisy rectified units; no likelihood then).
-    k : Gibbs sweeps a step, 1 .. 25.
-    persistent : chains go on from step to step (PCD); False starts them at the data (CD).
-    chains : persistent chains, 50 .. 500.
-    temperatures : above 1, parallel tempering of the chains, 5 .. 20.
-    epochs : passes over the data; "auto" is about 20,000 steps, within 20 .. 300 passes.
-    batch_size : items a step, 20 .. 500.
-    lr : peak learning rate, falling to 0; "auto" is 0.2, 0.1 for rectified units, 0.03 for
-        Gaussian ones.
-    momentum : 0 .. 0.9; best left at 0 with persistent chains.
-    weight_decay : per unit of learning rate, 0 .. 1e-3; never on biases.
-    sparsity : share of items that a hidden unit is steered to be on for, 0.01 .. 0.2; or None.
-    centred : centred gradients: learning does not care which state of a unit is called 1, and is
-        far better for it (MNIST, 8 epochs of PCD-5: -91.5 nats, against -98.2).
-    sweeps : sweeps of the annealed chains behind `sample`, 100 .. 10,000.
-    false_alarms : share of ordinary items above `threshold_`.
-    random_state : seed; the same one gives the same machine (same computer, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-    """
+    """Restricted Boltzmann machine for images (N, C, H, W) and tables (N, D)."""
 
     family: ClassVar[str] = "rbm"
     tasks: ClassVar[tuple[str, ...]] = ("generate", "anomaly")
@@ -143,30 +126,83 @@ class RBM(Generative):
     network_: ItemRBM = no_setting()
     _chains: dict[str, Any] | None = no_setting(default=None)
 
-    size: str = "m"
-    n_hidden: int | None = None
-    label_units: bool = False
-    hidden: str = "bernoulli"
-    k: int = 1
-    persistent: bool = True
-    chains: int = 100
-    temperatures: int = 1
-    batch_size: int = 100
-    lr: float | str = "auto"
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    sparsity: float | None = None
-    centred: bool = True
-    sweeps: int = 1000
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" is about 20,000 steps, within 20 .. 300 passes',
+    )
+    size: str = setting(default="m", doc='hidden units by name: "s" (64), "m" (256), "l" (500)')
+    n_hidden: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(64, 1024)) | NONE,
+        doc="hidden units, in place of `size`",
+    )
+    label_units: bool = setting(
+        default=False,
+        range=one_of(True, False),
+        doc="learn p(v, y) with the labels y, and classify; otherwise y is ignored",
+    )
+    hidden: str = setting(
+        default="bernoulli",
+        range=one_of("bernoulli", "relu"),
+        doc='"bernoulli", or "relu" (noisy rectified units; no likelihood then)',
+    )
+    k: int = setting(default=1, range=whole("[1, inf)", usual=(1, 25)), doc="Gibbs sweeps a step")
+    persistent: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="chains go on from step to step (PCD); False starts them at the data (CD)",
+    )
+    chains: int = setting(
+        default=100, range=whole("[1, inf)", usual=(50, 500)), doc="persistent chains"
+    )
+    temperatures: int = setting(
+        default=1,
+        range=whole("[1, inf)", usual=(1, 20)),
+        doc="above 1, parallel tempering of the chains",
+    )
+    batch_size: int = setting(
+        default=100, range=whole("[1, inf)", usual=(20, 500)), doc="items a step"
+    )
+    lr: float | str = setting(
+        default="auto",
+        range=number("(0, inf)", usual=(0.01, 0.5)) | AUTO,
+        doc='peak learning rate, falling to 0; "auto" is 0.2, 0.1 for rectified units, 0.03 for '
+        "Gaussian ones",
+    )
+    momentum: float = setting(
+        default=0.0,
+        range=number("[0, 1)", usual=(0, 0.9)),
+        doc="of the gradient; best left at 0 with persistent chains",
+    )
+    weight_decay: float = setting(
+        default=0.0,
+        range=number("[0, inf)", usual=(0, 1e-3)),
+        doc="per unit of learning rate; never on biases",
+    )
+    sparsity: float | None = setting(
+        default=None,
+        range=number("(0, 1)", usual=(0.01, 0.2)) | NONE,
+        doc="share of items that a hidden unit is steered to be on for",
+    )
+    centred: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="centred gradients: learning does not care which state of a unit is called 1, and is "
+        "far better for it (MNIST, 8 epochs of PCD-5: -91.5 nats, against -98.2)",
+    )
+    sweeps: int = setting(
+        default=1000,
+        range=whole("[1, inf)", usual=(100, 10_000)),
+        doc="sweeps of the annealed chains behind `sample`",
+    )
     class_weight: None = no_setting(default=None)
     metric: None = no_setting(default=None)
 
     # -- building and learning ------------------------------------------------------------------
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        check_settings(self)
         n_hidden = self._rung() if self.n_hidden is None else self.n_hidden
-        if not isinstance(n_hidden, int | np.integer) or n_hidden < 1:
-            raise InputError(f"n_hidden must be a whole number above 0; got {n_hidden!r}.")
         kind = self._kind(tuple(input_shape))
         labels = n_outputs if self.label_units else 0
         return ItemRBM(
@@ -178,18 +214,6 @@ class RBM(Generative):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        for name in ("k", "chains", "temperatures", "batch_size", "sweeps"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and value >= 1
-            self._require(name, bool(whole), "a whole number above 0")
-        for name in ("epochs", "lr"):
-            value = getattr(self, name)
-            number = value == "auto" or (isinstance(value, int | float) and 0 < value < math.inf)
-            self._require(name, number, 'a number above 0, or "auto"')
-        self._require("momentum", 0 <= self.momentum < 1, "within [0, 1)")
-        self._require("weight_decay", self.weight_decay >= 0, "0 or more, say 1e-4")
-        sparse = self.sparsity is None or 0 < self.sparsity < 1
-        self._require("sparsity", sparse, "within (0, 1), say 0.1, or None")
         steep = self.temperatures > 1 and self.hidden == "relu"
         self._require("temperatures", not steep, '1 with hidden="relu"')
 

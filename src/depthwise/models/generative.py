@@ -38,9 +38,16 @@ from depthwise.models.datasets import is_dataset
 from depthwise.models.gpu_answers import at_work, home_of, keeping_there
 from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier
-from depthwise.settings import Learning, no_setting, settings
+from depthwise.settings import (
+    Learning,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+)
 from depthwise.training.run import Run
-from depthwise.training.schedules import require_quality
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.training_data import TrainingData
 
@@ -65,8 +72,17 @@ class Generative(Learning, TransformerMixin, Classifier):
     priority: ClassVar[dict[str, int]] = {"images": 7, "table": 7}
     needs_targets: ClassVar[bool] = False
     precisions: ClassVar[tuple[str, ...]] = ("float32",)  # that precision="auto" chooses among
-    visible: str = "auto"
-    false_alarms: float = 0.01
+    visible: str = setting(
+        default="auto",
+        range=one_of(*VISIBLE_KINDS),
+        doc='what the visible units are: "bernoulli" (pixels, values within [0, 1]), "gaussian" '
+        "(variances are learnt), or what the data suggest",
+    )
+    false_alarms: float = setting(
+        default=0.01,
+        range=number("(0, 1)", usual=(0.001, 0.1)),
+        doc="share of ordinary items above `threshold_`",
+    )
     # learnt
     visible_: str = no_setting()
     threshold_: float = no_setting()
@@ -104,11 +120,7 @@ class Generative(Learning, TransformerMixin, Classifier):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
-        require_quality(self.quality)
-        self._require(
-            "visible", self.visible in VISIBLE_KINDS, "one of " + ", ".join(VISIBLE_KINDS)
-        )
-        self._require("false_alarms", 0 < self.false_alarms < 1, "within (0, 1), say 0.01")
+        check_settings(self)
         if self.visible == "bernoulli" and not _within_unit(inputs):
             low, high = float(inputs.min()), float(inputs.max())
             raise InputError(

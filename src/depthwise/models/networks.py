@@ -44,11 +44,11 @@ from depthwise.models.gpu_answers import keeping_there
 from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier, Regressor
 from depthwise.reshaping.int8 import learning
-from depthwise.settings import no_setting, settings
+from depthwise.settings import check_settings, no_setting, settings
 from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
 from depthwise.training.loop import recorded_compute, train
 from depthwise.training.run import Run
-from depthwise.training.schedules import Passes, of_quality, require_quality
+from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.step import GradientUpdate, Recipe, Update
 from depthwise.training.training_data import TrainingData
 
@@ -239,28 +239,8 @@ class NetworkEstimator(TransformerMixin, Estimator):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
-        require_quality(self.quality)
+        check_settings(self)
         self._check_axes(inputs)
-        self._require(
-            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
-        )
-        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size > 1
-        self._require(  # batch normalisation compares the items of a batch
-            "batch_size", self.batch_size == "auto" or whole, 'at least 2 or "auto"'
-        )
-        self._require("lr", _positive(self.lr), "above 0, say 0.003")
-        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
-        schedules = ("onecycle", "cosine", "constant")
-        self._require("schedule", self.schedule in schedules, " or ".join(map(repr, schedules)))
-        self._require(
-            "clip_norm", self.clip_norm is None or _positive(self.clip_norm), "above 0 or None"
-        )
-        whole = isinstance(self.threads, int | np.integer) and self.threads > 0
-        self._require("threads", self.threads == "auto" or whole, 'at least 1 or "auto"')
-        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
-        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
-        known = ("auto", "float32", "bfloat16")
-        self._require("precision", self.precision in known, " or ".join(map(repr, known)))
 
     def _check_axes(self, inputs: np.ndarray) -> None:
         """Raises InputError where a family cannot learn from inputs of so many axes."""

@@ -30,38 +30,7 @@ __all__ = ["DNN", "DNNNetwork", "DNNRegressor"]
 
 @settings
 class DNN(Layers, Classifier):
-    """Fully connected classifier for tables (N, D) and images (N, C, H, W).
-
-    Parameters
-    ----------
-    size : a rung of the ladder, "xxs" (one layer of 16 units) .. "xl" (2048, 1024, 1024).
-    hidden : units of each hidden layer, (500, 500) or 64 for a single one, in place of `size`.
-    activation, normalise : "relu" with batch normalisation, or "logistic" without; "auto" is the
-        first, and the second where layers are pretrained.
-    dropout, input_dropout : share of hidden units and of inputs silenced in training, 0 .. 0.5.
-    max_norm : largest length of a hidden unit's incoming weights, 1 .. 5; None leaves them alone.
-    pretrain : None, "dbn" or "autoencoder": see pretraining.py.
-    pretrain_epochs : passes over the data a layer; "auto" is about 6,000 steps.
-    pretrain_lr : "auto" is 0.05 for "dbn" and 1e-3 for "autoencoder".
-    masking : share of values hidden from a denoising autoencoder, 0.1 .. 0.5.
-    layer_rate : the learning rate of the hidden layers as a share of the head's, 0 .. 1.
-    head_first : share of the run in which only the head learns, 0 .. 0.3.
-    agreement : weight of what unlabelled items say in the last stage of `fit`, 0 .. 2.
-    quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : passes over the data; "auto" is about 1,500 steps, within 12 .. 25 passes; at quality
-        "paper" 3,000, within 12 .. 100.
-    batch_size : items a step; "auto" is 128, less for small data.
-    lr : peak learning rate, 3e-4 .. 1e-2 with "adamw".
-    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.step.Recipe`.
-    label_smoothing : 0 .. 0.2.
-    augment : for images, see `data.augment.augmenter`; None by default.
-    validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
-    warm_start : fit goes on from the present weights.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-    """
+    """Fully connected classifier for tables (N, D) and images (N, C, H, W)."""
 
     family: ClassVar[str] = "dnn"
 

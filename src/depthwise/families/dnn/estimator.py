@@ -27,7 +27,17 @@ from depthwise.families.dnn.pretraining import Pretraining, pretrain, stage_name
 from depthwise.layers import Rescaled
 from depthwise.models.gpu_answers import keeping_there
 from depthwise.models.networks import LONG, NetworkEstimator
-from depthwise.settings import no_setting, settings, whole_numbers
+from depthwise.settings import (
+    AUTO,
+    NONE,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole_numbers,
+)
 from depthwise.training.events import Watch
 from depthwise.training.run import Run
 from depthwise.training.schedules import Passes
@@ -64,20 +74,72 @@ class Layers(NetworkEstimator):
         "paper": LONG,
     }
 
-    size: str = "s"
-    hidden: int | tuple[int, ...] | None = None
-    activation: str = "auto"
-    normalise: bool | str = "auto"
-    dropout: float = 0.1
-    input_dropout: float = 0.0
-    max_norm: float | None = None
-    pretrain: str | None = None
-    pretrain_epochs: float | str = "auto"
-    pretrain_lr: float | str = "auto"
-    masking: float = 0.25
-    layer_rate: float = 1.0
-    head_first: float = 0.0
-    agreement: float = 0.0
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" is about 1,500 steps, within 12 .. 25 passes; at quality '
+        '"paper" 3,000, within 12 .. 100',
+    )
+    size: str = setting(default="s", doc='"xxs" (one layer of 16 units) .. "xl" (2048, 1024, 1024)')
+    hidden: int | tuple[int, ...] | None = setting(
+        default=None,
+        doc="units of each hidden layer, (500, 500) or 64 for a single one, in place of `size`",
+    )
+    activation: str = setting(
+        default="auto",
+        range=one_of("auto", *ACTIVATIONS),
+        doc='"relu", or "logistic" for layers that are pretrained, which "auto" sees to',
+    )
+    normalise: bool | str = setting(
+        default="auto",
+        range=one_of("auto", True, False),
+        doc='batch normalisation; "auto" for rectifiers, not for logistic units',
+    )
+    dropout: float = setting(default=0.1, doc="share of hidden units silenced in training")
+    input_dropout: float = setting(
+        default=0.0,
+        range=number("[0, 1)", usual=(0, 0.5)),
+        doc="share of inputs silenced in training",
+    )
+    max_norm: float | None = setting(
+        default=None,
+        range=number("(0, inf)", usual=(1, 5)) | NONE,
+        doc="largest length of a hidden unit's incoming weights",
+    )
+    pretrain: str | None = setting(
+        default=None,
+        range=one_of(None, *PRETRAIN_LR),
+        doc="how each layer learns first, without labels: see pretraining.py",
+    )
+    pretrain_epochs: float | str = setting(
+        default="auto",
+        range=number("(0, inf)") | AUTO,
+        doc='passes over the data a layer in pretraining; "auto" is about 6,000 steps',
+    )
+    pretrain_lr: float | str = setting(
+        default="auto",
+        range=number("(0, inf)", usual=(1e-4, 0.1)) | AUTO,
+        doc='learning rate of pretraining; "auto" is 0.05 for "dbn" and 1e-3 for "autoencoder"',
+    )
+    masking: float = setting(
+        default=0.25,
+        range=number("[0, 1)", usual=(0.1, 0.5)),
+        doc="share of values hidden from a denoising autoencoder",
+    )
+    layer_rate: float = setting(
+        default=1.0,
+        range=number("[0, 1]"),
+        doc="the learning rate of the hidden layers as a share of the head's",
+    )
+    head_first: float = setting(
+        default=0.0,
+        range=number("[0, 1]", usual=(0, 0.3)),
+        doc="share of the run in which only the head learns",
+    )
+    agreement: float = setting(
+        default=0.0,
+        range=number("[0, inf)", usual=(0, 2)),
+        doc="weight of what unlabelled items add to the loss in the last stage of `fit`",
+    )
     lr: float = 3e-3
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
@@ -87,8 +149,7 @@ class Layers(NetworkEstimator):
     # -- the network ----------------------------------------------------------------------------
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        for name in ("dropout", "input_dropout"):
-            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        check_settings(self)
         logistic = self._activation() == "logistic"
         return DNNNetwork(
             tuple(input_shape),
@@ -103,8 +164,6 @@ class Layers(NetworkEstimator):
     def _activation(self) -> str:
         if self.activation == "auto":
             return "logistic" if self.pretrain else "relu"
-        known = ("auto", *ACTIVATIONS)
-        self._require("activation", self.activation in known, " or ".join(map(repr, known)))
         return self.activation
 
     def _widths(self) -> tuple[int, ...]:
@@ -274,18 +333,6 @@ class Layers(NetworkEstimator):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        kinds = (None, *PRETRAIN_LR)
-        self._require("pretrain", self.pretrain in kinds, 'None, "dbn" or "autoencoder"')
-        for name in ("pretrain_epochs", "pretrain_lr"):
-            value = getattr(self, name)
-            self._require(name, value == "auto" or _positive(value), 'above 0 or "auto"')
-        self._require("masking", 0 <= self.masking < 1, "in [0, 1)")
-        self._require("layer_rate", 0 <= self.layer_rate <= 1, "in [0, 1]")
-        self._require("head_first", 0 <= self.head_first <= 1, "a share of the run, in [0, 1]")
-        self._require("agreement", 0 <= self.agreement < float("inf"), "0 or more, say 1")
-        self._require("max_norm", self.max_norm is None or _positive(self.max_norm), "above 0")
-        normal = self.normalise in ("auto", True, False)
-        self._require("normalise", normal, 'True, False or "auto"')
         if self.pretrain and (self.normalise is True or self._activation() != "logistic"):
             raise InputError(
                 f"pretrain={self.pretrain!r} needs logistic layers without normalisation; got "
@@ -297,7 +344,3 @@ class Layers(NetworkEstimator):
 def _within_unit(inputs: np.ndarray) -> bool:
     """Whether the values are pixels 0..255 as bytes, or numbers within [0, 1]."""
     return inputs.dtype == np.uint8 or bool(inputs.min() >= 0 and inputs.max() <= 1)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(0 < value < float("inf"))

@@ -28,6 +28,7 @@ from depthwise.compute import own_randomness
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.errors import InputError
 from depthwise.models.abilities import WritesText
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.language.counts import Counts, best_share
 from depthwise.tasks.language.generation import Writing, drawn_tokens, pieces_of_text
 from depthwise.tasks.language.kneser_ney import KneserNey
@@ -68,30 +69,11 @@ class LanguageNetwork(nn.Module):
         return logits if self.counts is None else self.counts.mixed(logits, tokens, before)
 
 
+@settings
 class LanguageModel(Scoring):
     """Decoder-only Transformer, learnt from text: a str, a `Path` to a file of it, a sequence of
     them, or a Dataset of prose; `fit` does not look at y. Texts given as `validation` choose the
     best epoch; else `validation_fraction` of the text, at its end.
-
-    Parameters
-    ----------
-    size : a rung of the ladder, "xxs" (32 wide, 1 layer) .. "xl" (384 wide, 8 layers).
-    tokens : "bytes", "characters" or "bpe"; see text/tokens.py. Bytes suit a few megabytes of text.
-    vocabulary : pieces of "bpe", 512 .. 32,000; more for more text.
-    context : tokens of a window, 16 .. 2048: what the model can see.
-    counts : n-grams of so many tokens, 5 .. 7, are counted too and mixed in, for texts of a few
-        megabytes; None for the network alone. See counts.py.
-    dropout : share of what a layer adds that is silenced in training; 0.1 .. 0.3 for texts that are
-        read many times, 0 for more text than time.
-    epochs : passes over the text; "auto" is about 20 million tokens, within 1 .. 20 passes.
-    batch_size : windows a step, 8 .. 64.
-    lr : peak learning rate, 3e-3 .. 2e-2.
-    optimizer : "muon" or "adamw".
-    schedule, weight_decay, clip_norm, average, patience : see `training.step.Recipe`.
-    validation_fraction : share of the text, its last part, that chooses the best epoch; 0 .. 0.2.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
     """
 
     family: ClassVar[str] = "language"
@@ -99,7 +81,7 @@ class LanguageModel(Scoring):
     sizes: ClassVar[dict[str, Rung]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     # learnt
-    network_: LanguageNetwork
+    network_: LanguageNetwork = no_setting()
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> LanguageNetwork:
         """Tokens (B, T) -> logits (B, T, n_outputs)."""

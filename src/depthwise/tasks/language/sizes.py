@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
 from depthwise.models.estimator import Estimator
-from depthwise.settings import Learning, no_setting, settings
+from depthwise.settings import (
+    NONE,
+    Learning,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole,
+)
 from depthwise.text.tokens import KINDS, Tokenizer
-from depthwise.training.schedules import require_quality
-from depthwise.training.step import WARM_UP, Recipe
+from depthwise.training.step import Recipe
 
 __all__ = ["LONGEST_CONTEXT", "LanguageSettings"]
 
@@ -27,21 +33,55 @@ class LanguageSettings(Learning, Estimator):
     tokenizer_: Tokenizer = no_setting()
     context_: int = no_setting()  # tokens of a window; the text's, where it has fewer
 
-    size: str = "s"
-    tokens: str = "bytes"
-    vocabulary: int = 4096
-    context: int = 256
-    counts: int | None = None
-    dropout: float = 0.1
-    batch_size: int = 16
-    lr: float = 0.015
-    optimizer: str = "muon"
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the text; "auto" is about 20 million tokens, within 1 .. 20 passes',
+    )
+    size: str = setting(default="s", doc='"xxs" (32 wide, 1 layer) .. "xl" (384 wide, 8 layers)')
+    tokens: str = setting(
+        default="bytes",
+        range=one_of(*KINDS),
+        doc="what the text is cut into, see text/tokens.py; bytes suit a few megabytes of text",
+    )
+    vocabulary: int = setting(
+        default=4096, doc='pieces of "bpe", 512 .. 32,000; more for more text'
+    )
+    context: int = setting(
+        default=256,
+        range=whole(f"[2, {LONGEST_CONTEXT}]", usual=(16, 2048)),
+        doc="tokens of a window: what the model can see",
+    )
+    counts: int | None = setting(
+        default=None,
+        range=whole(f"[1, {MOST_ORDER}]", usual=(5, 7)) | NONE,
+        doc="n-grams of so many tokens are counted too and mixed in, for texts of a few "
+        "megabytes; None for the network alone; see counts.py",
+    )
+    dropout: float = setting(
+        default=0.1,
+        range=number("[0, 1)", usual=(0, 0.3)),
+        doc="share of what a layer adds that is silenced in training; more for texts that are "
+        "read many times, 0 for more text than time",
+    )
+    batch_size: int = setting(
+        default=16, range=whole("[1, inf)", usual=(8, 64)), doc="windows a step"
+    )
+    lr: float = setting(default=0.015, range=number("(0, inf)", usual=(3e-3, 0.02)))
+    optimizer: str = setting(
+        default="muon",
+        range=one_of("muon", "adamw"),
+        doc="Muon for the matrices of the blocks beside AdamW for all else, or AdamW alone",
+    )
     schedule: str = "onecycle"
     weight_decay: float = 0.1
     clip_norm: float | None = 1.0
     average: float = 0.02
     patience: int | None = None
-    validation_fraction: float = 0.05
+    validation_fraction: float = setting(
+        default=0.05,
+        range=number("[0, 1)", usual=(0, 0.2)),
+        doc="share of the text, its last part, that chooses the best epoch",
+    )
 
     def recipe(self, items: int, **changes: Any) -> Recipe:
         """How `items` windows would be learnt from: the settings, "auto" filled in."""
@@ -50,26 +90,4 @@ class LanguageSettings(Learning, Estimator):
         return Recipe.of(self, **{"epochs": epochs, "seed": self._seed(), **changes})
 
     def _check_settings(self) -> None:
-        require_quality(self.quality)
-        self._rung()
-        self._require("tokens", self.tokens in KINDS, "one of " + ", ".join(KINDS))
-        whole = isinstance(self.context, int | np.integer) and 2 <= self.context <= LONGEST_CONTEXT
-        self._require("context", whole, f"a whole number of tokens, 2 to {LONGEST_CONTEXT:,}")
-        whole = isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
-        self._require("batch_size", whole, "a whole number of windows, at least 1")
-        whole = isinstance(self.counts, int | np.integer) and 1 <= self.counts <= MOST_ORDER
-        self._require("counts", self.counts is None or whole, f"None or 1 .. {MOST_ORDER} tokens")
-        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
-        self._require(
-            "epochs", self.epochs == "auto" or _positive(self.epochs), 'above 0 or "auto"'
-        )
-        self._require("lr", _positive(self.lr), "above 0, say 0.015")
-        self._require("optimizer", self.optimizer in ("muon", "adamw"), '"muon" or "adamw"')
-        self._require("schedule", self.schedule in WARM_UP, " or ".join(map(repr, WARM_UP)))
-        clip = self.clip_norm is None or _positive(self.clip_norm)
-        self._require("clip_norm", clip, "above 0 or None")
-        self._require("validation_fraction", 0 <= self.validation_fraction < 1, "in [0, 1)")
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and 0 < float(value) < math.inf
+        check_settings(self)
