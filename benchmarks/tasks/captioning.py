@@ -56,15 +56,15 @@ class KeptCaptioner(Captioner):
         inputs, targets = self._take(train.X[:100], train.y.take(np.arange(100)), reset=True)
         self.network_ = self._new_network(inputs, targets)
 
-    def _seen(self, images: np.ndarray) -> np.ndarray:
+    def _features(self, images: np.ndarray) -> np.ndarray:
         if not self._sees_once or not self.is_transfer:
-            return super()._seen(images)
+            return super()._features(images)
         name = f"seen-{self._backbone_name()}-{self._enlarge(images.shape[1:])}"
         return kept(name, images, lambda block: by_openvino(Sees(self.network_), block))
 
     def embeddings(self, images: np.ndarray) -> np.ndarray:
         """e(x) (N, E), the end of the rows that are seen."""
-        return self._seen(images)[:, -self.network_.backbone.n_embedding :].astype(np.float32)
+        return self._features(images)[:, -self.network_.backbone.n_embedding :].astype(np.float32)
 
 
 def references(y: Any) -> list[list[str]]:
@@ -120,7 +120,7 @@ def learn(given: argparse.Namespace, data: Dataset) -> tuple[KeptCaptioner, dict
 
     model.start(data)
     for part in ("train", "validation") if model.is_transfer else ():
-        model._seen(data.part(part).X)  # so that its time is not that of learning
+        model._features(data.part(part).X)  # so that its time is not that of learning
     started, cpu = time.monotonic(), _cpu_seconds()
     model.fit(data, checkpoint=folder.with_suffix(".checkpoint"), watch=watch)
     times = {

@@ -70,7 +70,7 @@ def see_all() -> None:
     model = KeptCaptioner(size="lite", threads=1)
     model.start(data)
     for part in ("validation", "test", "train"):
-        print(part, model._seen(data.part(part).X).shape, flush=True)
+        print(part, model._features(data.part(part).X).shape, flush=True)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ class KeptMatcher(ImageTextMatcher):
     """A matcher that embeds no image and no text twice. Images: by what the captioner's backbone,
     the same one, was seen to see."""
 
-    def _seen(self, images: np.ndarray) -> np.ndarray:
+    def _features(self, images: np.ndarray) -> np.ndarray:
         if not self.is_transfer:
-            return super()._seen(images)
+            return super()._features(images)
         if not hasattr(self, "captioner"):
             self.captioner = KeptCaptioner(size="lite", threads=1)
             self.captioner.start(flickr8k())
@@ -53,9 +53,8 @@ class KeptMatcher(ImageTextMatcher):
     def encode_images(self, X: Any) -> np.ndarray:
         if not self.is_transfer:
             return super().encode_images(X)
-        seen = self._seen(self._take(X, reset=False)[0])
-        with self._head_alone():
-            return self._rows(seen, lambda n, x: n(x)).numpy()
+        seen = self._features(self._take(X, reset=False)[0])
+        return self._rows(seen, lambda n, x: n(x), self.network_.matching).numpy()
 
 
 def told(name: str, report: dict[str, Any]) -> None:
@@ -87,7 +86,7 @@ def main() -> None:
     )
     for part in ("train", "validation", "test"):  # so that their time is not that of learning
         if model.is_transfer:
-            model._seen(data.part(part).X)
+            model._features(data.part(part).X)
         if given.encoder != "words":
             model._embedded(list(data.part(part).y.texts))
     started, cpu = time.monotonic(), _cpu_seconds()

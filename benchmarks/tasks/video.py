@@ -47,7 +47,7 @@ class Remembering(VideoClassifier):
 
     def _rows(self, inputs: Any, run: Any, network: Any = None) -> torch.Tensor:
         network = network or self.network_
-        if self._is_alone or not network.backbone.all_frozen:
+        if self._is_head_alone or not network.backbone.all_frozen:
             return super()._rows(inputs, run, network)
         kind = f"{self.rung[:3]}{self._enlarge(inputs.shape[2:])}"
         names = [kind + hashlib.sha256(np.ascontiguousarray(clip)).hexdigest() for clip in inputs]

@@ -32,7 +32,7 @@ MOVED = {
     "backbones.huggingface_text": "backbones.texts.huggingface",
     "backbones.learning": "training.backbone_step",
     "backbones.named": "backbones.images.named",
-    "backbones.once": "tasks.frozen_features",
+    "backbones.once": "models.frozen_features",
     "backbones.reading": "tasks.encoder_estimator",
     "backbones.residual": "backbones.images.residual",
     "backbones.seeing": "tasks.spatial_estimator",
@@ -231,6 +231,7 @@ MOVED = {
     "tasks.faces_gallery": "tasks.faces.gallery",
     "tasks.faces_network": "tasks.faces.network",
     "tasks.faces_scores": "tasks.faces.scores",
+    "tasks.frozen_features": "models.frozen_features",
     "tasks.image_text": "tasks.image_text.matcher",
     "tasks.image_text_network": "tasks.image_text.network",
     "tasks.image_text_scores": "tasks.image_text.scores",
@@ -274,6 +275,9 @@ MOVED = {
 # module that is still there -> names that it gave -> the module that defines them now, and after a
 # colon the name there, where that is another
 MOVED_NAMES = {
+    "tasks.backbone_estimator": {"OnBackbone": "tasks.backbone_estimator:BackboneEstimator"},
+    "tasks.encoder_estimator": {"OnEncoder": "tasks.encoder_estimator:EncoderEstimator"},
+    "tasks.spatial_estimator": {"Seeing": "tasks.spatial_estimator:SpatialEstimator"},
     "choosing.near_miss": {"rescue": "choosing.near_miss:shrink_near_miss"},
     "models.supervised": {"Supervised": "models.estimator:Estimator"},
     "measuring.devices.device": {

@@ -40,6 +40,7 @@ from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.losses import Taught, Weighted
 from depthwise.models.estimator import Estimator
+from depthwise.models.frozen_features import FrozenFeatures, head_alone
 from depthwise.models.gpu_answers import keeping_there
 from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier, Regressor
@@ -72,6 +73,7 @@ class NetworkEstimator(TransformerMixin, Estimator):
     # (N, K) of the items that `fit` is about to learn, in their order: a teacher's logits
     teacher_logits: np.ndarray | None = no_setting(default=None)
     _optimizer_state: dict[str, Any] | None = no_setting(default=None)
+    _whole: nn.Module | None = no_setting(default=None)  # while the head alone is `network_`
 
     quality: str = "fast"
     epochs: float | str = "auto"
@@ -132,35 +134,62 @@ class NetworkEstimator(TransformerMixin, Estimator):
         return self
 
     def _train(self, data: TrainingData, run: Run) -> None:
-        recipe, path = self.recipe(len(data)), run.checkpoint
-        easy = of_quality(self.quality, self.passes).easy
-        if easy and self.epochs == "auto":
-            recipe = replace(recipe, enough=(easy, self._little_left(data.targets)))
-        held = data.held_out
-        options: dict[str, Any] = {
-            "validate": partial(self._validation_scores, *held) if held else None,
-            "checkpoint": path,
-            "fingerprint": self._run_fingerprint(recipe, held) if path else "",
-            "held_out": len(held[1]) if held else 0,
-            "scorings": 1 + self.scored_after,
-        }
-        with (
-            run.watched(self.family, self.verbose) as watch,
-            self._at_work(data, recipe, run) as (update, x, y, compute),
-        ):
-            options |= {"watch": watch, "seconds_limit": run.seconds_left, "compute": compute}
-            history = train(self.network_, update, x, y, recipe, **options)
-        self.history_ = asdict(history)
+        with self._learning_part(data, run) as (data, held):
+            recipe = self._planned(data)
+            options: dict[str, Any] = {
+                "validate": partial(self._validation_scores, *held) if held else None,
+                "checkpoint": run.checkpoint,
+                "fingerprint": self._run_fingerprint(recipe, held) if run.checkpoint else "",
+                "held_out": len(held[1]) if held else 0,
+                "scorings": 1 + self.scored_after,
+            }
+            with (
+                run.watched(self.family, self.verbose) as watch,
+                self._at_work(data, recipe, run) as (update, x, y, compute),
+            ):
+                options |= {"watch": watch, "seconds_limit": run.seconds_left, "compute": compute}
+                history = train(self.network_, update, x, y, recipe, **options)
+            self.history_ = asdict(history)
 
     def _train_once_more(self, data: TrainingData, recipe: Recipe) -> None:
         """One pass, with the moments that the optimiser has from the pass before."""
-        with self._at_work(data, recipe, Run()) as (update, x, y, compute):
-            if self._optimizer_state is not None:
-                update.load_state_dict(moved(self._optimizer_state, compute.device))
-            history = train(self.network_, update, x, y, recipe, compute=compute)
-            state = update.state_dict()
-        self._optimizer_state = moved(state, "cpu")
-        self.history_ = asdict(history)
+        with self._learning_part(data, Run()) as (data, _):
+            with self._at_work(data, recipe, Run()) as (update, x, y, compute):
+                if self._optimizer_state is not None:
+                    update.load_state_dict(moved(self._optimizer_state, compute.device))
+                history = train(self.network_, update, x, y, recipe, compute=compute)
+                state = update.state_dict()
+            self._optimizer_state = moved(state, "cpu")
+            self.history_ = asdict(history)
+
+    def _planned(self, data: TrainingData) -> Recipe:
+        """How a fit learns from the data: fewer passes where they turn out to be easy."""
+        recipe, easy = self.recipe(len(data)), of_quality(self.quality, self.passes).easy
+        if easy and self.epochs == "auto":
+            return replace(recipe, enough=(easy, self._little_left(data.targets)))
+        return recipe
+
+    def _frozen_features(self) -> FrozenFeatures | None:
+        """What is computed of each item once, where nothing below the head learns; else None."""
+        return None
+
+    @contextlib.contextmanager
+    def _learning_part(
+        self, data: TrainingData, run: Run
+    ) -> Iterator[tuple[TrainingData, tuple[np.ndarray, Any] | None]]:
+        """Inside, `network_` is what learns, the head alone on frozen features; the data that it
+        takes, and their held-out part."""
+        features = self._frozen_features()
+        if features is None:
+            yield data, data.held_out
+            return
+        with head_alone(self, features, data, run) as seen:
+            yield seen, seen.held_out
+
+    @property
+    def _is_head_alone(self) -> bool:
+        """Whether `network_` is the head alone just now, which takes frozen features."""
+        return self._whole is not None
 
     @contextlib.contextmanager
     def _at_work(
@@ -200,6 +229,8 @@ class NetworkEstimator(TransformerMixin, Estimator):
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
     ) -> GradientUpdate:
         """One step of gradient descent."""
+        if self._is_head_alone:
+            return GradientUpdate(self.network_, loss, recipe, compute)
         augment = augmenter(self.augment, self.input_shape_)
         return GradientUpdate(self.network_, loss, recipe, compute, augment)
 

@@ -28,14 +28,14 @@ from depthwise.settings import no_setting, settings
 from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.step import GradientUpdate, Recipe
 
-__all__ = ["OnBackbone"]
+__all__ = ["BackboneEstimator"]
 
 LARGEST_FACTOR = 8  # by which small images are enlarged at most
 PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes of maps
 
 
 @settings
-class OnBackbone(NetworkEstimator):
+class BackboneEstimator(NetworkEstimator):
     """A network on a backbone.
 
     backbone : a name or folder, see backbones/images/named.py.
@@ -122,15 +122,19 @@ class OnBackbone(NetworkEstimator):
             return super()._rows(inputs, run, network)
         side = self._enlarge(inputs.shape[1:])
         part = max(1, int(PIXELS_AT_ONCE / (side * side * inputs.shape[2] * inputs.shape[3])))
-        starts = range(0, len(inputs), part)
-        return torch.cat(
-            [super(OnBackbone, self)._rows(inputs[i : i + part], run, network) for i in starts]
-        )
+        parts = [inputs[i : i + part] for i in range(0, len(inputs), part)]
+        return torch.cat([NetworkEstimator._rows(self, some, run, network) for some in parts])
 
     @property
     def is_frozen(self) -> bool:
         """Whether the backbone learns nothing, so that it sees each item once only."""
         return self._frozen() == "all"
+
+    @property
+    def _sees_once(self) -> bool:
+        """Whether nothing below the head learns."""
+        network: Any = self.network_
+        return not self._is_head_alone and bool(network.backbone.all_frozen)
 
     @property
     def is_transfer(self) -> bool:
@@ -140,6 +144,8 @@ class OnBackbone(NetworkEstimator):
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
     ) -> GradientUpdate:
+        if self._is_head_alone:
+            return super()._update(loss, recipe, compute)
         below: Any = self.network_.backbone
         share = self.backbone_rate if self.is_transfer else 1.0
         augment = self._augmenter()

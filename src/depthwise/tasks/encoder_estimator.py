@@ -14,7 +14,7 @@ Shapes: N items, B batch, T pieces, E width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from depthwise.backbones.texts.named import SentenceEncoder, by_length, rebuild, sentence_encoder
 from depthwise.backbones.texts.pieces import Pieces
 from depthwise.compute import Compute
+from depthwise.models.frozen_features import FrozenFeatures
+from depthwise.models.networks import NetworkEstimator
 from depthwise.settings import no_setting, settings
-from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.step import GradientUpdate, Recipe
 
-__all__ = ["FeatureHead", "OnEncoder", "trimmed"]
+__all__ = ["EncoderEstimator", "FeatureHead", "trimmed"]
 
 
 class FeatureHead(nn.Module):
@@ -61,7 +62,7 @@ def trimmed(tokens: Tensor, filling: int) -> Tensor:
 
 
 @settings
-class OnEncoder(SeesOnce):
+class EncoderEstimator(NetworkEstimator):
     """A network on a sentence encoder, or on what the task itself makes of texts.
 
     encoder : None, or a name or folder, see backbones/texts/named.py.
@@ -69,7 +70,6 @@ class OnEncoder(SeesOnce):
     encoder_rate : its learning rate as a share of the head's, 0.01 .. 0.1.
     """
 
-    stands_on: ClassVar[str] = "encoder"
     encoder: str | None = None
     freeze: int | str = "all"
     encoder_rate: float = 0.05
@@ -151,13 +151,19 @@ class OnEncoder(SeesOnce):
     def _update(
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
     ) -> GradientUpdate:
-        below = getattr(self.network_, "encoder", None)
-        if not isinstance(below, SentenceEncoder):  # of the task's own, or the head alone
+        if self.encoder is None or self._is_head_alone:
             return super()._update(loss, recipe, compute)
+        below: Any = self.network_.encoder
         share = self.encoder_rate
         return BackboneUpdate(self.network_, loss, recipe, compute, below=below, share=share)
 
-    def _seen(self, inputs: np.ndarray) -> np.ndarray:
+    def _frozen_features(self) -> FrozenFeatures | None:
+        network: Any = self.network_
+        if self.encoder is None or not network.encoder.all_frozen:
+            return None
+        return FrozenFeatures(self._features, network.head)
+
+    def _features(self, inputs: np.ndarray) -> np.ndarray:
         """vectors(tokens) of all items."""
         found: np.ndarray = self._by_encoder(inputs, lambda n, x: n.vectors(x)).numpy()
         return found
@@ -167,7 +173,3 @@ class OnEncoder(SeesOnce):
         low = self.encoder is not None and self.precision == "bfloat16"
         with Compute(precision="bfloat16" if low else "float32").autocast():
             return self._rows(tokens, run)
-
-    def _head(self, network: Any) -> nn.Module:
-        """It takes vectors."""
-        return network.head

@@ -29,12 +29,12 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import InputError
-from depthwise.tasks.backbone_estimator import OnBackbone
+from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.events import Watch
 from depthwise.training.step import GradientUpdate, Recipe
 
-__all__ = ["Seeing"]
+__all__ = ["SpatialEstimator"]
 
 
 class JointUpdate(BackboneUpdate):
@@ -49,7 +49,7 @@ class JointUpdate(BackboneUpdate):
             return self.loss(self.network(inputs), targets)
 
 
-class Seeing(OnBackbone):
+class SpatialEstimator(BackboneEstimator):
     """See the top of this file. `seen_task` is the task of the Datasets that it learns from."""
 
     seen_task: ClassVar[str]

@@ -105,7 +105,7 @@ def test_a_frozen_backbone_stays_as_it_was_and_sees_once() -> None:
     before = fresh.build(model.input_shape_, model.n_outputs).backbone.state_dict()  # type: ignore[union-attr, operator]
     after = model.network_.backbone.state_dict()
     assert before.keys() == after.keys()
-    assert model._seen(X[:3]).dtype == np.float16
+    assert model._features(X[:3]).dtype == np.float16
 
 
 def test_under_a_limit_it_looks_at_what_fits_and_taken_up_again_at_as_much(tmp_path: Path) -> None:

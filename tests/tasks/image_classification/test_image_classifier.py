@@ -100,13 +100,13 @@ def test_embedding_once_answers_as_the_whole_network(below: Path, late: Any) -> 
         logits = model.network_(torch.from_numpy(X_test))
     probabilities = model.predict_proba(X_test)
     np.testing.assert_allclose(logits.softmax(dim=1).numpy(), probabilities, atol=1e-5)
-    alone = model.network_.output(torch.from_numpy(model._seen(X_test)))
+    alone = model.network_.output(torch.from_numpy(model._features(X_test)))
     torch.testing.assert_close(alone, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_embeddings_are_standardised_by_the_training_images(below: Path, late: Any) -> None:
     model = make(below, levels="last").fit(*late[:2])
-    embedded = model._seen(late[0])
+    embedded = model._features(late[0])
     np.testing.assert_allclose(embedded.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(embedded.std(axis=0)[model.transform(late[0]).std(axis=0) > 0.1], 1,
                                atol=0.01)  # fmt: skip

@@ -177,7 +177,7 @@ def test_on_an_encoder_it_learns(freeze: Any, folder: str) -> None:
 def test_the_frozen_head_alone_says_what_the_whole_says(folder: str) -> None:
     texts, labels = short_texts()
     model = make("text", encoder=folder, epochs=3).fit(texts, labels)
-    vectors = torch.from_numpy(model._seen(model._take(texts, reset=False)[0]))
+    vectors = torch.from_numpy(model._features(model._take(texts, reset=False)[0]))
     with torch.no_grad():
         p = torch.softmax(model.network_.head(vectors), dim=1).numpy()
     np.testing.assert_allclose(model.predict_proba(texts), p, atol=1e-5)

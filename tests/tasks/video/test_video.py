@@ -208,7 +208,7 @@ def test_what_a_head_learnt_alone_is_what_the_whole_network_answers(
     model.fit(X, y, validation=moving(20, 5))
     with torch.no_grad():
         logits = model.network_(torch.from_numpy(X))
-        alone = model.network_.head(torch.from_numpy(model._seen(X)))
+        alone = model.network_.head(torch.from_numpy(model._features(X)))
     np.testing.assert_allclose(logits.softmax(dim=1), model.predict_proba(X), atol=1e-5)
     torch.testing.assert_close(alone, logits, rtol=1e-3, atol=1e-3)
     assert "score" in model.history_["epochs"][0]
@@ -220,7 +220,7 @@ def test_what_a_head_learnt_alone_is_what_the_whole_network_answers(
 
 def test_what_is_seen_is_standardised_by_the_training_clips(clips: Clips, below: Path) -> None:
     model = VideoClassifier(**{**QUICK, "backbone": str(below), "epochs": 1, "enlarge": 1})
-    seen = model.fit(clips[0][:60], clips[1][:60])._seen(clips[0][:60])
+    seen = model.fit(clips[0][:60], clips[1][:60])._features(clips[0][:60])
     np.testing.assert_allclose(seen.mean(axis=(0, 1)), 0, atol=1e-3)
     assert np.median(seen.std(axis=(0, 1))) == pytest.approx(1, abs=0.01)
 

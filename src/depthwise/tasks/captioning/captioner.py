@@ -30,13 +30,13 @@ from depthwise.data.inputs import as_images, as_tensor
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Predicts
+from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.settings import no_setting, settings
-from depthwise.tasks.backbone_estimator import OnBackbone
+from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.captioning.network import CaptionNetwork, caption_nats
 from depthwise.tasks.captioning.scores import caption_report
 from depthwise.tasks.captioning.search import BEAMS, WholeCaption, beam_search
 from depthwise.tasks.captioning.step import CaptionUpdate, as_said, token_rows
-from depthwise.tasks.frozen_features import SeesOnce
 from depthwise.text.tokens import KINDS, Tokenizer, learn_tokens
 from depthwise.training.stages import compute_for
 from depthwise.training.step import GradientUpdate, Recipe
@@ -64,7 +64,7 @@ SIZES: dict[str, CaptionerRung] = {
 
 
 @settings
-class Captioner(SeesOnce, OnBackbone):
+class Captioner(BackboneEstimator):
     """Writes what is on images (N, C, H, W), uint8 or floats 0..1.
 
     `network_` answers raw images with logits (B, V) of a caption's first token.
@@ -146,7 +146,7 @@ class Captioner(SeesOnce, OnBackbone):
             raise InputError(f"beams must be 1 .. {MOST_BEAMS}, say 4; got {beams!r}.")
         if not 0 <= length_penalty <= 2:
             raise InputError(f"length_penalty must be 0 .. 2, say 0.7; got {length_penalty!r}.")
-        seen, network = self._seen(self._take(X, reset=False)[0]), self.network_.eval()
+        seen, network = self._features(self._take(X, reset=False)[0]), self.network_.eval()
         options: dict[str, Any] = {"beams": int(beams), "penalty": float(length_penalty)}
         device = next(network.parameters()).device
         captions: list[str] = []
@@ -246,13 +246,13 @@ class Captioner(SeesOnce, OnBackbone):
 
     # -- what the backbone sees -------------------------------------------------------------------
 
-    def _seen(self, images: np.ndarray) -> np.ndarray:
+    def _frozen_features(self) -> FrozenFeatures | None:
+        network: Any = self.network_
+        return FrozenFeatures(self._features, network.writer) if self._sees_once else None
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
         """What the backbone sees of images: (N, C S + E) float16."""
         return self._rows(images, lambda n, x: n.see(x).half()).numpy()
-
-    def _head(self, network: Any) -> nn.Module:
-        """It writes, from what was seen."""
-        return network.writer
 
     # -- saving -----------------------------------------------------------------------------------
 

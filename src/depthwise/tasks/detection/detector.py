@@ -46,7 +46,7 @@ from depthwise.tasks.detection.targets import (
     encoded,
     table_of,
 )
-from depthwise.tasks.spatial_estimator import Seeing
+from depthwise.tasks.spatial_estimator import SpatialEstimator
 from depthwise.training.run import Run, look_in_time
 from depthwise.training.schedules import Passes
 from depthwise.training.step import Recipe
@@ -77,14 +77,14 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class Detector(Seeing):
+class Detector(SpatialEstimator):
     """Finds objects in images (N, C, H, W), uint8 or floats 0..1; y is a BoxTable, or a list with
     (boxes_xyxy (m, 4) in pixels, labels (m,) from 0) for each image, none for one without objects.
 
     Parameters
     ----------
     size : a rung of the ladder, "xs" .. "m" from scratch; "lite" starts from ImageNet.
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
+    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
     overlap : IoU above which two boxes of a class are one object, 0.4 .. 0.7.
     augment : "auto" for window, mirror and colours; a tuple of these and "upside"; None.
     validation_fraction : share of the images held out, where no validation data was given.

@@ -33,7 +33,7 @@ from depthwise.models.abilities import RecognizesPeople
 from depthwise.models.estimator import class_order, columns_of, dataset_parts
 from depthwise.models.supervised import Classifier
 from depthwise.settings import no_setting, settings
-from depthwise.tasks.backbone_estimator import OnBackbone
+from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.faces.gallery import Gallery, checked_people
 from depthwise.tasks.faces.network import LOSSES, FaceNetwork, face_augmenter, margin_loss
 from depthwise.tasks.faces.scores import (
@@ -69,7 +69,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class FaceRecognizer(Gallery, OnBackbone, Classifier):
+class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
     """Tells people apart by their faces: aligned images (N, C, H, W), all of one size.
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
@@ -77,7 +77,7 @@ class FaceRecognizer(Gallery, OnBackbone, Classifier):
     Parameters
     ----------
     size : a rung of the ladder, "xs" (0.1 million weights) .. "l" (3 million).
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
+    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
     n_embedding : E in place of the rung's, 32 .. 512.
     loss : "arcface" or "cosface".
     margin : radians for ArcFace, 0.1 .. 0.5; a cosine for CosFace, 0.1 .. 0.4.

@@ -32,10 +32,10 @@ from depthwise.backbones.linear import Linear, solve_linear
 from depthwise.compute import resolve_device
 from depthwise.errors import InputError
 from depthwise.models.abilities import Teaches
+from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.supervised import Classifier
 from depthwise.settings import settings
-from depthwise.tasks.backbone_estimator import OnBackbone
-from depthwise.tasks.frozen_features import SeesOnce
+from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.image_classification.network import BackboneClassifier, name_of, quickened
 from depthwise.training.events import Event, Watch
 from depthwise.training.run import Run, look_in_time
@@ -53,7 +53,7 @@ SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
 
 
 @settings
-class ImageClassifier(SeesOnce, OnBackbone, Classifier):
+class ImageClassifier(BackboneEstimator, Classifier):
     """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
 
     Parameters
@@ -273,7 +273,13 @@ class ImageClassifier(SeesOnce, OnBackbone, Classifier):
         pooled, places = look_in_time(order, PART, seen, seconds)
         return self._standardised(np.concatenate(pooled)), places
 
-    def _seen(self, images: np.ndarray) -> np.ndarray:
+    def _frozen_features(self) -> FrozenFeatures | None:
+        if not self._sees_once:
+            return None
+        head = self._head(self.network_)
+        return FrozenFeatures(self._features, head, in_time=self._features_in_time)
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
         """n(p(x)), (N, C, H, W) -> (N, F); the first images ever seen set n."""
         whole: Any = self.network_
         if not whole.is_standardised:  # by the order that they are kept in
@@ -283,12 +289,14 @@ class ImageClassifier(SeesOnce, OnBackbone, Classifier):
         parts = [look(images[i : i + PART]) for i in range(0, len(images), PART)]
         return self._standardised(np.concatenate(parts))
 
-    def _seen_in_time(
+    def _features_in_time(
         self, inputs: np.ndarray, seconds: float, count: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Of the images that `seconds` suffice for, or of `count` of them; their places (M,)."""
         whole: Any = self.network_
         if whole.is_standardised:
-            return super()._seen_in_time(inputs, seconds, count)
+            plain = FrozenFeatures(self._features, self._head(whole))
+            return plain.seen_in_time(inputs, seconds, count)
         limit = seconds if count is None else math.inf
         rows, places = self.training_features(inputs, limit, count=count)
         order = np.argsort(places)
@@ -320,11 +328,11 @@ class ImageClassifier(SeesOnce, OnBackbone, Classifier):
     def _logits(self, inputs: np.ndarray, network: nn.Module | None = None) -> Tensor:
         """From features that are kept, while they are."""
         own = network is None or network is self.network_
-        if not (own and are_kept() and self.runtime_ is None and not self._is_alone):
+        if not (own and are_kept() and self.runtime_ is None and not self._is_head_alone):
             return super()._logits(inputs, network)
         if not self._sees_once or inputs.dtype == np.float64:
             return super()._logits(inputs, network)
-        rows, head = torch.from_numpy(self._seen(inputs)), self._head(self.network_).eval()
+        rows, head = torch.from_numpy(self._features(inputs)), self._head(self.network_).eval()
         with torch.inference_mode():
             logits: Tensor = head(rows)
         return logits

@@ -28,9 +28,9 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.models.abilities import Searches
+from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.settings import settings
-from depthwise.tasks.backbone_estimator import OnBackbone
-from depthwise.tasks.frozen_features import SeesOnce
+from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.image_text.network import (
     ImageTextNetwork,
     Matching,
@@ -82,7 +82,7 @@ class MatchUpdate(BackboneUpdate):
 
 
 @settings
-class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
+class ImageTextMatcher(Telling, BackboneEstimator):
     """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
 
     `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
@@ -224,11 +224,12 @@ class ImageTextMatcher(SeesOnce, Telling, OnBackbone):
 
     # -- what the backbone sees -------------------------------------------------------------------
 
-    def _seen(self, images: np.ndarray) -> np.ndarray:
+    def _frozen_features(self) -> FrozenFeatures | None:
+        """The head is all but the backbone, from embedded images."""
+        network: Any = self.network_
+        return FrozenFeatures(self._features, network.matching) if self._sees_once else None
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
         """e(x) of images: (N, E)."""
         network: Any = self.network_
         return self._rows(images, lambda n, x: n(x), network.backbone).numpy()
-
-    def _head(self, network: Any) -> nn.Module:
-        """All but the backbone, from embedded images."""
-        return network.matching

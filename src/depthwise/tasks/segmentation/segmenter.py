@@ -48,7 +48,7 @@ from depthwise.tasks.segmentation.network import UNet
 from depthwise.tasks.segmentation.scores import confusions, mean_iou, segmentation_report
 from depthwise.tasks.segmentation.step import depthwise_in_float32
 from depthwise.tasks.segmentation.tiles import blended_bands
-from depthwise.tasks.spatial_estimator import Seeing
+from depthwise.tasks.spatial_estimator import SpatialEstimator
 from depthwise.training.run import Run
 from depthwise.training.step import Recipe
 from depthwise.training.training_data import TrainingData
@@ -77,14 +77,14 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class Segmenter(Seeing):
+class Segmenter(SpatialEstimator):
     """A class for each pixel of images (N, C, H, W), uint8 or floats 0..1.
 
     Parameters
     ----------
     size : a rung of the ladder, "xs" (0.1 million weights) .. "m" (1 million) from scratch, or
         "lite" (3 million) on what was learnt on ImageNet (extra `backbones`).
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `OnBackbone`.
+    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
     enlarge : how many times larger images are made first, 1 .. 8; what is thin or small in small
         pictures gains by 2, at four times the cost.
     class_weight : 0 .. 1, the power of median frequency balancing: 1 ("balanced") makes all classes

@@ -312,10 +312,10 @@ class SentenceMatcher(OfPairs):
             raise DivergedError("a similarity is not a number. Fit again with a lower lr.")
         return answers
 
-    def _seen(self, inputs: np.ndarray) -> np.ndarray:
+    def _features(self, inputs: np.ndarray) -> np.ndarray:
         """Every sentence once, however many pairs it is in."""
         if self.cross:
-            return super()._seen(inputs)
+            return super()._features(inputs)
         flat = inputs.reshape(-1, inputs.shape[-1])
         rows, place = np.unique(flat, axis=0, return_inverse=True)
         units = self._by_encoder(rows, lambda network, x: network.units(x)).numpy()

@@ -12,7 +12,7 @@ import numpy as np
 
 from depthwise.errors import InputError
 from depthwise.models.supervised import Classifier
-from depthwise.tasks.encoder_estimator import OnEncoder
+from depthwise.tasks.encoder_estimator import EncoderEstimator
 from depthwise.tasks.sentence_matching.hashed import FILLING, pieces_of
 from depthwise.tasks.sentence_matching.pairs import (
     Pair,
@@ -27,7 +27,7 @@ from depthwise.tasks.sentence_matching.pairs import (
 __all__ = ["OfPairs"]
 
 
-class OfPairs(OnEncoder, Classifier):
+class OfPairs(EncoderEstimator, Classifier):
     """A model whose inputs are pairs of sentences. kind_: "similarity" or "classes"; range_: of
     similarities, None of classes."""
 

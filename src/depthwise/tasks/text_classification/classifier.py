@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.backbones.texts.transformer import Rung, Transformer
 from depthwise.settings import settings
-from depthwise.tasks.encoder_estimator import FeatureHead, OnEncoder, trimmed
+from depthwise.tasks.encoder_estimator import EncoderEstimator, FeatureHead, trimmed
 from depthwise.tasks.text_classification.texts import OfTexts
 from depthwise.tasks.text_classification.tfidf import TextLogistic, TfidfNetwork, solve
 from depthwise.text.words import FILLING, UNKNOWN, Words, learn_words
@@ -174,7 +174,7 @@ class EncodedText(nn.Module):
 
 
 @settings
-class TextClassifier(OnEncoder, OfTexts):
+class TextClassifier(EncoderEstimator, OfTexts):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
 

@@ -25,10 +25,10 @@ from depthwise.data.inputs import as_clips
 from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.models.estimator import Estimator
+from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.supervised import Classifier
 from depthwise.settings import settings
-from depthwise.tasks.backbone_estimator import PIXELS_AT_ONCE, OnBackbone
-from depthwise.tasks.frozen_features import SeesOnce
+from depthwise.tasks.backbone_estimator import PIXELS_AT_ONCE, BackboneEstimator
 from depthwise.tasks.video.network import TEMPORAL, VideoNetwork
 from depthwise.training.step import Recipe
 
@@ -58,7 +58,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class VideoClassifier(SeesOnce, OnBackbone, Classifier):
+class VideoClassifier(BackboneEstimator, Classifier):
     """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
 
     Parameters
@@ -182,7 +182,7 @@ class VideoClassifier(SeesOnce, OnBackbone, Classifier):
         network: nn.Module | None = None,
     ) -> Tensor:
         """Clips in parts whose maps fit into memory."""
-        if self._is_alone:
+        if self._is_head_alone:
             return Estimator._rows(self, inputs, run, network)
         pixels = inputs[0, 0, 0].size * self._enlarge(inputs.shape[2:]) ** 2
         frames = min(self.rung.frames, inputs.shape[1])
@@ -194,21 +194,23 @@ class VideoClassifier(SeesOnce, OnBackbone, Classifier):
 
     # -- learning the head only -------------------------------------------------------------------
 
-    def _seen(self, clips: np.ndarray) -> np.ndarray:
-        """n of what the backbone makes of clips, (N, F, ...); the first ever seen set n."""
-        return self._settled(self._raw(clips))
+    def _frozen_features(self) -> FrozenFeatures | None:
+        network: Any = self.network_
+        if not self._sees_once:
+            return None
+        return FrozenFeatures(self._raw_features, network.head, finish=self._standardised)
 
-    def _raw(self, clips: np.ndarray) -> np.ndarray:
+    def _features(self, clips: np.ndarray) -> np.ndarray:
+        """n of what the backbone makes of clips, (N, F, ...); the first ever seen set n."""
+        return self._standardised(self._raw_features(clips))
+
+    def _raw_features(self, clips: np.ndarray) -> np.ndarray:
         return self._rows(clips, lambda n, x: n.see(x), self.network_).numpy()
 
-    def _settled(self, rows: np.ndarray) -> np.ndarray:
+    def _standardised(self, rows: np.ndarray) -> np.ndarray:
         whole: Any = self.network_
         seen = torch.from_numpy(rows)
         whole.keep_statistics(seen)
         with torch.inference_mode():
             found: np.ndarray = whole.eval().standardised(seen).numpy()
         return found
-
-    def _head(self, network: Any) -> nn.Module:
-        """It takes what was seen, standardised."""
-        return network.head
