@@ -31,9 +31,11 @@ from torch import Tensor, nn
 from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.errors import DivergedError, InputError
 from depthwise.losses import over_answers
+from depthwise.models.supervised import Classifier
 from depthwise.scores.accuracy import wilson_interval
 from depthwise.settings import no_setting, settings
 from depthwise.task import Answer
+from depthwise.tasks.encoder_estimator import EncoderEstimator
 from depthwise.tasks.sentence_matching.hashed import (
     FILLING,
     SIZES,
@@ -49,7 +51,17 @@ from depthwise.tasks.sentence_matching.network import (
     SiameseNetwork,
     SimilarityHead,
 )
-from depthwise.tasks.sentence_matching.pair_rows import OfPairs
+from depthwise.tasks.sentence_matching.pairs import (
+    Pair,
+    as_pairs,
+    as_similarities,
+    checked_range,
+    hashed_rows,
+    kind_of,
+    range_of,
+    require_labels,
+    require_sentences,
+)
 from depthwise.tasks.sentence_matching.scores import (
     f1,
     f1_interval,
@@ -57,6 +69,7 @@ from depthwise.tasks.sentence_matching.scores import (
     spearman,
     spearman_interval,
 )
+from depthwise.tasks.token_inputs import take_tokens
 from depthwise.text.files import as_texts
 from depthwise.training.step import Recipe
 
@@ -67,7 +80,7 @@ FEWEST_STEPS = 200  # of few pairs
 
 
 @settings
-class SentenceMatcher(OfPairs):
+class SentenceMatcher(EncoderEstimator, Classifier):
     """Learns from pairs of sentences, [(a, b), ...] or an array (N, 2), and what is said of them.
 
     Parameters
@@ -106,7 +119,10 @@ class SentenceMatcher(OfPairs):
         "minilm": {"encoder": "minilm-l6", "lr": 5e-4},
         "minilm-cross": {"encoder": "minilm-l6", "cross": True, "freeze": 1, "encoder_rate": 0.1},
     }
+    task_mark: ClassVar[str] = "kind_"
     augment = None
+    kind_: str = no_setting()
+    range_: tuple[float, float] | None = no_setting()
 
     cross: bool = False
     targets: str | tuple[float, float] = "auto"
@@ -270,6 +286,69 @@ class SentenceMatcher(OfPairs):
         if self.encoder is not None:
             return self._rebuilt(description)
         return super().rebuild(description)
+
+    # -- pairs and answers as numbers -----------------------------------------------------------
+
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """Tokens (N, 2, T) int64, and similarities (N, 1), class indices (N,), or None."""
+        return take_tokens(self, as_pairs(X), y, reset=reset, classes=classes, texts_an_item=2)
+
+    def _learn_words(self, items: list[Pair]) -> None:
+        """Words are hashed, or an encoder brings its own."""
+        require_sentences(items)
+        if self.encoder is not None:
+            self._find_pieces()
+
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Pairs (N, 2) of sentences as tokens (N, 2, T) int64. There is no vocabulary to `learn`:
+        words are hashed, or an encoder brings its own."""
+        if learn and self.encoder is not None:
+            self._find_pieces()
+        return self._tokens(as_pairs(X))
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
+
+    def _tokens(self, items: list[Pair]) -> np.ndarray:
+        if self.cross and self.encoder is not None:
+            return self.pieces_.encode_pairs(items, int(self.max_words))
+        rows = self._token_rows([text for pair in items for text in pair])
+        return rows.reshape(len(items), 2, -1)
+
+    def _token_rows(self, texts: list[str]) -> np.ndarray:
+        """(N, T) int64, words and then grams, or an encoder's pieces."""
+        if self.encoder is not None:
+            return self.pieces_.encode(texts, int(self.max_words))
+        return hashed_rows(texts, int(self.max_words))
+
+    def _filling(self) -> int | None:
+        return FILLING if self.encoder is None else super()._filling()
+
+    def _check_targets(self, y: Any, items: int) -> np.ndarray:
+        targets = np.asarray(y)
+        if targets.ndim == 2 and targets.shape[1] == 1:
+            targets = targets[:, 0]
+        if targets.ndim != 1 or len(targets) != items:
+            raise InputError(f"y must be ({items},), one answer a pair; got {targets.shape}.")
+        return targets
+
+    def _encode(self, targets: np.ndarray, reset: bool, classes: np.ndarray | None) -> Any:
+        stated = checked_range(self.targets)
+        if reset:
+            kind = kind_of(targets, self.targets)
+            self.kind_ = "classes" if classes is not None else kind
+        if self.kind_ == "classes":
+            if reset:
+                self.range_ = None
+                require_labels(targets)
+            return super()._encode(targets, reset, classes)
+        self.__dict__.pop("classes_", None)
+        scores = as_similarities(targets, stated)
+        if reset:
+            self.range_ = stated or range_of(scores)
+        return scores.astype(np.float32)[:, None]
 
     # -- learning -------------------------------------------------------------------------------
 

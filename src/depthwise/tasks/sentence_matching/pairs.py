@@ -1,24 +1,28 @@
-"""Pairs of sentences and what is said of them, checked.
+"""Pairs of sentences and the answers that belong to them: checked, and as numbers.
 
-Shapes: N pairs.
+Shapes: N pairs, T tokens of the longest sentence.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from depthwise.errors import InputError
+from depthwise.tasks.sentence_matching.hashed import FILLING, pieces_of
 
 __all__ = [
     "Pair",
     "as_pairs",
     "as_similarities",
     "checked_range",
+    "hashed_rows",
+    "kind_of",
+    "range_of",
     "require_labels",
     "require_sentences",
-    "told_kind",
 ]
 
 Pair = tuple[str, str]
@@ -63,6 +67,34 @@ def _pair(row: Any, name: str) -> Pair:
     return str(row[0]), str(row[1])
 
 
+def hashed_rows(texts: list[str], max_words: int) -> np.ndarray:
+    """Sentences as rows (N, T) int64 of their hashed words, then parts of words. Warns of sentences
+    of more words than are read."""
+    found = [pieces_of(text, max_words) for text in texts]
+    long = sum(is_long for _, _, is_long in found)
+    if long:
+        warnings.warn(
+            f"{long} of {len(texts)} sentences have more than {max_words} words; what "
+            "comes after them is not read. Raise max_words to read it.",
+            stacklevel=5,
+        )
+    rows = np.full((len(found), max(len(w) + len(g) for w, g, _ in found)), FILLING, np.int64)
+    for row, (words, grams, _) in zip(rows, found):
+        row[: len(words) + len(grams)] = words + grams
+    return rows
+
+
+def range_of(scores: np.ndarray) -> tuple[float, float]:
+    """The least and the largest similarity. Raises InputError where they are one."""
+    low, high = float(scores.min()), float(scores.max())
+    if low == high:
+        raise InputError(
+            f"y says {low:g} of every pair: there is nothing to learn. "
+            "Give pairs of several similarities."
+        )
+    return low, high
+
+
 def require_sentences(pairs: list[Pair]) -> None:
     """Raises InputError where a whole side is numbers: a column that is out of place."""
     for side in (0, 1):
@@ -81,7 +113,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def told_kind(y: np.ndarray, targets: Any) -> str:
+def kind_of(y: np.ndarray, targets: Any) -> str:
     """ "similarity" or "classes": as `targets` says, or by what y holds."""
     if targets == "classes":
         return "classes"

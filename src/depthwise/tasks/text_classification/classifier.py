@@ -30,10 +30,17 @@ from torch import Tensor, nn
 
 from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.backbones.texts.transformer import Rung, Transformer
-from depthwise.settings import settings
+from depthwise.models.supervised import Classifier
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.encoder_estimator import EncoderEstimator, FeatureHead, trimmed
-from depthwise.tasks.text_classification.texts import OfTexts
+from depthwise.tasks.text_classification.texts import (
+    described_words,
+    rebuilt_words,
+    single_texts,
+    word_rows,
+)
 from depthwise.tasks.text_classification.tfidf import TextLogistic, TfidfNetwork, solve
+from depthwise.tasks.token_inputs import take_tokens
 from depthwise.text.words import FILLING, UNKNOWN, Words, learn_words
 
 __all__ = ["SIZES", "TextClassifier", "TextLogistic", "TextNetwork"]
@@ -174,7 +181,7 @@ class EncodedText(nn.Module):
 
 
 @settings
-class TextClassifier(EncoderEstimator, OfTexts):
+class TextClassifier(EncoderEstimator, Classifier):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
 
@@ -208,6 +215,7 @@ class TextClassifier(EncoderEstimator, OfTexts):
     priority: ClassVar[dict[str, int]] = {"text": 1}
     sizes: ClassVar[dict[str, TextRung]] = SIZES
     vocabularies: ClassVar[int] = 2  # words, and runs of them
+    words_: list[Words] = no_setting()
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {
         "minilm": {"encoder": "minilm-l6", "epochs": 30, "batch_size": 128},
         "minilm-tuned": {"encoder": "minilm-l6", "freeze": 1, "epochs": 3, "batch_size": 32},
@@ -232,7 +240,7 @@ class TextClassifier(EncoderEstimator, OfTexts):
         self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
         if self.encoder is not None:
             return self._on_encoder(n_outputs, pretrained=False)
-        words = getattr(self, "words_", None)
+        words = vars(self).get("words_")
         sizes = [w.size for w in words] if words else [int(self.vocabulary)] * 2
         deep = DeepNetwork(sizes[0], n_outputs, rung, self.dropout, self.word_dropout)
         return TextNetwork(deep, TfidfNetwork(sizes[1], n_outputs))
@@ -245,25 +253,48 @@ class TextClassifier(EncoderEstimator, OfTexts):
         solve(network.wide, runs, targets, WIDE_C, WIDE_STEPS)
         return network
 
-    def _learn_words(self, texts: list[str]) -> list[Words]:
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """Tokens (N, T) int64, and label indices (N,) or None."""
+        return take_tokens(self, single_texts(X), y, reset=reset, classes=classes)
+
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Texts (N,) as rows of tokens (N, T) int64; with `learn` the vocabularies, for which
+        `build` makes its network, are those of these texts."""
+        texts = single_texts(X)
+        if learn:
+            self._learn_words(texts)
+        return self._tokens(texts)
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
+
+    def _learn_words(self, items: list[str]) -> None:
+        """The vocabularies for texts like these, or the encoder's tokeniser."""
+        self.words_ = []
         if self.encoder is not None:
             self._find_pieces()
-            return []
+            return
         self._require("vocabulary", self.vocabulary >= 1, "at least 1")
         most, read = int(self.vocabulary), int(self.max_words)
-        words = learn_words(texts, most, least=2, words=read)
-        return [words, learn_words(texts, RUNS * most, longest=2, words=read)]
+        words = learn_words(items, most, least=2, words=read)
+        self.words_ = [words, learn_words(items, RUNS * most, longest=2, words=read)]
 
     def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
         return EncodedText(encoder, n_outputs, self.dropout)
 
-    def _tokens(self, texts: list[str]) -> np.ndarray:
+    def _tokens(self, items: list[str]) -> np.ndarray:
         if self.encoder is None:
-            return super()._tokens(texts)
-        return self.pieces_.encode(texts, int(self.max_words))
+            return word_rows(items, self.words_, int(self.max_words))
+        return self.pieces_.encode(items, int(self.max_words))
+
+    def describe_network(self) -> dict[str, Any]:
+        return {**super().describe_network(), **described_words(self.words_)}
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
-        if self.encoder is None:
-            return super().rebuild(description)
         self.words_ = []
-        return self._rebuilt(description)
+        if self.encoder is not None:
+            return self._rebuilt(description)
+        self.words_ = rebuilt_words(description, self.vocabularies)
+        return super().rebuild(description)

@@ -25,8 +25,15 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from depthwise.compute import free_cores
-from depthwise.settings import settings
-from depthwise.tasks.text_classification.texts import OfTexts
+from depthwise.models.supervised import Classifier
+from depthwise.settings import no_setting, settings
+from depthwise.tasks.text_classification.texts import (
+    described_words,
+    rebuilt_words,
+    single_texts,
+    word_rows,
+)
+from depthwise.tasks.token_inputs import take_tokens
 from depthwise.text.words import FIRST, Words, learn_words
 from depthwise.training.run import Run
 from depthwise.training.training_data import TrainingData
@@ -54,7 +61,7 @@ class TfidfNetwork(nn.Module):
 
 
 @settings
-class TextLogistic(OfTexts):
+class TextLogistic(Classifier):
     """Logistic regression on the words and pairs of words of a text. Words are weighed by how many
     texts have them, whatever their `sample_weight`.
 
@@ -73,6 +80,8 @@ class TextLogistic(OfTexts):
     resumes: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("text",)
     resource: ClassVar[str] = "max_iter"
+    warm_start: bool = no_setting(default=False)
+    words_: list[Words] = no_setting()
 
     C: float = 10.0
     longest: int = 2
@@ -82,7 +91,7 @@ class TextLogistic(OfTexts):
     random_state: Any = 0
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TfidfNetwork:
-        words = getattr(self, "words_", None)
+        words = vars(self).get("words_")
         return TfidfNetwork(words[0].size if words else int(self.vocabulary), n_outputs)
 
     def _train(self, data: TrainingData, run: Run) -> None:
@@ -94,12 +103,39 @@ class TextLogistic(OfTexts):
         self.network_ = network.eval()
         self._record(steps, data, run)
 
-    def _learn_words(self, texts: list[str]) -> list[Words]:
+    def _take(
+        self, X: Any, y: Any = None, *, reset: bool, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """Tokens (N, T) int64, and label indices (N,) or None."""
+        return take_tokens(self, single_texts(X), y, reset=reset, classes=classes)
+
+    def tokenize(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Texts (N,) as rows of tokens (N, T) int64; with `learn` the vocabularies, for which
+        `build` makes its network, are those of these texts."""
+        texts = single_texts(X)
+        if learn:
+            self._learn_words(texts)
+        return self._tokens(texts)
+
+    def prepare(self, X: Any) -> np.ndarray:
+        return self.tokenize(X)
+
+    def _learn_words(self, items: list[str]) -> None:
         whole = isinstance(self.longest, int | np.integer) and 1 <= self.longest <= 5
         self._require("longest", whole, "1 to 5 words")
         self._require("vocabulary", self.vocabulary >= 1, "at least 1")
         most, longest, read = int(self.vocabulary), int(self.longest), int(self.max_words)
-        return [learn_words(texts, most, longest=longest, words=read)]
+        self.words_ = [learn_words(items, most, longest=longest, words=read)]
+
+    def _tokens(self, items: list[str]) -> np.ndarray:
+        return word_rows(items, self.words_, int(self.max_words))
+
+    def describe_network(self) -> dict[str, Any]:
+        return {**super().describe_network(), **described_words(self.words_)}
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        self.words_ = rebuilt_words(description, 1)
+        return super().rebuild(description)
 
 
 def solve(
