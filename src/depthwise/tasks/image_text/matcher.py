@@ -15,11 +15,12 @@ Shapes: N images, M texts, B batch, K captions of an image, T words, E embedding
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.backbones.images.features import Backbone
@@ -27,9 +28,10 @@ from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.captions import CaptionTable
+from depthwise.errors import InputError
 from depthwise.models.abilities import Searches
 from depthwise.models.frozen_features import FrozenFeatures
-from depthwise.settings import settings
+from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.image_text.network import (
     ImageTextNetwork,
@@ -39,7 +41,16 @@ from depthwise.tasks.image_text.network import (
     one_caption_each,
 )
 from depthwise.tasks.image_text.scores import retrieval_report
-from depthwise.tasks.image_text.search import Telling
+from depthwise.tasks.image_text.search import as_vectors, finite, nearest, placed_texts
+from depthwise.tasks.image_text.texts import (
+    caption_rows,
+    frozen_encoder,
+    rebuilt_words,
+    vocabulary_of,
+    word_rows,
+)
+from depthwise.text.files import as_texts
+from depthwise.text.words import Words
 from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.stages import compute_for
 from depthwise.training.step import GradientUpdate, Recipe
@@ -82,7 +93,7 @@ class MatchUpdate(BackboneUpdate):
 
 
 @settings
-class ImageTextMatcher(Telling, BackboneEstimator):
+class ImageTextMatcher(BackboneEstimator):
     """Says how well images (N, C, H, W), uint8 or floats 0..1, and texts go together.
 
     `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
@@ -119,6 +130,9 @@ class ImageTextMatcher(Telling, BackboneEstimator):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     task_mark = "input_shape_"
     label_smoothing = 0.0
+    words_: Words | None = no_setting(default=None)  # of a pretrained encoder None
+    # of the encoder of a model that is being rebuilt
+    _described: dict[str, Any] | None = no_setting(default=None)
 
     size: str = "lite"
     encoder: str = "words"
@@ -154,13 +168,112 @@ class ImageTextMatcher(Telling, BackboneEstimator):
         self._require("n_embedding", whole, "at least 1, or None")
         rung, size = self._rung(), self.n_outputs
         dropout, silent = float(self.dropout), float(self.word_dropout)
-        sentences = self._sentences()
+        sentences = frozen_encoder(self.encoder, self._described)
         if sentences is not None:
             matching = Matching(below.n_embedding, sentences.n_embedding, size, None, dropout)
             return ImageTextNetwork(below, matching, sentences)
-        reader = WordEncoder(self._known_words(), rung.word, rung.reader, dropout, silent)
+        known = int(self.vocabulary) if self.words_ is None else self.words_.size
+        reader = WordEncoder(known, rung.word, rung.reader, dropout, silent)
         matching = Matching(below.n_embedding, reader.n_embedding, size, reader, dropout)
         return ImageTextNetwork(below, matching)
+
+    # -- vectors, cosines, search -----------------------------------------------------------------
+
+    def encode_images(self, X: Any) -> np.ndarray:
+        """Unit vectors (N, D) of images. Raises DivergedError where they are no numbers."""
+        check_is_fitted(self, "network_")
+        images = self._take(X, reset=False)[0]
+        return finite(self._rows(images, lambda n, x: n(x)).numpy())
+
+    def encode_texts(self, texts: Any) -> np.ndarray:
+        """Unit vectors (M, D) of texts: one, or a sequence of them."""
+        check_is_fitted(self, "network_")
+        return placed_texts(self.network_, self._read(as_texts(texts, "texts")))
+
+    def transform(self, X: Any, layer: int | None = None) -> np.ndarray:
+        """`encode_images`; or what a layer makes of X, as in other families."""
+        return self.encode_images(X) if layer is None else super().transform(X, layer)
+
+    def score_pairs(self, X: Any, texts: Any) -> np.ndarray:
+        """(N,) cosines, -1 .. 1, of each image with the text that stands at its place."""
+        given = as_texts(texts, "texts")
+        images = self.encode_images(X)
+        if len(given) != len(images):
+            raise InputError(
+                f"texts must be one for each of the {len(images):,} images; got {len(given):,}."
+            )
+        cosines: np.ndarray = (images * self.encode_texts(given)).sum(axis=1)
+        return cosines
+
+    def search(self, queries: Any, among: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest of `among` to each query: places int64 (Q, k) and cosines (Q, k), best
+        first. Either side: images (N, C, H, W), texts, or vectors (N, D) of `encode_images` or
+        `encode_texts`."""
+        asked, found = self._vectors(queries, "queries"), self._vectors(among, "among")
+        return nearest(asked, found, k)
+
+    def predict(self, X: Any, texts: Any) -> np.ndarray:
+        """(N,) int64: which of the texts goes best with each image."""
+        return self.search(as_images(X), texts, k=1)[0][:, 0]
+
+    def assess(self, X: Any, y: Any) -> dict[str, Any]:
+        """Image-to-text recall at 10 as "value", with "low" and "high", its 95% interval; recall
+        at 1, 5 and 10 both ways; see `retrieval_report`. y: captions as in `fit`."""
+        images = as_images(X)
+        table = CaptionTable.of(y, len(images))
+        texts = self.encode_texts(table.texts)
+        return retrieval_report(self.encode_images(images), texts, table.items)
+
+    def score(self, X: Any, y: Any) -> float:
+        """Image-to-text recall at 10, more is better."""
+        return float(self.assess(X, y)["value"])
+
+    def _vectors(self, given: Any, name: str) -> np.ndarray:
+        if getattr(given, "ndim", 0) == 4:
+            return self.encode_images(given)
+        vectors = as_vectors(given, name, self.n_outputs)
+        if vectors is not None:
+            return vectors
+        return placed_texts(self.network_, self._read(as_texts(given, name)))
+
+    # -- texts ------------------------------------------------------------------------------------
+
+    def _read(self, texts: Sequence[str]) -> np.ndarray:
+        """Words (M, T) int64, or embeddings (M, E') float32."""
+        if self.words_ is None:
+            return self._embedded(texts)
+        return word_rows(texts, self.words_, int(self.max_words))
+
+    def _embedded(self, texts: Sequence[str]) -> np.ndarray:
+        known: Any = self.network_.sentences if self.is_fitted else None
+        encoder = frozen_encoder(self.encoder) if known is None else known
+        found: np.ndarray = encoder.encode(list(texts), int(self.max_words))
+        return found
+
+    def _check_text_settings(self) -> None:
+        for name in ("vocabulary", "max_words"):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and bool(value >= 1)
+            self._require(name, whole, "a whole number, at least 1")
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def describe_network(self) -> dict[str, Any]:
+        encoder: Any = self.network_.sentences
+        return {
+            **super().describe_network(),
+            "words": None if self.words_ is None else self.words_.to_plain(),
+            "sentences": None if encoder is None else encoder.description,
+        }
+
+    def rebuild(self, description: dict[str, Any]) -> nn.Module:
+        self.words_, self._described = rebuilt_words(description), description["sentences"]
+        if int(description["n_classes"]) != self.n_outputs:
+            raise ValueError(f"vectors of {description['n_classes']}, not {self.n_outputs} numbers")
+        try:
+            return super().rebuild(description)
+        finally:
+            self._described = None
 
     # -- learning ---------------------------------------------------------------------------------
 
@@ -191,12 +304,9 @@ class ImageTextMatcher(Telling, BackboneEstimator):
         """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
         self._check_text_settings()
         if reset and not (self.warm_start and self.is_fitted):
-            self._learn_words(list(targets.texts))
-        rows = self._read(list(targets.texts))
-        table = np.zeros((len(targets), int(targets.counts.max()), rows.shape[1]), rows.dtype)
-        place = np.arange(len(rows)) - np.repeat(targets.starts[:-1], targets.counts)
-        table[targets.items, place] = rows
-        return table
+            most, read = int(self.vocabulary), int(self.max_words)
+            self.words_ = vocabulary_of(list(targets.texts), self.encoder, most, read)
+        return caption_rows(targets, self._read(list(targets.texts)))
 
     def _loss(self) -> Any:
         return contrast  # MatchUpdate says what it is given
@@ -219,7 +329,7 @@ class ImageTextMatcher(Telling, BackboneEstimator):
     ) -> tuple[float, ...]:
         """(mean of the six recalls,), by the first caption of each image."""
         images = self._rows(inputs, lambda n, x: n(x), network).numpy()
-        texts = self._placed(targets[:, 0], network)
+        texts = placed_texts(network, targets[:, 0])
         return (retrieval_report(images, texts, np.arange(len(images)))["mean_recall"],)
 
     # -- what the backbone sees -------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""The texts of an `ImageTextMatcher`: words that it learnt, or a pretrained encoder's vectors.
+"""The texts of an `ImageTextMatcher` as arrays: words that it learnt, or vectors of a pretrained
+encoder; and a row of them for each image.
 
-Shapes: M texts, T words of the longest, E' numbers of a pretrained encoder's embedding.
+Shapes: N images, M texts, K captions of an image, T words of the longest, E' numbers of a
+pretrained encoder's embedding.
 """
 
 from __future__ import annotations
@@ -9,88 +11,64 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from depthwise.backbones.texts import named
-from depthwise.models.networks import NetworkEstimator
+from depthwise.data.targets.captions import CaptionTable
 from depthwise.text.words import FILLING, Words, learn_words
 
-__all__ = ["OfTexts"]
+__all__ = [
+    "LEARNT",
+    "caption_rows",
+    "frozen_encoder",
+    "rebuilt_words",
+    "vocabulary_of",
+    "word_rows",
+]
 
 LEARNT = "words"  # the encoder that is learnt from the captions
 
 
-class OfTexts(NetworkEstimator):
-    """See the top of this file. words_: the words that are known, None of a pretrained encoder."""
+def vocabulary_of(texts: list[str], encoder: str, most: int, max_words: int) -> Words | None:
+    """The words of two texts and more, `most` at most; None of a pretrained encoder."""
+    if encoder != LEARNT:
+        return None
+    return learn_words(texts, most, least=2, words=max_words)
 
-    encoder: str
-    vocabulary: int
-    max_words: int
-    words_: Words | None = None
-    _described: dict[str, Any] | None = None  # the encoder of a model that is being rebuilt
 
-    def _read(self, texts: Sequence[str]) -> np.ndarray:
-        """Words (M, T) int64, FILLING behind a text's end; or embeddings (M, E') float32."""
-        if self.words_ is None:
-            return self._embedded(texts)
-        rows = [self.words_.encode(text, int(self.max_words)) for text in texts]
-        matrix = np.full((len(rows), max(map(len, rows))), FILLING, dtype=np.int64)
-        for i, row in enumerate(rows):
-            matrix[i, : len(row)] = row
-        return matrix
+def word_rows(texts: Sequence[str], words: Words, max_words: int) -> np.ndarray:
+    """Words (M, T) int64, FILLING behind a text's end."""
+    rows = [words.encode(text, max_words) for text in texts]
+    matrix = np.full((len(rows), max(map(len, rows))), FILLING, dtype=np.int64)
+    for i, row in enumerate(rows):
+        matrix[i, : len(row)] = row
+    return matrix
 
-    def _embedded(self, texts: Sequence[str]) -> np.ndarray:
-        known = getattr(getattr(self, "network_", None), "sentences", None)
-        encoder = named.sentence_encoder(self.encoder) if known is None else known
-        found: np.ndarray = encoder.encode(list(texts), int(self.max_words))
-        return found
 
-    def _learn_words(self, texts: list[str]) -> None:
-        """The vocabulary for texts like these: words of two of them and more."""
-        self.words_ = None
-        if self.encoder == LEARNT:
-            most = int(self.vocabulary)
-            self.words_ = learn_words(texts, most, least=2, words=int(self.max_words))
+def caption_rows(table: CaptionTable, rows: np.ndarray) -> np.ndarray:
+    """Rows (M, ...) of all captions -> (N, K, ...), those of each image; zeros where one has fewer
+    than K."""
+    captions = np.zeros((len(table), int(table.counts.max()), rows.shape[1]), rows.dtype)
+    place = np.arange(len(rows)) - np.repeat(table.starts[:-1], table.counts)
+    captions[table.items, place] = rows
+    return captions
 
-    def _known_words(self) -> int:
-        """V of what is learnt."""
-        return int(self.vocabulary) if self.words_ is None else self.words_.size
 
-    def _sentences(self) -> Any:
-        """The pretrained encoder, of which nothing learns; None where words are learnt."""
-        if self._described is not None:
-            made = named.rebuild(self._described)
-        elif self.encoder == LEARNT:
-            return None
-        else:
-            made = named.sentence_encoder(self.encoder)
-        made.freeze("all")
-        return made
+def frozen_encoder(name: str, description: dict[str, Any] | None = None) -> Any:
+    """The pretrained encoder of this name, or one of a saved model; None where words are learnt."""
+    if description is not None:
+        made = named.rebuild(description)
+    elif name == LEARNT:
+        return None
+    else:
+        made = named.sentence_encoder(name)
+    made.freeze("all")
+    return made
 
-    def _check_text_settings(self) -> None:
-        for name in ("vocabulary", "max_words"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and bool(value >= 1)
-            self._require(name, whole, "a whole number, at least 1")
 
-    # -- saving -----------------------------------------------------------------------------------
-
-    def describe_network(self) -> dict[str, Any]:
-        encoder: Any = getattr(self.network_, "sentences", None)
-        return {
-            **super().describe_network(),
-            "words": None if self.words_ is None else self.words_.to_plain(),
-            "sentences": None if encoder is None else encoder.description,
-        }
-
-    def rebuild(self, description: dict[str, Any]) -> nn.Module:
-        words, self._described = description["words"], description["sentences"]
-        if (words is None) == (self._described is None):
-            raise ValueError("a matcher of words and of a pretrained encoder, or of neither")
-        self.words_ = None if words is None else Words.from_plain(words)
-        if int(description["n_classes"]) != self.n_outputs:
-            raise ValueError(f"vectors of {description['n_classes']}, not {self.n_outputs} numbers")
-        try:
-            return super().rebuild(description)
-        finally:
-            self._described = None
+def rebuilt_words(description: dict[str, Any]) -> Words | None:
+    """The vocabulary of a saved model. Raises ValueError where it has both or neither of one and
+    of a pretrained encoder."""
+    words, sentences = description["words"], description["sentences"]
+    if (words is None) == (sentences is None):
+        raise ValueError("a matcher of words and of a pretrained encoder, or of neither")
+    return None if words is None else Words.from_plain(words)
