@@ -10,132 +10,87 @@ No picture is kept. Shapes: P people, N images, E embedding.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from depthwise.errors import InputError
 
-__all__ = ["UNKNOWN", "Gallery", "checked_people", "direction", "without"]
+__all__ = [
+    "UNKNOWN",
+    "Gallery",
+    "checked_name",
+    "checked_people",
+    "direction",
+    "known_row",
+    "without",
+]
 
 UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True)
 class Gallery:
-    """The people enrolled, of an estimator whose network has a buffer `gallery` (P, E).
+    """The people enrolled. pictures: names -> number of pictures, in the order of the rows of
+    vectors (P, E); threshold: the cosine above which two faces are one person."""
 
-    enrolled_: names -> number of pictures, in the order of the gallery's rows; threshold_: the
-    cosine above which two faces are one person.
-    """
+    pictures: dict[str, int]
+    vectors: Tensor
+    threshold: float
 
-    network_: Any
-    input_shape_: tuple[int, ...]
-    classes_: np.ndarray
-    enrolled_: dict[str, int]
-    threshold_: float
-    _optimizer_state: dict[str, Any] | None
-    _take: Callable[..., Any]
-    _embeddings: Callable[[np.ndarray], np.ndarray]
-
-    def enroll(self, name: str, images: Any, *, add: bool = False) -> Self:
-        """Remember a person by pictures (N, C, H, W), or one (C, H, W). `add`: more pictures of
-        somebody who is enrolled, refused where they look like another person.
-
-        Raises InputError for no picture, or for a name that somebody has already.
-        """
-        check_is_fitted(self, "network_")
-        pictures, name = self._pictures(images, f"enroll({name!r})"), checked_name(name)
-        if (name in self.enrolled_) is not add:
+    def with_person(self, name: str, embedded: np.ndarray, *, add: bool = False) -> Gallery:
+        """With a person of these embeddings (N, E), or with more of somebody who is enrolled
+        (`add`). Raises InputError where the name says otherwise, or they look like another."""
+        if (name in self.pictures) is not add:
             raise InputError(
                 f"{name!r} is enrolled already. For more pictures of the same person give "
                 "add=True; two people need two names."
                 if not add
                 else f"{name!r} is not enrolled, so there is nobody to add pictures to."
             )
-        embedded = torch.from_numpy(self._embeddings(pictures))
-        vectors = self.network_.gallery
+        faces = torch.from_numpy(embedded)
         if not add:
-            joined = torch.cat([vectors, direction(embedded)[None]])
+            joined = torch.cat([self.vectors, direction(faces)[None]])
         else:
-            row, count = known_row(name, self.enrolled_), self.enrolled_[name]
-            self._require_same(name, vectors[row], direction(embedded))
-            joined = vectors.clone()
-            joined[row] = direction(embedded, vectors[row], count)
-        self._keep(joined, {**self.enrolled_, name: self.enrolled_.get(name, 0) + len(pictures)})
-        return self
+            row, count = known_row(name, self.pictures), self.pictures[name]
+            self._require_same(name, self.vectors[row], direction(faces))
+            joined = self.vectors.clone()
+            joined[row] = direction(faces, self.vectors[row], count)
+        pictures = {**self.pictures, name: self.pictures.get(name, 0) + len(embedded)}
+        return replace(self, pictures=pictures, vectors=joined)
 
-    def identify(self, images: Any) -> np.ndarray:
-        """Names (N,) of the people enrolled, "unknown" for strangers. Raises InputError where
-        nobody is enrolled."""
-        similarities = self.similarities(images)
-        names, nearest = np.array([*self.enrolled_, UNKNOWN]), similarities.argmax(axis=1)
-        stranger = similarities.max(axis=1) <= self.threshold_
-        return names[np.where(stranger, len(self.enrolled_), nearest)]
+    def without_person(self, name: str) -> Gallery:
+        """Their vector is overwritten in the memory where it was, too."""
+        others = {other: n for other, n in self.pictures.items() if other != name}
+        row = known_row(name, self.pictures)
+        return replace(self, pictures=others, vectors=without(self.vectors, row))
 
-    def similarities(self, images: Any) -> np.ndarray:
-        """Cosines (N, P) of images with the people enrolled, in the order of `enrolled_`."""
-        check_is_fitted(self, "network_")
-        if not self.enrolled_:
+    def similarities(self, embedded: np.ndarray) -> np.ndarray:
+        """Cosines (N, P) of embeddings (N, E). Raises InputError where nobody is enrolled."""
+        self.require_people()
+        return embedded @ self.vectors.numpy().T
+
+    def names_of(self, similarities: np.ndarray) -> np.ndarray:
+        """Names (N,) of cosines (N, P), "unknown" for strangers."""
+        names, nearest = np.array([*self.pictures, UNKNOWN]), similarities.argmax(axis=1)
+        stranger = similarities.max(axis=1) <= self.threshold
+        return names[np.where(stranger, len(self.pictures), nearest)]
+
+    def require_people(self) -> None:
+        """Raises InputError where nobody is enrolled."""
+        if not self.pictures:
             raise InputError("nobody is enrolled: enroll(name, images) people first.")
-        embedded = self._embeddings(self._pictures(images, "identify"))
-        return embedded @ self.network_.gallery.numpy().T
-
-    def verify(self, a: Any, b: Any) -> np.ndarray:
-        """Whether a[i] and b[i] show one person, (N,) bool; images (N, C, H, W) or (C, H, W)."""
-        return self.similarity(a, b) > self.threshold_
-
-    def similarity(self, a: Any, b: Any) -> np.ndarray:
-        """Cosines (N,) of the embeddings of a[i] and b[i]."""
-        check_is_fitted(self, "network_")
-        left, right = (self._pictures(images, "verify") for images in (a, b))
-        if len(left) != len(right):
-            raise InputError(
-                f"verify compares as many with as many; got {len(left)}, {len(right)}."
-            )
-        return (self._embeddings(left) * self._embeddings(right)).sum(axis=1)
-
-    def forget(self, name: str) -> Self:
-        """Remove a person for good: from the gallery and from the people trained on.
-
-        `save` into the model's folder removes them there too. What the network's weights learnt
-        from pictures of many people stays as it is; train again without theirs to undo that too.
-        """
-        check_is_fitted(self, "network_")
-        trained_on = [str(person) for person in self.classes_]
-        known_row(name, [*self.enrolled_, *trained_on])
-        if name in self.enrolled_:
-            others = {other: n for other, n in self.enrolled_.items() if other != name}
-            row = known_row(name, self.enrolled_)
-            self._keep(without(self.network_.gallery, row), others)
-        if name in trained_on:
-            row = trained_on.index(name)
-            self.network_.people = nn.Parameter(without(self.network_.people.detach(), row))
-            self.classes_ = np.delete(self.classes_, row)
-            self._optimizer_state = None  # momentum is a likeness too
-        return self
-
-    def _pictures(self, images: Any, told: str) -> np.ndarray:
-        """One picture or several, checked: (N, C, H, W)."""
-        array = np.asarray(images)
-        if array.ndim == 3 and array.shape == self.input_shape_:
-            array = array[None]
-        if not len(array):
-            raise InputError(f"{told} got no picture; at least one face is needed.")
-        return self._take(array, reset=False)[0]
-
-    def _keep(self, vectors: Tensor, enrolled: dict[str, int]) -> None:
-        self.network_.gallery, self.enrolled_ = vectors, enrolled
 
     def _require_same(self, name: str, known: Tensor, new: Tensor) -> None:
-        if float(known @ new) <= self.threshold_:
+        if float(known @ new) <= self.threshold:
             raise InputError(
                 f"these pictures do not look like {name!r} (similarity {float(known @ new):.2f}, "
-                f"threshold {self.threshold_:.2f}): two people need two names. If it is the same "
+                f"threshold {self.threshold:.2f}): two people need two names. If it is the same "
                 f"person, forget({name!r}) and enroll all pictures together."
             )
 

@@ -17,7 +17,6 @@ Shapes: N images, C channels, H W image, E embedding, K people trained on, P peo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -30,16 +29,24 @@ from depthwise.backbones.images.features import Backbone
 from depthwise.data.inputs import check_labels
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import RecognizesPeople
-from depthwise.models.estimator import class_order, columns_of, dataset_parts
+from depthwise.models.datasets import class_order, columns_of, dataset_parts, is_dataset
 from depthwise.models.supervised import Classifier
 from depthwise.settings import no_setting, settings
 from depthwise.tasks.backbone_estimator import BackboneEstimator
-from depthwise.tasks.faces.gallery import Gallery, checked_people
+from depthwise.tasks.faces.gallery import (
+    Gallery,
+    checked_name,
+    checked_people,
+    known_row,
+    without,
+)
 from depthwise.tasks.faces.network import LOSSES, FaceNetwork, face_augmenter, margin_loss
+from depthwise.tasks.faces.people import FEWEST_PEOPLE, hold_out_people, numbered_people
 from depthwise.tasks.faces.scores import (
     assessment,
     equal_error_rate,
     pair_similarities,
+    rates_of,
     threshold_at,
     true_accept_rate,
 )
@@ -49,7 +56,6 @@ from depthwise.training.training_data import TrainingData
 
 __all__ = ["FaceRecognizer"]
 
-FEWEST_PEOPLE = 20  # below, none is held out
 EMBEDDED_AT_ONCE = 64
 
 
@@ -69,7 +75,7 @@ SIZES: dict[str, Rung] = {
 
 
 @settings
-class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
+class FaceRecognizer(BackboneEstimator, Classifier):
     """Tells people apart by their faces: aligned images (N, C, H, W), all of one size.
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
@@ -101,6 +107,8 @@ class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
     weighs_items: ClassVar[bool] = False
     tasks: ClassVar[tuple[str, ...]] = ("faces",)
     sizes: ClassVar[dict[str, Rung]] = SIZES
+    enrolled_: dict[str, int] = no_setting()
+    threshold_: float = no_setting()
     verification_: dict[str, Any] = no_setting()
 
     size: str = "s"
@@ -155,6 +163,81 @@ class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
         rate = self.false_accept_rate
         return assessment(self._embeddings(images), people, self.threshold_, rate, self._seed())
 
+    # -- who is enrolled --------------------------------------------------------------------------
+
+    def enroll(self, name: str, images: Any, *, add: bool = False) -> Self:
+        """Remember a person by pictures (N, C, H, W), or one (C, H, W). `add`: more pictures of
+        somebody who is enrolled, refused where they look like another person.
+
+        Raises InputError for no picture, or for a name that somebody has already.
+        """
+        pictures, name = self._pictures(images, f"enroll({name!r})"), checked_name(name)
+        self._keep(self._gallery.with_person(name, self._embeddings(pictures), add=add))
+        return self
+
+    def identify(self, images: Any) -> np.ndarray:
+        """Names (N,) of the people enrolled, "unknown" for strangers. Raises InputError where
+        nobody is enrolled."""
+        return self._gallery.names_of(self.similarities(images))
+
+    def similarities(self, images: Any) -> np.ndarray:
+        """Cosines (N, P) of images with the people enrolled, in the order of `enrolled_`."""
+        self._gallery.require_people()
+        return self._gallery.similarities(self._embeddings(self._pictures(images, "identify")))
+
+    def verify(self, a: Any, b: Any) -> np.ndarray:
+        """Whether a[i] and b[i] show one person, (N,) bool; images (N, C, H, W) or (C, H, W)."""
+        return self.similarity(a, b) > self.threshold_
+
+    def similarity(self, a: Any, b: Any) -> np.ndarray:
+        """Cosines (N,) of the embeddings of a[i] and b[i]."""
+        left, right = (self._pictures(images, "verify") for images in (a, b))
+        if len(left) != len(right):
+            raise InputError(
+                f"verify compares as many with as many; got {len(left)}, {len(right)}."
+            )
+        return (self._embeddings(left) * self._embeddings(right)).sum(axis=1)
+
+    def forget(self, name: str) -> Self:
+        """Remove a person for good: from the gallery and from the people trained on.
+
+        `save` into the model's folder removes them there too. What the network's weights learnt
+        from pictures of many people stays as it is; train again without theirs to undo that too.
+        """
+        gallery, trained_on = self._gallery, [str(person) for person in self.classes_]
+        known_row(name, [*self.enrolled_, *trained_on])
+        if name in self.enrolled_:
+            self._keep(gallery.without_person(name))
+        if name in trained_on:
+            row, network = trained_on.index(name), self._network
+            network.people = nn.Parameter(without(network.people.detach(), row))
+            self.classes_ = np.delete(self.classes_, row)
+            self._optimizer_state = None  # momentum is a likeness too
+        return self
+
+    @property
+    def _network(self) -> Any:
+        check_is_fitted(self, "network_")
+        return self.network_
+
+    @property
+    def _gallery(self) -> Gallery:
+        vectors = self._network.gallery
+        return Gallery(self.enrolled_, vectors, self.threshold_)
+
+    def _keep(self, gallery: Gallery) -> None:
+        self._network.gallery, self.enrolled_ = gallery.vectors, gallery.pictures
+
+    def _pictures(self, images: Any, what_for: str) -> np.ndarray:
+        """One picture or several, checked: (N, C, H, W)."""
+        check_is_fitted(self, "network_")
+        array = np.asarray(images)
+        if array.ndim == 3 and array.shape == self.input_shape_:
+            array = array[None]
+        if not len(array):
+            raise InputError(f"{what_for} got no picture; at least one face is needed.")
+        return self._take(array, reset=False)[0]
+
     # -- learning -------------------------------------------------------------------------------
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
@@ -162,7 +245,7 @@ class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
             below,
             SIZES[self.size].n_embedding if self.n_embedding is None else int(self.n_embedding),
             n_outputs,
-            enrolled=len(getattr(self, "enrolled_", ())),
+            enrolled=len(vars(self).get("enrolled_", ())),
             scale=float(self.scale),
             dropout=self.dropout,
         )
@@ -190,41 +273,25 @@ class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
         Dataset is not used unless they are, and can be compared."""
         columns = split = order = None
         was_given = validation is not None
-        if hasattr(X, "train") and y is None:
-            columns, split = columns_of(X), getattr(X, "split_marks", None)
-            order = class_order(X)
+        if is_dataset(X, y):
+            columns, split, order = columns_of(X), X.split_marks, class_order(X)
             X, y, validation = dataset_parts(X, validation)
         inputs, labels, _ = super()._parts(X, y, None)
         self.columns_, self.split_, self.class_order_ = columns, split, order
         if validation is None or labels is None:
             return inputs, labels, None
         images = self._take(validation[0], reset=False)[0]
-        people = self._numbered(check_labels(validation[1], len(images)))
+        people = numbered_people(check_labels(validation[1], len(images)), self.classes_)
         strangers = people.min() >= self.n_outputs and len(np.unique(people)) < len(people)
         return inputs, labels, (images, people) if was_given or strangers else None
 
-    def _numbered(self, people: np.ndarray) -> np.ndarray:
-        """(N,) int64: the place in `classes_` of people trained on, from K on for strangers."""
-        names, who = np.unique(people, return_inverse=True)
-        places = self.n_outputs + np.arange(len(names))
-        known = np.isin(names, self.classes_)
-        places[known] = np.searchsorted(self.classes_, names[known])
-        numbers: np.ndarray = places[who]
-        return numbers
-
     def _hold_out(self, data: TrainingData) -> TrainingData:
-        """`validation_fraction` of the people, with all their images; nobody where there are few
-        people, or where none of those held out has two images."""
-        people = data.targets
-        pictures = np.bincount(people)
-        drawn = np.random.default_rng(self._seed()).permutation(len(pictures))
-        out = np.isin(people, drawn[: round(self.validation_fraction * len(pictures))])
-        if len(pictures) < FEWEST_PEOPLE or not (pictures[np.unique(people[out])] > 1).any():
+        found = hold_out_people(data, self.validation_fraction, self._seed())
+        if found is None:
             return data
-        kept, labels = np.unique(people[~out], return_inverse=True)
+        data, kept = found
         self.classes_ = self.classes_[kept]
-        held_out = data.inputs[out], len(kept) + people[out]
-        return replace(data.at(~out), targets=labels.astype(np.int64), held_out=held_out)
+        return data
 
     def _train(self, data: TrainingData, run: Run) -> None:
         self._require_nobody()
@@ -268,16 +335,9 @@ class FaceRecognizer(Gallery, BackboneEstimator, Classifier):
             seconds,
             enough=lambda done: len(np.unique(people[done])) >= FEWEST_PEOPLE,
         )
-        same, different = pair_similarities(np.concatenate(embedded), people[places], self._seed())
-        self.threshold_ = threshold_at(rate, different)
-        accepted = true_accept_rate(rate, same, different)
-        self.verification_ = {
-            "false_accept_rate": float(rate),
-            "true_accept_rate": accepted if len(same) else None,
-            "pairs_of_one": len(same),
-            "pairs_of_two": len(different),
-            "people": measured_on,
-        }
+        pairs = pair_similarities(np.concatenate(embedded), people[places], self._seed())
+        self.threshold_ = threshold_at(rate, pairs[1])
+        self.verification_ = {**rates_of(rate, *pairs), "people": measured_on}
 
     def _validation_scores(
         self, inputs: np.ndarray, targets: Any, network: nn.Module

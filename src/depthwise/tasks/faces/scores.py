@@ -22,7 +22,7 @@ from depthwise.errors import InputError
 
 __all__ = [
     "assessment", "best_threshold", "equal_error_rate", "fold_accuracies", "pair_similarities",
-    "threshold_at", "true_accept_rate",
+    "rates_of", "threshold_at", "true_accept_rate",
 ]  # fmt: skip
 
 MOST_IMAGES = 3000  # of which all pairs are made
@@ -72,6 +72,17 @@ def true_accept_rate(false_accept_rate: float, same: np.ndarray, different: np.n
     if not len(same):
         return float("nan")
     return float((same > threshold_at(false_accept_rate, different)).mean())
+
+
+def rates_of(false_accept_rate: float, same: np.ndarray, different: np.ndarray) -> dict[str, Any]:
+    """FAR, TAR (None without pairs of one person), and how many pairs they were measured on."""
+    accepted = true_accept_rate(false_accept_rate, same, different)
+    return {
+        "false_accept_rate": float(false_accept_rate),
+        "true_accept_rate": accepted if len(same) else None,
+        "pairs_of_one": len(same),
+        "pairs_of_two": len(different),
+    }
 
 
 def best_threshold(similarities: np.ndarray, same: np.ndarray) -> float:
