@@ -15,16 +15,19 @@ Shapes: B batch, S tokens so far, T positions of a window, V vocabulary.
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from depthwise.backbones.texts.transformer import Cache
+from depthwise.errors import InputError
 from depthwise.text.tokens import Tokenizer
 
-__all__ = ["Writing", "drawn_tokens", "pieces_of_text"]
+__all__ = ["Writing", "check_writing", "drawn_tokens", "pieces_of_text"]
 
 
 WRITTEN = 32  # tokens that are timed
@@ -135,3 +138,21 @@ def _cut(text: str, stop: Sequence[str]) -> tuple[bool, int]:
     starts = (s[:n] for s in stop for n in range(1, len(s)))
     longest = max((len(start) for start in starts if text.endswith(start)), default=0)
     return False, len(text) - longest
+
+
+def check_writing(
+    prompt: Any, temperature: Any, top_p: Any, stop: list[Any], max_tokens: Any, seed: Any
+) -> None:
+    """Raises InputError for the first argument of `generate` that is wrong."""
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt must be text (a str); got {type(prompt).__name__}.")
+    if not (isinstance(temperature, int | float) and 0 <= temperature < math.inf):
+        raise InputError(f"temperature must be 0 or above, say 0.8; got {temperature!r}.")
+    if not (isinstance(top_p, int | float) and 0 < top_p <= 1):
+        raise InputError(f"top_p must be above 0 and at most 1; got {top_p!r}.")
+    if not all(isinstance(text, str) and text for text in stop):
+        raise InputError(f"stop must be texts that are not empty; got {stop!r}.")
+    if not isinstance(max_tokens, int | np.integer) or max_tokens < 0:
+        raise InputError(f"max_tokens must be 0 or more; got {max_tokens!r}.")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")

@@ -21,56 +21,53 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
-from depthwise.backbones.texts.transformer import Cache, Rung, Transformer
+from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import own_randomness
 from depthwise.data.inputs import fingerprint_arrays
-from depthwise.errors import InputError
+from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import WritesText
-from depthwise.settings import no_setting, settings
+from depthwise.models.estimator import Estimator
+from depthwise.settings import (
+    NONE,
+    Learning,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole,
+)
 from depthwise.tasks.language.counts import Counts, best_share
-from depthwise.tasks.language.generation import Writing, drawn_tokens, pieces_of_text
+from depthwise.tasks.language.generation import (
+    Writing,
+    check_writing,
+    drawn_tokens,
+    pieces_of_text,
+)
 from depthwise.tasks.language.kneser_ney import KneserNey
-from depthwise.tasks.language.scoring import Scoring
-from depthwise.tasks.language.sizes import LONGEST_CONTEXT
+from depthwise.tasks.language.network import SIZES, LanguageNetwork
+from depthwise.tasks.language.scoring import assessed, token_nats
 from depthwise.tasks.language.step import NextTokenUpdate
 from depthwise.text.files import as_texts
-from depthwise.text.tokens import Tokenizer, learn_tokens
+from depthwise.text.tokens import KINDS, Tokenizer, as_bytes, learn_tokens
 from depthwise.training.run import Run
 from depthwise.training.stages import Interrupted, Stages
+from depthwise.training.step import Recipe
 from depthwise.training.training_data import TrainingData
 
 __all__ = ["SIZES", "LanguageModel", "LanguageNetwork"]
 
+AUTO_TOKENS = 20_000_000  # that training looks at
+LONGEST_CONTEXT = 65_536
+MOST_ORDER = 20
 SCORING = 0.15  # of a limit of seconds, for what is held out
-
-SIZES: dict[str, Rung] = {
-    "xxs": Rung(width=32, layers=1, heads=1, groups=1),
-    "xs": Rung(width=64, layers=2, heads=2, groups=1),
-    "s": Rung(width=128, layers=4, heads=4, groups=2),
-    "m": Rung(width=256, layers=4, heads=4, groups=2),
-    "l": Rung(width=320, layers=6, heads=5, groups=5),
-    "xl": Rung(width=384, layers=8, heads=6, groups=3),
-}
-
-
-class LanguageNetwork(nn.Module):
-    """Tokens (B, T) int -> logits (B, T, V) of the token that follows each."""
-
-    def __init__(self, vocabulary: int, rung: Rung, dropout: float):
-        super().__init__()
-        self.transformer = Transformer(vocabulary, rung, causal=True, dropout=dropout)
-        self.counts: Counts | None = None
-
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        before = None if cache is None else cache.tokens
-        logits = self.transformer.logits(self.transformer(tokens, cache=cache))
-        return logits if self.counts is None else self.counts.mixed(logits, tokens, before)
 
 
 @settings
-class LanguageModel(Scoring):
+class LanguageModel(Learning, Estimator):
     """Decoder-only Transformer, learnt from text: a str, a `Path` to a file of it, a sequence of
     them, or a Dataset of prose; `fit` does not look at y. Texts given as `validation` choose the
     best epoch; else `validation_fraction` of the text, at its end.
@@ -80,8 +77,59 @@ class LanguageModel(Scoring):
     tasks: ClassVar[tuple[str, ...]] = ("language",)
     sizes: ClassVar[dict[str, Rung]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-    # learnt
     network_: LanguageNetwork = no_setting()
+    tokenizer_: Tokenizer = no_setting()
+    context_: int = no_setting()  # tokens of a window; the text's, where it has fewer
+
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the text; "auto" is about 20 million tokens, within 1 .. 20 passes',
+    )
+    size: str = setting(default="s", doc='"xxs" (32 wide, 1 layer) .. "xl" (384 wide, 8 layers)')
+    tokens: str = setting(
+        default="bytes",
+        range=one_of(*KINDS),
+        doc="what the text is cut into, see text/tokens.py; bytes suit a few megabytes of text",
+    )
+    vocabulary: int = setting(
+        default=4096, doc='pieces of "bpe", 512 .. 32,000; more for more text'
+    )
+    context: int = setting(
+        default=256,
+        range=whole(f"[2, {LONGEST_CONTEXT}]", usual=(16, 2048)),
+        doc="tokens of a window: what the model can see",
+    )
+    counts: int | None = setting(
+        default=None,
+        range=whole(f"[1, {MOST_ORDER}]", usual=(5, 7)) | NONE,
+        doc="n-grams of so many tokens are counted too and mixed in, for texts of a few "
+        "megabytes; None for the network alone; see counts.py",
+    )
+    dropout: float = setting(
+        default=0.1,
+        range=number("[0, 1)", usual=(0, 0.3)),
+        doc="share of what a layer adds that is silenced in training; more for texts that are "
+        "read many times, 0 for more text than time",
+    )
+    batch_size: int = setting(
+        default=16, range=whole("[1, inf)", usual=(8, 64)), doc="windows a step"
+    )
+    lr: float = setting(default=0.015, range=number("(0, inf)", usual=(3e-3, 0.02)))
+    optimizer: str = setting(
+        default="muon",
+        range=one_of("muon", "adamw"),
+        doc="Muon for the matrices of the blocks beside AdamW for all else, or AdamW alone",
+    )
+    schedule: str = "onecycle"
+    weight_decay: float = 0.1
+    clip_norm: float | None = 1.0
+    average: float = 0.02
+    patience: int | None = None
+    validation_fraction: float = setting(
+        default=0.05,
+        range=number("[0, 1)", usual=(0, 0.2)),
+        doc="share of the text, its last part, that chooses the best epoch",
+    )
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> LanguageNetwork:
         """Tokens (B, T) -> logits (B, T, n_outputs)."""
@@ -105,6 +153,12 @@ class LanguageModel(Scoring):
 
     # -- learning -------------------------------------------------------------------------------
 
+    def recipe(self, items: int, **changes: Any) -> Recipe:
+        """How `items` windows would be learnt from: the settings, "auto" filled in."""
+        auto = min(20.0, max(1.0, AUTO_TOKENS / (items * self.context_)))
+        epochs = auto if self.epochs == "auto" else float(self.epochs)
+        return Recipe.of(self, **{"epochs": epochs, "seed": self._seed(), **changes})
+
     def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
         """inputs: the tokens of the text, (S,); held out: those of its last part, or of
         `validation`."""
@@ -117,7 +171,7 @@ class LanguageModel(Scoring):
         if hasattr(X, "train"):
             X, validation = _parts(X, validation)
         texts = as_texts(X)
-        self._check_settings()
+        check_settings(self)
         self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
         text, held_out = self._row(texts), None
         if validation is not None:
@@ -150,7 +204,7 @@ class LanguageModel(Scoring):
         window = held_out[: self.context_ + 1]
         for _ in range(2):  # the first time kernels are prepared
             begun = time.monotonic()
-            self._nats(window, self.network_, overlap=0)
+            self._nats(window)
             taken = time.monotonic() - begun
         return held_out[: self.context_ * max(2, int(seconds / max(taken, 1e-6)))]
 
@@ -164,7 +218,7 @@ class LanguageModel(Scoring):
             return
         counts = Counts.of(counted)
         if held_out is not None and len(held_out) > 1:
-            own = self._nats(held_out, self.network_, overlap=self.context_ // 2)
+            own = self._nats(held_out, overlap=self.context_ // 2)
             counts.network_share.fill_(best_share(own, counted.nats(held_out)[1:]))
         self.network_.counts = counts
 
@@ -172,7 +226,7 @@ class LanguageModel(Scoring):
         """One pass over X at a constant learning rate, from where the network stands now. The first
         call fixes the tokens, and its text is what is counted."""
         texts = as_texts(X)
-        self._check_settings()
+        check_settings(self)
         first = not self.is_fitted
         if first:
             self.tokenizer_ = learn_tokens(self.tokens, texts, self.vocabulary)
@@ -228,7 +282,72 @@ class LanguageModel(Scoring):
 
     def _held_out_scores(self, text: np.ndarray, network: Any) -> tuple[float, ...]:
         """(minus nats a token,), in windows that do not overlap."""
-        return (-float(self._nats(text, network, overlap=0).mean()),)
+        return (-float(self._nats(text, network=network).mean()),)
+
+    # -- how well it does --------------------------------------------------------------------------
+
+    def assess(self, X: Any, y: Any = None) -> dict[str, Any]:
+        """Minus the bits per byte as "value" with "low" and "high", its 95% interval over
+        stretches of 500 tokens; "nats_per_character", "perplexity", and "items", the bytes."""
+        texts = as_texts(X)
+        nats = np.concatenate([self.token_nats(text) for text in texts])
+        written, characters = sum(len(as_bytes(text)) for text in texts), sum(map(len, texts))
+        return assessed(nats, written, characters)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the bits per byte of text: higher is better, as scikit-learn's searches want it."""
+        return -self.bits_per_byte(X)
+
+    def bits_per_byte(self, X: Any) -> float:
+        """-log2 p(X) / bytes of X: what a compressor by this model would need. Lower is better."""
+        texts = as_texts(X)
+        written = sum(len(as_bytes(text)) for text in texts)
+        if not written:
+            raise InputError("X is empty: bits per byte need at least one byte of text.")
+        return (
+            sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / written / math.log(2)
+        )
+
+    def nats_per_character(self, X: Any) -> float:
+        """-ln p(X) / characters of X. Lower is better."""
+        texts = as_texts(X)
+        characters = sum(map(len, texts))
+        if not characters:
+            raise InputError("X is empty: nats per character need at least one character.")
+        return sum(float(nats.sum()) for nats in map(self.token_nats, texts)) / characters
+
+    def perplexity(self, X: Any) -> float:
+        """exp of the mean -ln p(token): among how many tokens the model is torn. Lower is better;
+        comparable between models of the same tokens only."""
+        nats = np.concatenate([self.token_nats(text) for text in as_texts(X)])
+        if not len(nats):
+            raise InputError("X is empty: perplexity needs at least one token.")
+        return math.exp(float(nats.mean()))
+
+    def token_nats(self, text: str) -> np.ndarray:
+        """-ln p(token | those before it) of each token of a text: (S,) float64.
+
+        Raises DivergedError where the network's answer is not a number.
+        """
+        check_is_fitted(self, "network_")
+        row = self._row(as_texts(text))
+        nats = self._nats(row, overlap=self.context_ // 2)
+        if not np.isfinite(nats).all():
+            raise DivergedError(
+                f"the network's answer is not a number. Fit again with a lower lr, now {self.lr:g}."
+            )
+        return nats
+
+    def _row(self, texts: Sequence[str]) -> np.ndarray:
+        """All texts in one row (S,) int32, `end` before each."""
+        end = np.array([self.tokenizer_.end], dtype=np.int32)
+        return np.concatenate([part for t in texts for part in (end, self.tokenizer_.encode(t))])
+
+    def _nats(
+        self, text: np.ndarray, *, overlap: int = 0, network: nn.Module | None = None
+    ) -> np.ndarray:
+        """-ln p of every token of (S,) but the first: (S - 1,)."""
+        return token_nats(network or self.network_, text, self.context_, overlap)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -251,7 +370,7 @@ class LanguageModel(Scoring):
         """
         check_is_fitted(self, "network_")
         stops = [stop] if isinstance(stop, str) else list(stop)
-        _check_writing(prompt, temperature, top_p, stops, max_tokens, seed)
+        check_writing(prompt, temperature, top_p, stops, max_tokens, seed)
         before = self._row([prompt]).tolist()
         generator = torch.Generator().manual_seed(seed)
         tokens = drawn_tokens(
@@ -309,20 +428,3 @@ def _parts(dataset: Any, validation: Any) -> tuple[Any, Any]:
     dataset.require_task("language")
     held = list(dataset.validation.X)
     return list(dataset.train.X), (held or None) if validation is None else validation
-
-
-def _check_writing(
-    prompt: Any, temperature: Any, top_p: Any, stop: list[Any], max_tokens: Any, seed: Any
-) -> None:
-    if not isinstance(prompt, str):
-        raise InputError(f"prompt must be text (a str); got {type(prompt).__name__}.")
-    if not (isinstance(temperature, int | float) and 0 <= temperature < math.inf):
-        raise InputError(f"temperature must be 0 or above, say 0.8; got {temperature!r}.")
-    if not (isinstance(top_p, int | float) and 0 < top_p <= 1):
-        raise InputError(f"top_p must be above 0 and at most 1; got {top_p!r}.")
-    if not all(isinstance(text, str) and text for text in stop):
-        raise InputError(f"stop must be texts that are not empty; got {stop!r}.")
-    if not isinstance(max_tokens, int | np.integer) or max_tokens < 0:
-        raise InputError(f"max_tokens must be 0 or more; got {max_tokens!r}.")
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number, 0 or more; got {seed!r}.")
