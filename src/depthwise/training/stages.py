@@ -83,12 +83,17 @@ class Computing(Protocol):
     def precisions(self) -> tuple[str, ...]: ...
 
 
-class Staged(Computing, Protocol):
+class Staged(Protocol):
     """What a fit in stages asks of the model that is fitted."""
 
+    device: str
+    precision: str
+    threads: int | str
     verbose: bool
     data_fingerprint_: str
 
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
     @property
     def family(self) -> str: ...
     def _seed(self) -> int: ...
