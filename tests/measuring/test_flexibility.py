@@ -1,7 +1,10 @@
+import time
+
 import pytest
 import torch
 from torch import nn
 
+import depthwise.measuring.flexibility as module
 from depthwise.measuring.flexibility import _probabilities, agreement, flexibility
 from depthwise.reshaping.quantise import quantise_network
 from depthwise.runtimes import RUNTIMES
@@ -189,3 +192,24 @@ def test_of_tokens_the_class_is_the_one_that_follows():
     torch.testing.assert_close(p.sum(1), torch.ones(1, 2))
     far, same = apart(logits.numpy(), logits.flip(1).numpy(), logits=True)
     assert same == 0.0 and 0.97 < far < 1.0  # 1 / (1 + 2 exp(-5)), less next to nothing
+
+
+class Slow(nn.Module):
+    """2 ms an answer."""
+
+    def forward(self, x):
+        time.sleep(0.002)
+        return x.flatten(1)[:, :3]
+
+
+@pytest.mark.parametrize("in_hardware, precisions", [(True, {"fp32", "bf16"}), (False, {"fp32"})])
+def test_bf16_without_hardware_is_left_out_where_it_would_take_too_long(
+    monkeypatch, in_hardware, precisions
+):
+    monkeypatch.setattr(module, "has_bfloat16", lambda: in_hardware)
+    samples, alone = torch.rand(64, 3), {"runtimes": ["eager"]}
+    found = flexibility(Slow(), samples, **alone, seconds=1.2)  # fp32 takes 0.2 of them
+    assert {cell["precision"] for cell in found.details["cells"]} == precisions
+    assert ("no time for the others" in found.source) != in_hardware
+    whole = flexibility(Slow(), samples, **alone)
+    assert {cell["precision"] for cell in whole.details["cells"]} == {"fp32", "bf16"}
