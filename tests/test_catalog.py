@@ -71,3 +71,19 @@ def test_a_deferred_module_comes_when_something_is_asked_of_it() -> None:
         "import scipy.stats.qmc"
     )
     assert "scipy.stats" in modules_after(code)
+
+
+def test_pandas_waits_for_the_first_frame_and_what_is_missing_stays_missing() -> None:
+    pytest.importorskip("pandas")
+    code = (
+        "import sys\n"
+        "from importlib.util import find_spec\n"
+        "from depthwise.commands.deferred import defer\n"
+        "defer('pandas'), defer('not_installed_here')\n"
+        "import sklearn.base\n"
+        "assert find_spec('pandas') and not find_spec('not_installed_here')\n"
+        "assert 'pandas.core' not in sys.modules\n"
+        "import pandas\n"
+        "assert pandas.DataFrame({'a': [1, 2]}).shape == (2, 1)"
+    )
+    assert "pandas.core" in modules_after(code)

@@ -23,6 +23,7 @@ codes: 0; 1 some of the files could not be used; 2 bad input; 3 nothing fits; 4 
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ from depthwise.commands.stopping import STOPPED, code_of, how_to_go_on, sigterm_
 from depthwise.folder_lock import UnlockedFolderWarning
 
 __all__ = ["app", "main"]
+
+
+SELDOM = 50_000  # new objects between two looks for garbage; 700 unless said
 
 
 class _Commands(TyperGroup):
@@ -112,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     edge.survive_any_name()
     defer("scipy.stats")
+    defer("pandas")
+    gc.set_threshold(SELDOM)  # nearly all that is imported stays
     with warnings.catch_warnings(), sigterm_raises():
         if not debug:
             _warn_of_folders_alone()
