@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Rescaled", "Standardise", "VisibleUnits", "parameter_count", "spreads"]
+__all__ = ["ManyPasses", "Rescaled", "Standardise", "VisibleUnits", "parameter_count", "spreads"]
 
 
 class Standardise(nn.Module):
@@ -40,6 +40,13 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.to(self.mean.dtype) - self.mean) * self.inverse_std
+
+
+class ManyPasses(nn.Module):
+    """A network that answers an item by many passes of another. one_answer: what an answer is, such
+    as "a caption of 24 tokens"."""
+
+    one_answer: str
 
 
 class VisibleUnits(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
+from tests.bare_model import Bare
 from torch import nn
 
 from depthwise.catalog import FAMILIES
@@ -131,8 +131,8 @@ class Machine(nn.Module):
         self.weight = nn.Parameter(torch.arange(pixels * units).reshape(pixels, units).float())
 
 
-def model(network: nn.Module, shape: tuple[int, ...]) -> SimpleNamespace:
-    return SimpleNamespace(network_=network, input_shape_=shape)
+def model(network: nn.Module, shape: tuple[int, ...]) -> Bare:
+    return Bare(network, shape)
 
 
 @pytest.mark.parametrize("units", [4, 6])  # 6: as many units as pixels

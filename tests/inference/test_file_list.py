@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bare_model import Bare
 
 from depthwise.errors import DataError, InputError
 from depthwise.inference.file_list import expanded
@@ -15,17 +16,8 @@ from depthwise.inference.writing import _names
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class Model:
-    """What `expanded` asks of a model."""
-
-    family = "made"
-
-    def __init__(self, shape: tuple[int, ...], dtype: str = "uint8"):
-        self.input_shape_, self.input_dtype_ = shape, dtype
-
-
-PICTURES, CLIPS = Model((3, 8, 8)), Model((4, 3, 8, 8))
-ROWS, TEXTS = Model((5,), "float32"), Model((16,), "int64")
+PICTURES, CLIPS = Bare(None, (3, 8, 8), "uint8"), Bare(None, (4, 3, 8, 8), "uint8")
+ROWS, TEXTS = Bare(None, (5,)), Bare(None, (16,), "int64")
 
 
 @pytest.fixture

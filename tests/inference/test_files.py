@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from tests.bare_model import BareClassifier
 
 from depthwise.data.load import load
 from depthwise.errors import DataError, InputError
@@ -18,21 +19,15 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
 
 
-class Brightest:
+class Brightest(BareClassifier):
     """Stands in for a model: the class is the brightest of the first three pixels or columns."""
 
-    input_dtype_ = "uint8"
-    classes_ = np.array(["a", "b", "c"])
-
     def __init__(self, shape):
-        self.input_shape_ = shape
+        super().__init__(None, shape, "uint8", classes=["a", "b", "c"])
 
     def predict_proba(self, X):
         first = X.reshape(len(X), -1)[:, :3].astype(float) + 1e-9
         return first / first.sum(axis=1, keepdims=True)
-
-    def decide(self, probabilities):
-        return probabilities.argmax(axis=1)
 
 
 def test_a_picture_reads_as_the_very_pixels_that_the_loader_gives(tmp_path):

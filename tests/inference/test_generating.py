@@ -80,9 +80,9 @@ def test_a_bad_file_stands_in_its_place_among_the_good(blind, picture):
 
 def test_a_family_that_cannot_is_told_which_can(digits):
     model = LogisticRegression().fit(digits[0][:60], digits[1][:60])
-    for verb in ("sample", "reconstruct", "anomaly_score"):
+    for words in ("sample", "reconstruct", "score anomalies"):
         with pytest.raises(InputError, match=r"a logistic cannot .*Fit a family that can: .*rbm"):
-            generating.require_verb(model, verb)
+            generating.generative(model, words)
 
 
 def test_labels_are_given_in_turn_as_the_models_own(ink):

@@ -2,13 +2,12 @@
 
 import json
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
+from tests.bare_model import Bare, BareDensity
 
 from depthwise.data.load import load
 from depthwise.data.tables.columns import NUMBER, TEXT, Column
@@ -21,16 +20,12 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (60, 3, 9, 7), dtype=np.uint8
 ROWS = np.random.default_rng(1).standard_normal((90, 7)).astype(np.float32)
 
 
-class Normal:
+class Normal(BareDensity):
     """Knows the mean and the covariance of its rows: a density to check the others by."""
 
-    family = "normal"
-    visible_ = "gaussian"
-
     def __init__(self, X):
+        super().__init__(X.shape[1:])
         self.mean, self.covariance = X.mean(axis=0), np.cov(X.T) + 1e-6 * np.eye(X.shape[1])
-        self.network_ = torch.nn.Linear(X.shape[1], 1)
-        self.input_shape_, self.input_dtype_ = X.shape[1:], "float32"
         self.threshold_ = float(np.quantile(self.anomaly_score(X), 0.9))
 
     def anomaly_score(self, X):
@@ -199,7 +194,7 @@ def test_without_a_task_it_is_what_data_and_model_can_do():
 )
 def test_a_task_that_does_not_fit_is_named(task, what):
     with pytest.raises(InputError, match=what):
-        quality(SimpleNamespace(family="cnn"), a_table(), "test", task)
+        quality(Bare(None, (7,)), a_table(), "test", task)
 
 
 @pytest.mark.parametrize("task", ["generate", "anomaly"])

@@ -1,29 +1,22 @@
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tests.bare_model import BareClassifier
 from torch import nn
 
+from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.scorecard import METRICS, Scorecard, costs, measure
 
 
-class Model:
-    """What measure uses of a model: column k is class k."""
-
-    def __init__(self, classes):
-        torch.manual_seed(0)
-        self.network_ = nn.Sequential(nn.Linear(3, 3, bias=False)).eval()
-        with torch.no_grad():
-            self.network_[0].weight.copy_(torch.eye(3) * 5)
-        self.input_shape_, self.input_dtype_ = (3,), "float32"
-        self.classes_ = np.array(classes)
-
-    def predict_proba(self, X):
-        with torch.inference_mode():
-            return self.network_(torch.as_tensor(X)).softmax(1).numpy()
+def model(classes):
+    """Column k is class k."""
+    network = nn.Sequential(nn.Linear(3, 3, bias=False))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.eye(3) * 5)
+    return BareClassifier(network, (3,), classes=classes)
 
 
 # seven right of ten: rows say the predicted class
@@ -32,8 +25,15 @@ TRUE = np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 0])
 X = np.eye(3, dtype=np.float32)[PREDICTED]
 
 
+def data_of(labels, classes):
+    """A Dataset whose test part is X with these labels."""
+    every, none = np.arange(len(X)), np.arange(0)
+    parts = {"train": none, "validation": none, "test": every}
+    return Dataset("x", "table", X, labels, classes, parts)
+
+
 def test_accuracy_is_that_of_hand_arithmetic():
-    card = measure(Model(["a", "b", "c"]), (X, TRUE), "raspberry-pi-5", flexibility=False)
+    card = measure(model(["a", "b", "c"]), (X, TRUE), "raspberry-pi-5", flexibility=False)
     accuracy = card.accuracy
     assert (accuracy.value, accuracy.unit, accuracy.how) == (0.7, "fraction", "measured")
     # Wilson for 7 of 10 at 95 %: Newcombe 1998's formula by hand
@@ -46,19 +46,19 @@ def test_accuracy_is_that_of_hand_arithmetic():
 @pytest.mark.parametrize("classes", [["a", "b", "c"], [10, 20, 30]])
 def test_labels_may_be_names_or_indices_where_they_cannot_be_confused(classes):
     named = np.array(classes)[TRUE]
-    assert measure(Model(classes), (X, named), "h100", flexibility=False).accuracy.value == 0.7
+    assert measure(model(classes), (X, named), "h100", flexibility=False).accuracy.value == 0.7
 
 
 def test_a_dataset_is_measured_on_its_test_part():
     # the data lists its classes in another order than the model
     order = np.array([1, 2, 0])  # of the model's "a", "b", "c" in the data's list
-    dataset = SimpleNamespace(test=(X, order[TRUE]), train=None, classes=["c", "a", "b"])
-    assert measure(Model(list("abc")), dataset, "h100", flexibility=False).accuracy.value == 0.7
+    dataset = data_of(order[TRUE], ["c", "a", "b"])
+    assert measure(model(list("abc")), dataset, "h100", flexibility=False).accuracy.value == 0.7
 
 
 def test_numbers_and_their_text_are_the_same_label():
-    dataset = SimpleNamespace(test=(X, TRUE), classes=["10", "20", "30"])
-    assert measure(Model([10, 20, 30]), dataset, "h100", flexibility=False).accuracy.value == 0.7
+    dataset = data_of(TRUE, ["10", "20", "30"])
+    assert measure(model([10, 20, 30]), dataset, "h100", flexibility=False).accuracy.value == 0.7
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_numbers_and_their_text_are_the_same_label():
 )
 def test_wrong_data_is_named(data, message):
     with pytest.raises(InputError, match=message):
-        measure(Model(list("abc")), data, "h100", flexibility=False)
+        measure(model(list("abc")), data, "h100", flexibility=False)
 
 
 def test_a_wrong_dtype_is_named():

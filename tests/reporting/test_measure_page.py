@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 from made_breakdown import made_breakdown, made_layer
 from test_choice_page import HOSTILE, Page
+from tests.bare_model import Bare
 from torch import nn
 
 from depthwise.measuring.devices.device_catalog import catalog
@@ -186,11 +186,7 @@ def test_a_runtimes_time_is_said_to_be_divided_as_torch_divides_it():
 
 def test_a_models_page_is_one_call(tmp_path):
     device = catalog()["raspberry-pi-5"]
-    model = SimpleNamespace(
-        network_=nn.Sequential(nn.Flatten(), nn.Linear(35, 3)),
-        input_shape_=(1, 5, 7),
-        input_dtype_="float32",
-    )
+    model = Bare(nn.Sequential(nn.Flatten(), nn.Linear(35, 3)), (1, 5, 7))
     taken = measure(model, device=device, flexibility=False)
     path = write_page_of(model, taken, device, tmp_path / "page.html", "mine")
     shown = Page(path.read_text("utf-8"))

@@ -1,5 +1,5 @@
-"""What a candidate said of each validation item, kept in a file beside its model while the choice
-lasts: paired tests compare candidates item by item.
+"""The answers of a candidate to each validation item, kept in a file beside its model while the
+choice lasts: paired tests compare candidates item by item.
 
 Of classes the predicted ones are kept, and the probabilities too where the score is of those; of
 numbers what was predicted. Tasks
@@ -21,8 +21,9 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, class_answers, classification_of
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.numbers import NumberMetric, number_metric, require_numbers
+from depthwise.measuring.numbers import NumberMetric, number_metric, regressor
 from depthwise.measuring.quality import quality
+from depthwise.models.estimator import Estimator
 from depthwise.scores.classification import CLASS_SCORES, ClassAnswers
 from depthwise.scores.custom import CUSTOM_RESAMPLES, class_score
 from depthwise.scores.regression import number_score
@@ -63,12 +64,12 @@ class Kind(NamedTuple):
     """Of a kind of answer: `scored(model, data, part, metric)` gives the score and what is kept of
     it, `compared(kept, metric)` what that is compared by."""
 
-    scored: Callable[[Any, Dataset, str, Any], tuple[Metric, Arrays]]
+    scored: Callable[[Estimator, Dataset, str, Any], tuple[Metric, Arrays]]
     compared: Callable[[Arrays, Any], ItemScores]
 
 
 def scored(
-    model: Any, data: Dataset, part: str, task: str, metric: ClassMetric = None
+    model: Estimator, data: Dataset, part: str, task: str, metric: ClassMetric = None
 ) -> tuple[Metric, Arrays | None]:
     """As `quality` has it, and what was said of each item; None where the task keeps nothing."""
     if kind := KINDS.get(task_named(task).answer):
@@ -94,7 +95,7 @@ def joined(kept: list[Arrays]) -> Arrays:
 
 
 def _scored_classes(
-    model: Any, data: Dataset, part: str, metric: ClassMetric
+    model: Estimator, data: Dataset, part: str, metric: ClassMetric
 ) -> tuple[Metric, Arrays]:
     answers = class_answers(model, data, part)
     kept = {
@@ -137,11 +138,10 @@ def of_classes(answers: ClassAnswers, metric: ClassMetric) -> ItemScores:
 
 
 def _scored_numbers(
-    model: Any, data: Dataset, part: str, metric: NumberMetric
+    model: Estimator, data: Dataset, part: str, metric: NumberMetric
 ) -> tuple[Metric, Arrays]:
-    require_numbers(model, data)
-    X, truth = data.part(part)
-    kept = {"truth": np.asarray(truth, np.float64), "answers": np.asarray(model.predict(X))}
+    predictor, (X, truth) = regressor(model, data), data.part(part)
+    kept = {"truth": np.asarray(truth, np.float64), "answers": np.asarray(predictor.predict(X))}
     return number_metric(kept["truth"], kept["answers"], metric), kept
 
 

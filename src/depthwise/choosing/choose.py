@@ -75,6 +75,7 @@ from depthwise.measuring.quality import likely_task, metric_name, reading, requi
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import versions
+from depthwise.models.supervised import Regressor
 from depthwise.reporting.choice_page import write_report
 from depthwise.reporting.judging import worthless
 from depthwise.scores.custom import require_works
@@ -324,7 +325,7 @@ class _Run:
         record["refit"] = again
         if said and (worst := MISTAKES.get(task_named(self.task).answer)):
             record["mistakes"] = worst(winner, self.data, said)
-        if self.data.task_row.predicts_numbers:
+        if isinstance(winner, Regressor):
             record["predicted"] = predicted_numbers(winner, self.data)
         record["pictures"] = self._pictures(winner)
         record["answered"] = [
@@ -344,7 +345,7 @@ class _Run:
             self.interrupted = True
             return first
 
-    def _pictures(self, winner: Any) -> dict[str, str | None] | None:
+    def _pictures(self, winner: Estimator) -> dict[str, str | None] | None:
         if self.data.kind == "text":
             return None
         X = self.data.test.X

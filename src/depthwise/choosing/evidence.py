@@ -18,8 +18,9 @@ from depthwise.choosing.trials import Trained, named, told_gain
 from depthwise.data.dataset import PARTS, Dataset
 from depthwise.measuring.breakdown import breakdown
 from depthwise.measuring.devices.device import Device
-from depthwise.measuring.scorecard import Scorecard, answering_of, samples_of
-from depthwise.models.supervised import Classifier
+from depthwise.measuring.scorecard import Scorecard
+from depthwise.models.estimator import Estimator
+from depthwise.models.supervised import Classifier, Regressor
 
 __all__ = [
     "BLANK", "MISTAKES", "candidate_records", "dataset_record", "decision_record",
@@ -67,12 +68,14 @@ def target_record(data: Dataset) -> dict[str, Any] | None:
     }
 
 
-def layers_record(winner: Any, data: Dataset, device: Device, card: Scorecard) -> dict[str, Any]:
+def layers_record(
+    winner: Estimator, data: Dataset, device: Device, card: Scorecard
+) -> dict[str, Any]:
     """Where the winner's time, memory and energy go, for one item of the validation part."""
     place = data.indices["validation"][:1]
-    one = samples_of(winner, data.inputs[place])
+    one = winner.prepare(data.inputs[place])
     sample = torch.from_numpy(np.asarray(one, winner.input_dtype_))
-    return breakdown(answering_of(winner), sample, device, card)
+    return breakdown(winner.answering(winner.network_), sample, device, card)
 
 
 def candidate_records(
@@ -114,10 +117,12 @@ def _never_trained(name: str, dropped: dict[str, str], failed: dict[str, str]) -
     return (status, reason) if status in ("untried", "failed") else ("dropped", text)
 
 
-def decision_record(winner: Any) -> dict[str, Any] | None:
-    """From which probability of which class on it calls an item so; None for the likeliest."""
-    threshold = getattr(winner, "decision_threshold_", None)
-    return None if threshold is None else {"class": str(winner.classes_[1]), "from": threshold}
+def decision_record(winner: Estimator) -> dict[str, Any] | None:
+    """The class, and the probability from which on an item is called so; None for the likeliest."""
+    threshold, classes = winner.decision_threshold_, winner.known_classes
+    if threshold is None or classes is None:
+        return None
+    return {"class": str(classes[1]), "from": threshold}
 
 
 def _record(
@@ -170,7 +175,7 @@ def mistakes(
 
 
 def worst_predicted(
-    model: Any, data: Dataset, said: dict[str, np.ndarray], most: int = 24
+    model: Estimator, data: Dataset, said: dict[str, np.ndarray], most: int = 24
 ) -> list[dict[str, Any]]:
     """The test items whose numbers are furthest off, in units of each target's spread, by name,
     with their pictures. `said`: what was predicted. `confidence`: by how many spreads."""
@@ -196,7 +201,7 @@ def worst_predicted(
     ]
 
 
-def predicted_numbers(model: Any, data: Dataset) -> dict[str, Any]:
+def predicted_numbers(model: Regressor, data: Dataset) -> dict[str, Any]:
     """Truth and answer of the first target, lists (n,), of test items, MOST_POINTS at most."""
     X, y = data.test
     chosen = np.arange(len(X))

@@ -140,9 +140,9 @@ def _costs_of_texts(
     candidate: Candidate, data: Dataset, device: Device, seconds: float
 ) -> dict[str, Any]:
     """With the vocabulary that the training part gives it, on texts as tokens."""
-    model: Any = candidate.model()
-    model.tokenize(data.train.X, learn=True)
-    tokens = model.tokenize(data.train.X[:64])
+    model = candidate.model()
+    model.prepare(data.train.X, learn=True)
+    tokens = model.prepare(data.train.X[:64])
     network = model.build(tokens.shape[1:], candidate.outputs(data)).eval()
     card = costs(
         network,

@@ -11,8 +11,7 @@ from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.breakdown import PASSES, SECONDS
 from depthwise.measuring.devices.device import Device
-from depthwise.measuring.quality import tells_classes
-from depthwise.measuring.scorecard import Scorecard, answering_of, costs, samples_of
+from depthwise.measuring.scorecard import Scorecard, costs
 
 __all__ = ["final_card", "final_cards", "layers_seconds", "testing_seconds"]
 
@@ -72,7 +71,7 @@ def final_card(
     def take() -> dict[str, Any]:
         trials.heart.doing(f"{entry.candidate.name}: measuring the trained network")
         shape, dtype = model.input_shape_, model.input_dtype_
-        samples = samples_of(model, data.inputs[data.indices["validation"][:64]])
+        samples = model.prepare(data.inputs[data.indices["validation"][:64]])
         card = costs(
             model.network_,
             shape,
@@ -80,9 +79,9 @@ def final_card(
             device,
             seconds=min(0.5, MEASURED_AGAIN / len(trials.trained)),
             samples=samples,
-            logits=tells_classes(model),
+            logits=model.gives_logits,
             running=model.running_,
-            answering=answering_of(model),
+            answering=model.answering(model.network_),
             flexibility=RUN_IN_CELLS * slowest <= max(left, LITTLE),
             matrix_seconds=left,
         )

@@ -59,13 +59,8 @@ class Candidate:
         return self.make.priority.get(kind, 0) + size
 
     def outputs(self, data: Dataset) -> int:
-        """Outputs of its network: classes, or numbers to predict; of captions the pieces of words
-        they are made of, of prose its tokens."""
-        model: Any = self.model()
-        if data.task_row.continues_text:
-            model.tokenize(data.train.X, learn=True)
-            return int(model.n_outputs)
-        return int(model.vocabulary) if data.task == "captions" else data.n_outputs
+        """Outputs of its network: classes, numbers to predict, or tokens."""
+        return self.model().outputs_for(data)
 
     def parameters(self, input_shape: tuple[int, ...], n_classes: int) -> int:
         """How many weights it would have, without making them."""
@@ -118,8 +113,8 @@ def worthwhile(
     input_shape: tuple[int, ...],
     tell: Callable[[str], None],
 ) -> dict[str, type[Estimator]]:
-    """Without those that say that they are no use on such items, or that need a package which is
-    not there: a line is told of each."""
+    """The families that are of use on such items and have the packages they need; why the others
+    are not tried goes to `tell`."""
     reasons = {name: make.why_not(input_shape) for name, make in families.items()}
     for name, reason in reasons.items():
         if reason:

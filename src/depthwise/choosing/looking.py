@@ -33,7 +33,7 @@ def train_looking(
     ready = [c for c in candidates if needs[c.name] is not None]
     for candidate in sorted(ready, key=lambda c: needs[c.name] or 0.0):
         left = most - (trials.clock.spent - begun)
-        model: Any = candidate.model()
+        model = candidate.model()
         need = QUICK if model.look in looks else needs[candidate.name] or 0.0
         if need > left and f"train/0/{candidate.name}" not in trials.journal.steps:
             trials.leave_out(

@@ -46,7 +46,8 @@ class TaughtCandidate(Candidate):
         return False
 
     def model(self) -> Estimator:
-        made: Any = super().model()
+        made = super().model()
+        assert isinstance(made, NetworkEstimator)
         made.teacher_logits = self.logits
         return made
 
@@ -59,12 +60,11 @@ def teacher_of(found: Feasible, candidates: list[Candidate]) -> list[Candidate]:
     if not any(_can_be_taught(c.make) for c in found.kept):
         return []
     broken = [c for c in candidates if c.name in found.missed and _is_frozen(c)]
-    return [c for c in reversed(broken) if hasattr(c.model(), "soft_answers")]
+    return [c for c in reversed(broken) if c.model().teacher is not None]
 
 
 def _is_frozen(candidate: Candidate) -> bool:
-    model: Any = candidate.model()
-    return model.is_frozen and not getattr(model, "hidden", 0)
+    return candidate.model().is_linear_probe
 
 
 def lesson_seconds(
@@ -127,8 +127,9 @@ def _answers(trials: Trials, teacher: Candidate, seconds: float) -> np.ndarray |
     def learn() -> Any:
         trials.heart.doing(f"{teacher.name}: looking at all pictures, to teach what they are")
         try:
-            model: Any = teacher.model().fit(trials.data, seconds_limit=seconds)
-            logits = model.soft_answers(named(trials.data, "train")[0])
+            known = teacher.model().fit(trials.data, seconds_limit=seconds).teacher
+            assert known is not None  # teacher_of has asked
+            logits = known.soft_answers(named(trials.data, "train")[0])
         except FAILURES as error:
             trials.tell(f"{teacher.name}: failed as a teacher: {error}")
             return False
@@ -158,7 +159,7 @@ def _taught(
         return None
     about = {name: getattr(own, name) for name in own.__dataclass_fields__}
     pupil = TaughtCandidate(**{**about, "name": f"{own.name}-taught"}, logits=logits)
-    model: Any = pupil.model()
+    model = pupil.model()
     model.set_params(epochs=passes)
     entry = trials.train(pupil, 0, model, max(1.0, seconds))
     if entry is None:

@@ -32,6 +32,7 @@ from depthwise.measuring.classes import ClassMetric
 from depthwise.measuring.metric import Metric
 from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import read_model
+from depthwise.models.supervised import Classifier
 from depthwise.progress import line
 from depthwise.task import SCORES, in_words, task_named
 from depthwise.training.loop import Event
@@ -152,9 +153,9 @@ class Trials:
             **({"interrupted": True} if interrupted else {}),
         }
 
-    def tune(self, model: Any) -> None:
-        """Cut its probabilities where that is best for the metric that was asked for."""
-        if self.metric is not None and task_named(self.task).is_labelled:
+    def tune(self, model: Estimator) -> None:
+        """Set the decision threshold that is best for the metric that was asked for."""
+        if self.metric is not None and isinstance(model, Classifier):
             model.tune_threshold(*named(self.data, "validation"), metric=self.metric)
 
     def item_scores(self, entry: Trained) -> ItemScores | None:
@@ -222,19 +223,19 @@ class Trials:
 
     def _seconds_of_texts(self, candidate: Candidate) -> float:
         """From some texts seen by a pretrained encoder, which sees each once; of TF-IDF little."""
-        model: Any = candidate.model()
+        model = candidate.model()
         if not model.is_frozen:
             return QUICK
         items = self.data.indices["train"]
         spread = items[np.linspace(0, len(items) - 1, min(BATCH, len(items))).astype(np.int64)]
-        tokens = model.tokenize(self.data.inputs[spread], learn=True)
+        tokens = model.prepare(self.data.inputs[spread], learn=True)
         network = model.build(tokens.shape[1:], self.data.n_classes)
         best = _best_of(REPEATS, lambda: model._rows(tokens, lambda n, x: n.vectors(x), network))
         return best * len(items) / len(spread)
 
     def _seconds_of_prose(self, candidate: Candidate) -> float:
-        model: Any = candidate.model()
-        windows = torch.from_numpy(model.tokenize(self.data.train.X, learn=True))
+        model = candidate.model()
+        windows = torch.from_numpy(model.prepare(self.data.train.X, learn=True))
         device = resolve_device(model.device)
         network = model.build(windows.shape[1:], model.n_outputs).eval().to(device)
         some = windows[:WINDOWS].to(device)
@@ -267,7 +268,7 @@ def _likely_ways(candidate: Candidate) -> list[Compute]:
 
 def _device(candidate: Candidate) -> str:
     """Where it will compute."""
-    return resolve_device(candidate.model().get_params().get("device", "cpu"))
+    return resolve_device(candidate.model().device)
 
 
 def _batch_seconds(network: nn.Module, x: Tensor, way: Compute) -> float:

@@ -13,6 +13,7 @@ from depthwise.errors import InputError
 
 if TYPE_CHECKING:
     from depthwise.inference.files import Files
+    from depthwise.models.estimator import Estimator
 
 __all__ = ["predict", "reconstruct", "sample"]
 
@@ -41,7 +42,7 @@ def predict(
     text_columns: give.TextColumns = None,
     json: give.JsonLines = False,
 ) -> None:
-    """Tell the class of each file, or of its rows; or the number, where numbers were learnt.
+    """Predict the class of each file, or of its rows; or the number, where numbers were learnt.
 
     A model of boxes tells where which objects are, one of areas how much of the picture each class
     covers, one of captions what is on it. One of pictures and texts tells which of the texts given
@@ -54,20 +55,20 @@ def predict(
     from depthwise.catalog import load_model
     from depthwise.commands.screen import show_answers
     from depthwise.data.options import text_columns_of
-    from depthwise.inference.boxes_and_masks import PLACES
+    from depthwise.inference.boxes_and_masks import DESCRIBED
     from depthwise.inference.file_list import expanded
 
     loaded = load_model(model)
     asked = expanded(files, loaded, say)
-    places = {*PLACES, "captions"}.intersection(loaded.tasks)
-    if not places:
+    described = loaded.answer in DESCRIBED
+    if not described:
         seen = {"--count": count, "--draw": draw, "--masks": masks}
         _refuse(seen, "boxes or areas", loaded)
-    if "retrieval" not in loaded.tasks:
+    if loaded.searcher is None:
         read = {"--text": text, "--texts": texts, "--find": find}
         _refuse(read, "pictures and texts", loaded)
-    if places:
-        code = _seen(loaded, asked, count, draw, masks, json)
+    if described:
+        code = _described(loaded, asked, count, draw, masks, json)
     else:
         given = (top, text or [], texts, find or [], text_columns_of(text_columns))
         told, table = _answers(loaded, asked, *given)
@@ -76,7 +77,7 @@ def predict(
         raise typer.Exit(code)
 
 
-def _refuse(asked: Mapping[str, Any], kind: str, model: Any) -> None:
+def _refuse(asked: Mapping[str, Any], kind: str, model: Estimator) -> None:
     """Options that are for models of another kind."""
     for option, value in asked.items():
         if value:
@@ -84,7 +85,7 @@ def _refuse(asked: Mapping[str, Any], kind: str, model: Any) -> None:
 
 
 def _answers(
-    model: Any,
+    model: Estimator,
     files: Files,
     top: int | None,
     text: list[str],
@@ -92,7 +93,7 @@ def _answers(
     find: list[str],
     text_columns: Sequence[str] | None,
 ) -> tuple[Any, Any]:
-    """What the model says of the files, one by one, and how it is printed."""
+    """The model's answers to the files, one by one, and the function that prints them."""
     from depthwise.commands.screen import (
         print_matches,
         print_numbers,
@@ -104,31 +105,34 @@ def _answers(
     from depthwise.inference.generating import verdicts
     from depthwise.inference.matching import matches
 
-    if "retrieval" in model.tasks:
-        return matches(model, files, text, texts, find, top, say), print_matches
-    if getattr(model, "kind_", None) == "similarity":
-        return similarities(model, files, say, text_columns), print_places
-    if "regression" in model.tasks:
-        return numbers(model, files, say), print_numbers
-    if model.n_outputs:
-        return predictions(model, files, top or 1, say, text_columns), print_predictions
-    return verdicts(model, files, say), print_verdicts
+    match model.answer:
+        case "ranking":
+            return matches(model, files, text, texts, find, top, say), print_matches
+        case "similarity":
+            return similarities(model, files, say, text_columns), print_places
+        case "numbers":
+            return numbers(model, files, say), print_numbers
+        case "score":
+            return verdicts(model, files, say), print_verdicts
+        case _:
+            return predictions(model, files, top or 1, say, text_columns), print_predictions
 
 
-def _seen(
-    model: Any, files: Files, count: bool, draw: str | None, masks: str | None, json: bool
+def _described(
+    model: Estimator, files: Files, count: bool, draw: str | None, masks: str | None, json: bool
 ) -> int:
-    """Answers about places in pictures, told and drawn; the exit code."""
+    """Prints boxes, counts, shares or captions, and draws what has a place; the exit code."""
     from depthwise.commands.screen import print_places, show_answers
     from depthwise.inference import boxes_and_masks, writing
 
-    if masks and "segmentation" not in model.tasks:
+    if masks and model.answer != "mask":
         raise InputError(f"--masks needs a model of areas; this is {model.family}.")
-    if draw and "captions" in model.tasks:
+    if draw and model.answer == "caption":
         raise InputError(f"--draw needs a model of boxes or areas; this is {model.family}.")
     if draw and count:
         raise InputError("--draw shows boxes, --count tells numbers. Give one of them.")
-    count = count or ("counting" in model.tasks and not draw)
+    finder = model.finder
+    count = count or (finder is not None and finder.counts_objects and not draw)
     several = len(files) != 1
     places = [
         writing.require_drawn(option, out, several)
@@ -166,11 +170,11 @@ def sample(
 
     generating.require_count(n, seed)
     loaded = load_model(model)
-    generating.require_verb(loaded, "sample")
+    maker = generating.generative(loaded, "sample")
     path = writing.require_out(out, loaded)
     writing.require_room(n, loaded.input_shape_, path)
     wanted = generating.parse_labels(loaded, labels, n)
-    writing.write_samples(path, generating.sampled(loaded, n, wanted, seed), loaded, wanted)
+    writing.write_samples(path, generating.sampled(maker, n, wanted, seed), loaded, wanted)
     if json:
         names = None if wanted is None else wanted.tolist()
         print_json({"out": out, "items": n, "labels": names})
@@ -186,7 +190,7 @@ def reconstruct(
     ] = None,
     json: give.JsonLines = False,
 ) -> None:
-    """Tell how strange each file is, and show it as the model sees it.
+    """Score how strange each file is, and show it as the model reconstructs it.
 
     Pictures have the items above, and under each what the model makes of it. Files that cannot be
     used are told, and the others answered (exit code 1).
@@ -197,7 +201,7 @@ def reconstruct(
     from depthwise.inference.file_list import expanded
 
     loaded = load_model(model)
-    generating.require_verb(loaded, "reconstruct")
+    generating.generative(loaded, "reconstruct")
     path = None if out is None else writing.require_out(out, loaded, folder=True)
     told = generating.reconstructions(loaded, expanded(files, loaded, say), say)
     found, code = show_answers(told, print_seen, json)

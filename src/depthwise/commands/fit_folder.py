@@ -28,7 +28,8 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.folder_lock import sole_use
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.quality import UNITS, own_task, quality
+from depthwise.measuring.quality import UNITS, quality
+from depthwise.models.generative import Generative
 from depthwise.models.modelfile import versions
 from depthwise.models.supervised import Classifier, Estimator, Watch
 from depthwise.reporting.figures import score_of
@@ -88,15 +89,14 @@ def require_task(model: Estimator, task: str | None) -> None:
         raise InputError(f"the family {model.family} does not learn the task {task}; {able} do.")
 
 
-def _learns(family: Any, task: str) -> bool:
-    method = task_named(task).scored_with
-    return hasattr(family, method) if method else task in family.tasks
+def _learns(family: Estimator | type[Estimator], task: str) -> bool:
+    return task_named(task).name in family.tasks
 
 
 def score_words(model: Estimator, data: Dataset) -> Callable[[float], str]:
-    """How what training watches is told: a share in per cent, where it is what is scored."""
-    watched = own_task(model, data) or ("classification" if data.classes else "")
-    share = UNITS.get(watched) == "fraction" and "generate" not in model.tasks
+    """The format of the score that training watches: in per cent where it is a share."""
+    watched = model.own_task(data) or ("classification" if data.classes else "")
+    share = UNITS.get(watched) == "fraction" and not isinstance(model, Generative)
     return per_cent if share else "{:.4f}".format
 
 
@@ -167,7 +167,7 @@ def _scored(model: Estimator, data: Dataset, task: str | None, metric: str | Non
     were learnt, else the log-likelihood, or how well it tells spoilt items where it has none;
     unknown of a model that has neither."""
     labelled = bool(model.n_outputs and data.classes)
-    own = task or own_task(model, data)
+    own = task or model.own_task(data)
     tasks = ("classification",) if labelled else ("generate", "anomaly")
     for each in (own,) if own else tasks:
         try:

@@ -36,12 +36,12 @@ def generate(
     from depthwise.catalog import load_model
 
     loaded = load_model(model)
-    if not hasattr(loaded, "generate"):
+    if loaded.writer is None:
         raise InputError(
             f"a {loaded.family} cannot write: give a model of the family language "
             "(depthwise fit TEXT --family language)."
         )
-    pieces = loaded.generate(
+    pieces = loaded.writer.generate(
         prompt,
         temperature=temperature,
         top_p=top_p,

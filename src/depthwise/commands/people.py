@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from depthwise.inference.files import Files
+    from depthwise.models.abilities import RecognizesPeople
+    from depthwise.models.estimator import Estimator
 
 __all__ = ["enroll", "forget", "identify", "verify"]
 
@@ -37,17 +39,18 @@ def enroll(
     """Teach a model of faces to recognise a person. It keeps one vector, and no picture."""
     import numpy as np
 
-    loaded = _people(model)
+    loaded, people = _people(model)
     good, bad = _usable(loaded, files)
     if good:
         pictures = np.concatenate(good)
-        loaded.enroll(name, pictures, add=add).save(Path(model))
+        people.enroll(name, pictures, add=add)
+        loaded.save(Path(model))
         if json:
-            print_json({"name": name, "pictures": len(pictures), "enrolled": loaded.enrolled_})
+            print_json({"name": name, "pictures": len(pictures), "enrolled": people.enrolled_})
         else:
-            known = loaded.enrolled_[name]
+            known = people.enrolled_[name]
             number = f"{known:,} pictures" if known > 1 else "1 picture"
-            print(f"{name} by {number}; {_people_told(loaded)} in {model}")
+            print(f"{name} by {number}; {_how_many(people)} in {model}")
     for error in bad:
         say(f"error: {error}")
     if bad:
@@ -55,27 +58,28 @@ def enroll(
 
 
 def identify(model: give.Model, files: Faces, json: give.JsonLines = False) -> None:
-    """Tell who is on each picture, of the people enrolled; "unknown" for strangers."""
+    """Identify who is on each picture, of the people enrolled; "unknown" for strangers."""
     from depthwise.commands.screen import print_people, show_answers
     from depthwise.inference.file_list import expanded
 
-    loaded = _people(model)
-    if not loaded.enrolled_:
+    loaded, people = _people(model)
+    if not people.enrolled_:
         raise InputError(f"nobody is enrolled in {model}: depthwise enroll {model} NAME FILE...")
-    _, code = show_answers(_told(loaded, expanded(files, loaded, say)), print_people, json)
+    found = _identified(loaded, people, expanded(files, loaded, say))
+    _, code = show_answers(found, print_people, json)
     if code:
         raise typer.Exit(code)
 
 
 def verify(model: give.Model, a: Face, b: Face, json: give.Json = False) -> None:
-    """Tell whether two pictures show the same person, enrolled or not."""
-    loaded = _people(model)
+    """Compare two pictures: whether they show the same person, enrolled or not."""
+    loaded, people = _people(model)
     pictures = [_pictures(loaded, file) for file in (a, b)]
     for file, found in zip((a, b), pictures, strict=True):
         if len(found) != 1:
             raise InputError(f"{file} holds {len(found)} pictures; verify compares one with one.")
-    similarity = float(loaded.similarity(*pictures)[0])
-    same, threshold = similarity > loaded.threshold_, loaded.threshold_
+    similarity = float(people.similarity(*pictures)[0])
+    same, threshold = similarity > people.threshold_, people.threshold_
     if json:
         print_json({"same": same, "similarity": similarity, "threshold": threshold})
         return
@@ -86,12 +90,13 @@ def verify(model: give.Model, a: Face, b: Face, json: give.Json = False) -> None
 def forget(model: give.Model, name: Name, json: give.Json = False) -> None:
     """Remove a person from a model of faces for good; other copies of the folder are yours to
     delete."""
-    loaded = _people(model)
-    loaded.forget(name).save(Path(model))
+    loaded, people = _people(model)
+    people.forget(name)
+    loaded.save(Path(model))
     if json:
-        print_json({"name": name, "enrolled": loaded.enrolled_})
+        print_json({"name": name, "enrolled": people.enrolled_})
     else:
-        print(f"{name} is gone; {_people_told(loaded)} in {model}")
+        print(f"{name} is gone; {_how_many(people)} in {model}")
 
 
 # -- inside ------------------------------------------------------------------------------------
@@ -115,36 +120,39 @@ class Found:
         return {"file": self.file, **row, "name": self.name, "similarity": self.similarity}
 
 
-def _told(model: Any, files: Files) -> Iterator[Found | InputError]:
+def _identified(
+    model: Estimator, people: RecognizesPeople, files: Files
+) -> Iterator[Found | InputError]:
     from depthwise.inference.files import each_item
 
     def ask(pictures: np.ndarray) -> list[tuple[str, float]]:
-        nearest = model.similarities(pictures).max(axis=1)
-        return [(str(n), float(s)) for n, s in zip(model.identify(pictures), nearest, strict=True)]
+        nearest = people.similarities(pictures).max(axis=1)
+        return [(str(n), float(s)) for n, s in zip(people.identify(pictures), nearest, strict=True)]
 
     for told in each_item(model, files, ask, say):
         yield told if isinstance(told, InputError) else Found(told[0], told[1], *told[2])
 
 
-def _people_told(model: Any) -> str:
-    count = len(model.enrolled_)
+def _how_many(people: RecognizesPeople) -> str:
+    count = len(people.enrolled_)
     return f"{count:,} people enrolled" if count != 1 else "1 person enrolled"
 
 
-def _people(folder: str) -> Any:
-    """The model of faces in a folder. Raises InputError for another model."""
+def _people(folder: str) -> tuple[Estimator, RecognizesPeople]:
+    """The model of faces in a folder, as an estimator and as what recognises people, which are one
+    object. Raises InputError for another model."""
     from depthwise.catalog import load_model
 
     loaded = load_model(folder)
-    if not hasattr(loaded, "enroll"):
+    if loaded.recognizer is None:
         raise InputError(
             f"a {loaded.family} knows no people: give a model of faces "
             "(depthwise fit DATA --family faces)."
         )
-    return loaded
+    return loaded, loaded.recognizer
 
 
-def _usable(model: Any, files: list[str]) -> tuple[list[np.ndarray], list[InputError]]:
+def _usable(model: Estimator, files: list[str]) -> tuple[list[np.ndarray], list[InputError]]:
     """The pictures of every file that can be used, and the errors of the others."""
     from depthwise.inference.file_list import expanded
 
@@ -158,7 +166,7 @@ def _usable(model: Any, files: list[str]) -> tuple[list[np.ndarray], list[InputE
     return good, bad
 
 
-def _pictures(model: Any, file: str) -> np.ndarray:
+def _pictures(model: Estimator, file: str) -> np.ndarray:
     """The pictures of a file, as the model takes them: (N, C, H, W)."""
     from depthwise.inference.files import read_inputs
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from depthwise.commands.edge import load_told, print_json, say, teller
 from depthwise.commands.stopping import INTERRUPTED
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.host import require_folder
+
+if TYPE_CHECKING:
+    from depthwise.models.estimator import Estimator
 
 __all__ = ["choose", "fit"]
 
@@ -70,13 +73,13 @@ def choose(
     from depthwise.commands.screen import show_choice, stored_choice
     from depthwise.measuring.devices.device_finder import find
     from depthwise.measuring.limits import Budget
-    from depthwise.measuring.quality import TASKS, own_task, reading, require_known_metric
+    from depthwise.measuring.quality import TASKS, reading, require_known_metric
 
     edge.require_one_of("--task", task, TASKS)
     require_known_metric(metric)
     names = [name.strip() for name in families.split(",") if name.strip()] if families else None
     tell = teller(quiet)
-    meant = {own_task(find_family(name)) for name in names or []}
+    meant = {find_family(name).own_task() for name in names or []}
     if task is None and len(meant) == 1 and (task := meant.pop()):
         tell(f"task {task}, which is what {families} learn")
     target = find(device)
@@ -172,7 +175,7 @@ def fit(
         raise typer.Exit(INTERRUPTED)
 
 
-def _reading_of(model: Any, task: str | None, unlabelled: bool) -> dict[str, Any]:
+def _reading_of(model: Estimator, task: str | None, unlabelled: bool) -> dict[str, Any]:
     """Options of the loader: what the task or the family needs, or no labels at all."""
     from depthwise.measuring.quality import reading_for
 

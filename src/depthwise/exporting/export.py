@@ -40,7 +40,7 @@ from depthwise.exporting.scripts import script_of
 from depthwise.folder_lock import sole_use
 from depthwise.layers import spreads
 from depthwise.measuring.metric import readable
-from depthwise.measuring.quality import tells_classes
+from depthwise.models.estimator import Estimator
 from depthwise.reshaping.int8 import is_int8, may_saturate
 from depthwise.runtimes import Program
 from depthwise.runtimes.picking import agrees, apart
@@ -98,7 +98,7 @@ class Exported:
 
 
 def export(
-    model: Any, to: str | None = None, out: str | Path = "export", samples: Any = None
+    model: Estimator, to: str | None = None, out: str | Path = "export", samples: Any = None
 ) -> Exported:
     """Write a fitted model as `to`: "onnx", "torch-export", "openvino" or "executorch", into the
     folder `out` (or as the file `out`, say small.onnx), with a script that runs it without
@@ -112,7 +112,7 @@ def export(
     to = place.to
     if to not in FORMATS:
         raise InputError(f"to must be one of {', '.join(FORMATS)}; got {to!r}.")
-    if not hasattr(model, "network_"):
+    if not model.is_fitted:
         raise InputError("this model is not fitted: fit it before it is exported.")
     form = FORMATS[to]
     if remedy := form.requires():
@@ -125,7 +125,7 @@ def export(
 
 
 def _written(
-    model: Any, form: Format, rows: np.ndarray, place: Place
+    model: Estimator, form: Format, rows: np.ndarray, place: Place
 ) -> tuple[list[Path], Path, float, float | None, str]:
     """(files, script, largest difference, share with the same class, note), once the files have
     been written to a scratch folder and checked there."""
@@ -139,7 +139,7 @@ def _written(
     return files, script, *compared
 
 
-def _rows(model: Any, samples: Any) -> np.ndarray:
+def _rows(model: Estimator, samples: Any) -> np.ndarray:
     """Samples (N, ...) of the model's own kind, or made-up ones."""
     shape, dtype = tuple(model.input_shape_), model.input_dtype_
     if dtype == "int64":
@@ -155,7 +155,7 @@ def _rows(model: Any, samples: Any) -> np.ndarray:
     return rows
 
 
-def _tokens(model: Any, texts: Any) -> np.ndarray:
+def _tokens(model: Estimator, texts: Any) -> np.ndarray:
     """Texts as tokens (N, T), or pairs of them (N, 2, T), T that of the longest text learnt from;
     without any, of the two tokens that every vocabulary has."""
     shape = tuple(model.input_shape_)
@@ -164,16 +164,14 @@ def _tokens(model: Any, texts: Any) -> np.ndarray:
         made[..., 0] = 1  # no text is empty
         return made
     tokens = model._take(texts, reset=False)[0][..., : shape[-1]]
-    filling = getattr(getattr(model, "pieces_", None), "filling", 0)
-    filled = np.full((len(tokens), *shape), filling, np.int64)
+    filled = np.full((len(tokens), *shape), model.filling_token, np.int64)
     filled[..., : tokens.shape[-1]] = tokens
     return filled
 
 
-def about(model: Any) -> dict[str, Any]:
+def about(model: Estimator) -> dict[str, Any]:
     """What goes into the file beside the network."""
-    classes = getattr(model, "classes_", None)
-    columns = to_plain(getattr(model, "columns_", None))
+    classes, columns = model.known_classes, to_plain(model.columns_)
     return {
         "made_by": f"depthwise {version('depthwise')}",
         "family": model.family,
@@ -183,28 +181,19 @@ def about(model: Any) -> dict[str, Any]:
         "answers": answers_of(model),
         "classes": None if classes is None else classes.tolist(),
         # the probability of the second of two classes from which on an item is called so
-        "decision_threshold": getattr(model, "decision_threshold_", None),
+        "decision_threshold": model.decision_threshold_,
         **({} if columns is None else {"columns": columns}),
         "shrunk": [edit["kind"] for edit in model.shrunk_],
     }
 
 
-def answers_of(model: Any) -> str:
+def answers_of(model: Estimator) -> str:
     """What the numbers are that its network answers with."""
-    if {"detection", "counting"}.intersection(model.tasks):
-        return "boxes (left, top, right, bottom, in pixels), then logits of classes, before NMS"
-    if "captions" in model.tasks:
-        return "logits of a caption's first token; the rest is written in Python"
-    if "retrieval" in model.tasks:
-        return "vectors of pictures, of length 1; compare them with those of encode_texts"
-    if "regression" in model.tasks:
-        return "the numbers to predict, in their own units"
-    if "language" in model.tasks:
-        return "logits of the token that follows each"
-    return "logits of classes" if tells_classes(model) else "numbers"
+    known = next((row.outputs for row in model.task_rows() if row.outputs), "")
+    return known or ("logits of classes" if model.gives_logits else "numbers")
 
 
-def _write(model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path) -> None:
+def _write(model: Estimator, to: str, form: Format, rows: np.ndarray, scratch: Path) -> None:
     network: nn.Module = model.network_
     try:
         form.write(network.eval(), torch.from_numpy(rows[:64]), about(model), scratch)
@@ -216,14 +205,14 @@ def _write(model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path) -
 
 
 def _check(
-    model: Any, to: str, form: Format, rows: np.ndarray, scratch: Path
+    model: Estimator, to: str, form: Format, rows: np.ndarray, scratch: Path
 ) -> tuple[float, float | None, str]:
     """(largest difference, share with the same class, note) of the file's answers, read back, to
     the samples. Raises InputError where they are not the model's."""
     with torch.inference_mode():
         expected = model.network_(torch.from_numpy(rows)).float().numpy()
     wide, notes = may_saturate(model.network_), []
-    about = (is_int8(model.network_), tells_classes(model), spreads(model.network_).numpy())
+    about = (is_int8(model.network_), model.gives_logits, spreads(model.network_).numpy())
     check = _Check(to, scratch, rows, expected, *about)
     difference, same, reason = check.compared(form.read, form.largest_batch)
     if reason and check.whole and form.read_slowly is not None:

@@ -286,6 +286,10 @@ class RBM(Generative):
 
     # -- what it can do -------------------------------------------------------------------------
 
+    @property
+    def known_log_partition(self) -> Tensor | None:
+        return self.network_.log_z
+
     def log_partition(self, method: str = "ais", **options: Any) -> tuple[float, float]:
         """(log Z, standard error) in nats, kept for `score_samples`.
 

@@ -1,5 +1,4 @@
-"""What a model that sees says of pictures: boxes, counts, a class for each pixel, or a caption;
-told, or drawn on the picture.
+"""Boxes, counts, masks and captions of pictures in files, as records; boxes and masks drawn too.
 
 A picture is brought to the size that the model was fitted on, as the loader does it, and the answer
 back to the picture's own size: boxes scaled, masks by nearest pixel. An item of an array has the
@@ -24,9 +23,12 @@ from depthwise.inference.boxes_drawn import draw_boxes
 from depthwise.inference.files import Files, Tell, Told, each_item, read_inputs
 from depthwise.inference.masks_drawn import index_png, overlay, with_names
 from depthwise.inference.writing import place_pictures
+from depthwise.models.abilities import FindsObjects
+from depthwise.models.estimator import Estimator
+from depthwise.task import Answer
 
 __all__ = [
-    "PLACES",
+    "DESCRIBED",
     "SHOWN",
     "Areas",
     "Boxes",
@@ -39,7 +41,8 @@ __all__ = [
 ]
 
 HEAD = 16  # bytes that tell a picture
-PLACES, SHOWN = {"detection", "counting", "segmentation"}, 8  # tasks; pictures of a grid
+DESCRIBED: frozenset[Answer] = frozenset({"boxes", "mask", "caption"})  # answers that are for here
+SHOWN = 8  # pictures of a grid
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Caption(Told):
 
 
 def answers(
-    model: Any, files: Files, count: bool = False, tell: Tell = lambda line: None
+    model: Estimator, files: Files, count: bool = False, tell: Tell = lambda line: None
 ) -> Iterator[Boxes | Counts | Areas | Caption | InputError]:
     """One answer an item, in the order of `files`; in the place of a bad file, its error.
 
@@ -112,28 +115,44 @@ def answers(
         yield make(file, row, answer)
 
 
-def _manner(model: Any, count: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """How the model is asked, and what is made of its answer."""
-    if "captions" in model.tasks and not count:
-        return model.predict, Caption
-    names = [str(name) for name in getattr(model, "classes_", ())]
-    if "segmentation" in model.tasks and not count:
-        return model.predict, lambda file, row, mask: Areas(
-            file, row, _grown(mask, own_size(file, model)), names
-        )
-    if not PLACES.intersection(model.tasks) or "segmentation" in model.tasks:
+Ask = Callable[[np.ndarray], Sequence[Any]]
+Make = Callable[[str, int | None, Any], Any]
+
+
+def _manner(model: Estimator, count: bool) -> tuple[Ask, Make]:
+    """How the model is asked, and the record that its answer becomes."""
+    if model.finder is not None:
+        return _counts(model, model.finder) if count else _boxes(model, model.finder)
+    if count or model.predictor is None:
         raise InputError(f"--count needs a model that finds objects; this is {model.family}.")
-    if count:
-        return (
-            lambda images: model.predict(images, count=True),
-            lambda file, row, counts: Counts(file, row, dict(zip(names, counts.tolist()))),
-        )
-    return lambda images: model.predict(images, count=False), lambda file, row, found: Boxes(
+    if model.answer == "caption":
+        return model.predictor.predict, Caption
+    names = class_names(model)
+    return model.predictor.predict, lambda file, row, mask: Areas(
+        file, row, _grown(mask, own_size(file, model)), names
+    )
+
+
+def _counts(model: Estimator, finder: FindsObjects) -> tuple[Ask, Make]:
+    names = class_names(model)
+    return (
+        lambda images: finder.predict(images, count=True),
+        lambda file, row, counts: Counts(file, row, dict(zip(names, counts.tolist()))),
+    )
+
+
+def _boxes(model: Estimator, finder: FindsObjects) -> tuple[Ask, Make]:
+    return lambda images: finder.predict(images, count=False), lambda file, row, found: Boxes(
         file, row, _scaled(found.boxes, own_size(file, model), model), found.labels, found.scores
     )
 
 
-def own_size(file: str, model: Any) -> tuple[int, int]:
+def class_names(model: Estimator) -> list[str]:
+    classes = model.known_classes
+    return [] if classes is None else [str(name) for name in classes]
+
+
+def own_size(file: str, model: Estimator) -> tuple[int, int]:
     """(H, W) of a picture file; of an item of an array the model's."""
     data = Path(file).read_bytes()
     if looks_like_picture(data[:HEAD]):
@@ -142,7 +161,7 @@ def own_size(file: str, model: Any) -> tuple[int, int]:
     return height, width
 
 
-def _scaled(boxes_xyxy: np.ndarray, size: tuple[int, int], model: Any) -> np.ndarray:
+def _scaled(boxes_xyxy: np.ndarray, size: tuple[int, int], model: Estimator) -> np.ndarray:
     height, width = model.input_shape_[1:]
     down, across = size[0] / height, size[1] / width
     return boxes_xyxy * np.array([across, down, across, down])
@@ -160,7 +179,7 @@ def _grown(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 # -- drawing --------------------------------------------------------------------------------------
 
 
-def draw(out: Path, found: Sequence[Boxes | Areas], model: Any) -> None:
+def draw(out: Path, found: Sequence[Boxes | Areas], model: Estimator) -> None:
     """Every answer on its picture, as one PNG or a folder of them."""
     place_pictures(out, found, [drawing.png(_drawn(answer, model)) for answer in found])
 
@@ -170,35 +189,31 @@ def save_masks(out: Path, found: Sequence[Areas]) -> None:
     place_pictures(out, found, [index_png(answer.mask) for answer in found])
 
 
-def answers_png(model: Any, X: np.ndarray) -> bytes | None:
-    """A grid of the first pictures of X (N, C, H, W) with what the model says of them; None for a
-    model that says nothing of places."""
-    if not PLACES.intersection(model.tasks):
-        return None
+def answers_png(model: Estimator, X: np.ndarray) -> bytes | None:
+    """A PNG of the first pictures of X (N, C, H, W) in a grid, with the model's boxes or masks;
+    None for a model of neither."""
     X = np.asarray(X[:SHOWN])
-    said = model.predict(X) if "segmentation" in model.tasks else model.predict(X, count=False)
-    rows = [_marked(image, one, model) for image, one in zip(X, said, strict=True)]
+    if model.finder is not None:
+        names, found = class_names(model), model.finder.predict(X, count=False)
+        rows = [draw_boxes(image, one, names, with_scores=False) for image, one in zip(X, found)]
+    elif model.answer == "mask" and model.predictor is not None:
+        rows = [overlay(image, one) for image, one in zip(X, model.predictor.predict(X))]
+    else:
+        return None
     tiles = np.stack(rows).transpose(0, 3, 1, 2)
     return drawing.png(drawing.grid(tiles, columns=min(4, len(tiles)), scale=1))
 
 
-def _marked(image: np.ndarray, said: Any, model: Any) -> np.ndarray:
-    """uint8 (H, W, 3): an image (C, H, W) under the model's boxes (m, 4) or mask (H, W)."""
-    if "segmentation" in model.tasks:
-        return overlay(image, said)
-    return draw_boxes(image, said, [str(name) for name in model.classes_], with_scores=False)
-
-
-def _drawn(answer: Boxes | Areas, model: Any) -> np.ndarray:
+def _drawn(answer: Boxes | Areas, model: Estimator) -> np.ndarray:
     """uint8 (H, W, 3)"""
     image = _picture(answer, model)
     if isinstance(answer, Areas):
         return with_names(overlay(image, answer.mask), answer.mask, answer.classes)
     about = (answer.boxes, answer.labels, answer.scores)
-    return draw_boxes(image, about, [str(name) for name in model.classes_])
+    return draw_boxes(image, about, class_names(model))
 
 
-def _picture(answer: Told, model: Any) -> np.ndarray:
+def _picture(answer: Told, model: Estimator) -> np.ndarray:
     """uint8 (3, H, W) at its own size; an item of an array as the model takes it."""
     data = Path(answer.file).read_bytes()
     if looks_like_picture(data[:HEAD]):

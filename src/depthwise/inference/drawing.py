@@ -26,6 +26,8 @@ from torch import nn
 
 from depthwise.data.pictures.images import Unreadable, open_picture
 from depthwise.errors import DepthwiseError, InputError
+from depthwise.models.estimator import Estimator
+from depthwise.models.generative import Generative
 
 __all__ = [
     "columns_for", "encoded", "filters", "filters_png", "gap_of", "grid", "grid_size", "is_ours",
@@ -150,7 +152,7 @@ def to_pixels(items: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
 # -- filters -----------------------------------------------------------------------------------
 
 
-def filters(model: Any) -> np.ndarray | None:
+def filters(model: Estimator) -> np.ndarray | None:
     """Weights of the first layer that sees the pixels, as images (F, C, h, w); None without one.
 
     A convolution's kernels (F, C, h, w), a linear layer's rows (F, C*H*W), a machine's columns
@@ -196,8 +198,8 @@ def in_colours(weights: np.ndarray) -> np.ndarray:
 # -- the report's ------------------------------------------------------------------------------
 
 
-def filters_png(model: Any) -> bytes | None:
-    """The strongest filters, small; None where there are none to be seen."""
+def filters_png(model: Estimator) -> bytes | None:
+    """The strongest filters of the first layer, as a small PNG; None of a model without any."""
     weights = filters(model)
     if weights is None:
         return None
@@ -207,26 +209,27 @@ def filters_png(model: Any) -> bytes | None:
     return png(grid(in_colours(weights[strongest]), scale=1))
 
 
-def samples_png(model: Any) -> bytes | None:
+def samples_png(model: Estimator) -> bytes | None:
     """New items, small; None of a model that makes none, or none that can be seen."""
     shape = tuple(model.input_shape_)
-    if not (hasattr(model, "sample") and shows(shape)):
+    if not (isinstance(model, Generative) and shows(shape)):
         return None
     n = _room((SAMPLES, shape[0], *(min(side, REPORT_SIDE) for side in shape[1:])), SAMPLES)
     items, columns = _samples(model, n)
     return png(grid(_small(to_pixels(items)), columns, scale=1))
 
 
-def reconstructions_png(model: Any, X: np.ndarray) -> bytes | None:
+def reconstructions_png(model: Estimator, X: np.ndarray) -> bytes | None:
     """The first items of X (N, C, H, W) above what the model makes of them, small; or None."""
-    if not (hasattr(model, "reconstruct") and shows(tuple(model.input_shape_)) and len(X)):
+    shown = shows(tuple(model.input_shape_)) and len(X)
+    if not (isinstance(model, Generative) and shown):
         return None
     items = np.asarray(X[:PAIRS])
     seen = to_pixels(model.reconstruct(items), like=items)
     return png(paired(_small(to_pixels(items)), _small(seen), scale=1))
 
 
-def pictures(model: Any, X: np.ndarray) -> dict[str, str | None]:
+def pictures(model: Estimator, X: np.ndarray) -> dict[str, str | None]:
     """For choice.json: "filters", "samples" and "reconstructions" (of items of X) of a fitted
     model of any family, each a PNG in base64 or None."""
     makers: dict[str, Callable[[], bytes | None]] = {
@@ -246,9 +249,9 @@ def encoded(make: Callable[[], bytes | None]) -> str | None:
     return None if made is None else base64.b64encode(made).decode("ascii")
 
 
-def _samples(model: Any, n: int) -> tuple[np.ndarray, int | None]:
+def _samples(model: Generative, n: int) -> tuple[np.ndarray, int | None]:
     """About n samples, and the columns to show them in: a class each, where that can be asked."""
-    classes = getattr(model, "classes_", None)
+    classes = model.known_classes
     if classes is not None and 2 <= len(classes) <= n // 2:
         wanted = np.resize(classes, n - n % len(classes))
         try:

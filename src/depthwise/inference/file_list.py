@@ -16,13 +16,13 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from depthwise.data.readers.clips.videos import VIDEO_SUFFIXES
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.tree import listed
 from depthwise.errors import DataError, InputError
+from depthwise.models.estimator import Estimator
 
 __all__ = ["expanded"]
 
@@ -34,14 +34,14 @@ _SHOWN = 3  # files that are left out, named
 
 
 def expanded(
-    names: Sequence[str], model: Any, tell: Tell = lambda line: None
+    names: Sequence[str], model: Estimator, tell: Tell = lambda line: None
 ) -> list[str | InputError]:
     """The files that `names` mean to a model, in their order; an error in the place of a name that
     means none. `tell` is told of what a folder holds beside them."""
     return [file for name in names for file in _meant(name, model, tell)]
 
 
-def _meant(name: str, model: Any, tell: Tell) -> Iterator[str | InputError]:
+def _meant(name: str, model: Estimator, tell: Tell) -> Iterator[str | InputError]:
     if not _is_there(name) and glob.has_magic(name):
         matching = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute one)
         if not matching:
@@ -61,7 +61,7 @@ def _is_there(name: str) -> bool:
         return False
 
 
-def _of_folder(folder: str, model: Any, tell: Tell) -> Iterator[str | InputError]:
+def _of_folder(folder: str, model: Estimator, tell: Tell) -> Iterator[str | InputError]:
     """The files below a folder of the first kind that there is any of; what is left out is told."""
     try:
         tree = FolderTree(Path(folder))
@@ -87,7 +87,7 @@ def _below(names: Sequence[str]) -> tuple[str, ...]:
     return tuple("" if name == "." else f"{name}/" for name in names)
 
 
-def _kinds(model: Any) -> tuple[str, list[Callable[[FolderTree], list[str]]]]:
+def _kinds(model: Estimator) -> tuple[str, list[Callable[[FolderTree], list[str]]]]:
     """What the model takes in words, and the kinds of files that are looked for, in this order."""
     axes = len(model.input_shape_)
     if model.input_dtype_ == "int64":

@@ -1,4 +1,4 @@
-"""Files a model is asked about, brought to the model's own input exactly as the loader does.
+"""Reads files as the input of a model that is asked about them, exactly as the loader does.
 
     a picture                        one item        for a model of images
     a video, a folder of frames      one item        for a model of clips
@@ -40,6 +40,9 @@ from depthwise.data.tables.delimited import cut, decoded
 from depthwise.data.tables.numbers import as_number
 from depthwise.data.tables.rows import headed
 from depthwise.errors import DataError, InputError
+from depthwise.models.abilities import Predicts
+from depthwise.models.estimator import Estimator
+from depthwise.models.supervised import Classifier
 
 __all__ = [
     "Files", "Numbers", "Prediction", "Similarity", "Told", "as_the_model_takes", "each_item",
@@ -102,13 +105,13 @@ class Numbers(Told):
 
 
 def numbers(
-    model: Any, files: Files, tell: Tell = lambda line: None
+    model: Estimator, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Numbers | InputError]:
     """One Numbers an item, in the order of `files`; in the place of a bad file, its error."""
-    called = label_of(model.columns_ or []) or "value"
+    called, predictor = label_of(model.columns_ or []) or "value", _predictor(model)
 
     def ask(inputs: np.ndarray) -> list[list[float]]:
-        answers: list[list[float]] = model.predict(inputs).reshape(len(inputs), -1).tolist()
+        answers: list[list[float]] = predictor.predict(inputs).reshape(len(inputs), -1).tolist()
         return answers
 
     for told in each_item(model, files, ask, tell):
@@ -116,29 +119,38 @@ def numbers(
 
 
 def similarities(
-    model: Any,
+    model: Estimator,
     files: Files,
     tell: Tell = lambda line: None,
     text_columns: Sequence[str] | None = None,
 ) -> Iterator[Similarity | InputError]:
     """One Similarity a pair, in the order of `files`; in the place of a bad file, its error."""
+    predictor = _predictor(model)
 
     def ask(pairs: np.ndarray) -> list[float]:
-        return list(model.predict(pairs).tolist())
+        return list(predictor.predict(pairs).tolist())
 
     for told in each_item(model, files, ask, tell, text_columns):
         yield told if isinstance(told, InputError) else Similarity(*told)
 
 
-def _require_classes(model: Any) -> None:
-    if not hasattr(model, "predict_proba"):
-        raise InputError(
-            f"{model.family} tells no classes. A language model writes: depthwise generate."
-        )
+def _predictor(model: Estimator) -> Predicts:
+    """The model, if it predicts. Raises InputError for another."""
+    if model.predictor is None:
+        raise InputError(f"{model.family} predicts nothing that could be told of each file.")
+    return model.predictor
+
+
+def _of_classes(model: Estimator) -> Classifier:
+    """The model, if it predicts classes. Raises InputError for another."""
+    if isinstance(model, Classifier) and model.n_outputs:
+        return model
+    writes = " It writes: depthwise generate." if model.writer else ""
+    raise InputError(f"{model.family} predicts no classes.{writes}")
 
 
 def predictions(
-    model: Any,
+    model: Estimator,
     files: Files,
     top: int = 1,
     tell: Tell = lambda line: None,
@@ -146,13 +158,13 @@ def predictions(
 ) -> Iterator[Prediction | InputError]:
     """One Prediction an item, in the order of `files`; in the place of a bad file, its error.
     `tell` is told of blank cells and of texts that the model does not know."""
-    _require_classes(model)
-    for told in each_item(model, files, partial(_ranked, model, top), tell, text_columns):
+    ask = partial(_ranked, _of_classes(model), top)
+    for told in each_item(model, files, ask, tell, text_columns):
         yield told if isinstance(told, InputError) else Prediction(*told)
 
 
 def each_item(
-    model: Any,
+    model: Estimator,
     files: Files,
     ask: Callable[[np.ndarray], Sequence[T]],
     tell: Tell = lambda line: None,
@@ -180,7 +192,7 @@ def each_item(
                 yield file, None if single else row, next(answers)
 
 
-def as_the_model_takes(model: Any) -> dict[str, Any]:
+def as_the_model_takes(model: Estimator) -> dict[str, Any]:
     """Options of the loader that bring data to the model's (C, H, W), or to its columns, and leave
     labels out where it knows none."""
     labels = {} if model.n_outputs else {"labelled": False}
@@ -191,7 +203,7 @@ def as_the_model_takes(model: Any) -> dict[str, Any]:
     return {**labels, **pixels, **({"frames": frames[0]} if frames else {})}
 
 
-def unlike_the_models(model: Any, data: Dataset) -> str | None:
+def unlike_the_models(model: Estimator, data: Dataset) -> str | None:
     """A warning where the test part of `data` may hold items that the model was trained on: if
     neither it nor the training part is that of the model's own split."""
     known, loaded = model.split_, data.split_marks
@@ -207,19 +219,18 @@ def unlike_the_models(model: Any, data: Dataset) -> str | None:
 
 
 def _read(
-    model: Any, file: str | InputError, tell: Tell, text_columns: Sequence[str] | None
+    model: Estimator, file: str | InputError, tell: Tell, text_columns: Sequence[str] | None
 ) -> np.ndarray | InputError:
     if isinstance(file, InputError):
         return file
-    known = getattr(model, "columns_", None)
     try:
         shape, dtype = model.input_shape_, model.input_dtype_
-        return read_inputs(Path(file), shape, dtype, known, tell, text_columns)
+        return read_inputs(Path(file), shape, dtype, model.columns_, tell, text_columns)
     except InputError as error:
         return error
 
 
-def _ranked(model: Any, top: int, inputs: np.ndarray) -> list[list[tuple[str, float]]]:
+def _ranked(model: Classifier, top: int, inputs: np.ndarray) -> list[list[tuple[str, float]]]:
     probabilities = model.predict_proba(inputs)  # (N, K)
     order = np.argsort(-probabilities, axis=1, kind="stable")
     said = model.decide(probabilities)[:, None]  # first, also where it is not the likeliest

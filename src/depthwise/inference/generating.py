@@ -18,14 +18,16 @@ from sklearn.utils import check_random_state
 from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError
 from depthwise.inference.files import Files, Tell, Told, each_item
+from depthwise.models.estimator import Estimator
+from depthwise.models.generative import Generative
 
 __all__ = [
     "Seen",
     "Verdict",
+    "generative",
     "parse_labels",
     "reconstructions",
     "require_count",
-    "require_verb",
     "sampled",
     "verdicts",
 ]
@@ -68,13 +70,12 @@ class Seen:
         return {**self.verdict.to_dict(), "rms_difference": self.difference}
 
 
-def require_verb(model: Any, verb: str) -> None:
-    """That the model has "sample", "reconstruct" or "anomaly_score"; else InputError naming the
-    families that do."""
-    if hasattr(model, verb):
-        return
-    able = [name for name, family in FAMILIES.items() if hasattr(family, verb)]
-    words = verb.replace("anomaly_score", "score anomalies")
+def generative(model: Estimator, words: str) -> Generative:
+    """The model, if it models the data itself. Raises InputError for another, which cannot `words`,
+    naming the families that can."""
+    if isinstance(model, Generative):
+        return model
+    able = [name for name, family in FAMILIES.items() if issubclass(family, Generative)]
     raise InputError(
         f"a {model.family} cannot {words}: it learns labels, not the data itself. "
         f"Fit a family that can: {', '.join(able)}."
@@ -84,11 +85,11 @@ def require_verb(model: Any, verb: str) -> None:
 # -- asking ------------------------------------------------------------------------------------
 
 
-def parse_labels(model: Any, text: str | None, n: int) -> np.ndarray | None:
+def parse_labels(model: Estimator, text: str | None, n: int) -> np.ndarray | None:
     """ "3" or "0,1,2" as n class labels, in turn. Raises InputError for others."""
     if text is None:
         return None
-    classes = getattr(model, "classes_", None)
+    classes = model.known_classes
     if classes is None:
         raise InputError("--labels needs a model that was fitted with labels; this one was not.")
     known = {str(label): label for label in classes.tolist()}
@@ -102,7 +103,7 @@ def parse_labels(model: Any, text: str | None, n: int) -> np.ndarray | None:
     return np.resize(np.array([known[name] for name in names], classes.dtype), n)
 
 
-def sampled(model: Any, n: int, labels: np.ndarray | None, seed: int | None) -> np.ndarray:
+def sampled(model: Generative, n: int, labels: np.ndarray | None, seed: int | None) -> np.ndarray:
     """n new items, of these labels (n,) if given; the first ten thousand are those of
     `model.sample(n, labels, random_state=seed)`."""
     random = check_random_state(model.random_state if seed is None else seed)
@@ -125,33 +126,31 @@ def require_count(n: int, seed: int | None) -> None:
 
 
 def verdicts(
-    model: Any, files: Files, tell: Tell = lambda line: None
+    model: Estimator, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Verdict | InputError]:
     """How strange each item of `files` is, in their order; in the place of a bad file, its
     error."""
-    require_verb(model, "anomaly_score")
-    level = getattr(model, "threshold_", None)
-    for told in each_item(model, files, partial(_scores, model), tell):
-        yield told if isinstance(told, InputError) else Verdict(*told, level)
+    scorer = generative(model, "score anomalies")
+    for told in each_item(model, files, partial(_scores, scorer), tell):
+        yield told if isinstance(told, InputError) else Verdict(*told, scorer.known_threshold)
 
 
 def reconstructions(
-    model: Any, files: Files, tell: Tell = lambda line: None
+    model: Estimator, files: Files, tell: Tell = lambda line: None
 ) -> Iterator[Seen | InputError]:
     """Each item of `files` as the model sees it; in the place of a bad file, its error."""
-    require_verb(model, "reconstruct")
-    level = getattr(model, "threshold_", None)
-    for told in each_item(model, files, partial(_seen, model), tell):
+    scorer = generative(model, "reconstruct")
+    for told in each_item(model, files, partial(_seen, scorer), tell):
         if isinstance(told, InputError):
             yield told
             continue
         file, row, (score, item, reconstruction) = told
-        yield Seen(Verdict(file, row, score, level), item, reconstruction)
+        yield Seen(Verdict(file, row, score, scorer.known_threshold), item, reconstruction)
 
 
-def _scores(model: Any, inputs: np.ndarray) -> list[float]:
+def _scores(model: Generative, inputs: np.ndarray) -> list[float]:
     return [float(score) for score in model.anomaly_score(inputs)]
 
 
-def _seen(model: Any, inputs: np.ndarray) -> list[tuple[float, np.ndarray, np.ndarray]]:
+def _seen(model: Generative, inputs: np.ndarray) -> list[tuple[float, np.ndarray, np.ndarray]]:
     return list(zip(_scores(model, inputs), inputs, model.reconstruct(inputs)))

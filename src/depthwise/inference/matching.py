@@ -1,4 +1,4 @@
-"""Which texts fit a picture, or which pictures a text: what a model of both says of files.
+"""Which texts fit the pictures in files best, or which pictures fit a text.
 
 Shapes: N pictures, D numbers of a vector.
 """
@@ -15,6 +15,8 @@ import numpy as np
 from depthwise.data.readers.text_tables import parse_texts
 from depthwise.errors import DataError, InputError
 from depthwise.inference.files import Files, Tell, Told, each_item
+from depthwise.models.abilities import Searches
+from depthwise.models.estimator import Estimator
 
 __all__ = ["Pictures", "Texts", "matches"]
 
@@ -52,7 +54,7 @@ class Pictures:
 
 
 def matches(
-    model: Any,
+    model: Estimator,
     files: Files,
     texts: Sequence[str],
     listed: str | None,
@@ -63,19 +65,21 @@ def matches(
     """Of every picture the `top` best of `texts` and of those in the file `listed`; or, with
     `find`, of every text there the `top` best pictures. In the place of a bad file, its error.
 
-    Raises InputError where no text is given.
+    Raises InputError where no text is given, or the model does not compare pictures with texts.
     """
+    if model.searcher is None:
+        raise InputError(f"{model.family} does not compare pictures with texts: fit an image-text.")
     if find and (texts or listed):
         raise InputError("--find looks for pictures, --text and --texts for texts. Give one kind.")
     if find:
-        return _pictures(model, files, find, PICTURES if top is None else top, tell)
+        return _pictures(model, model.searcher, files, find, PICTURES if top is None else top, tell)
     known = [*texts, *(_texts_in(listed) if listed else [])]
     if not known:
         raise InputError(
             f"{model.family} says which text fits a picture: give texts by --text TEXT or --texts "
             "FILE; or find the pictures that fit a text: --find TEXT."
         )
-    return _texts(model, files, known, 1 if top is None else top, tell)
+    return _texts(model, model.searcher, files, known, 1 if top is None else top, tell)
 
 
 def _texts_in(file: str) -> list[str]:
@@ -86,36 +90,39 @@ def _texts_in(file: str) -> list[str]:
 
 
 def _texts(
-    model: Any, files: Files, texts: list[str], top: int, tell: Tell
+    model: Estimator, searcher: Searches, files: Files, texts: list[str], top: int, tell: Tell
 ) -> Iterator[Texts | InputError]:
-    vectors, most = model.encode_texts(texts), min(top, len(texts))
+    vectors, most = searcher.encode_texts(texts), min(top, len(texts))
 
     def ask(images: np.ndarray) -> list[list[tuple[str, float]]]:
-        return _ranked(model, images, vectors, most, texts.__getitem__)
+        return _ranked(searcher, images, vectors, most, texts.__getitem__)
 
     for told in each_item(model, files, ask, tell):
         yield told if isinstance(told, InputError) else Texts(*told)
 
 
 def _pictures(
-    model: Any, files: Files, find: Sequence[str], top: int, tell: Tell
+    model: Estimator, searcher: Searches, files: Files, find: Sequence[str], top: int, tell: Tell
 ) -> Iterator[Pictures | InputError]:
-    told = list(each_item(model, files, model.encode_images, tell))
+    def ask(images: np.ndarray) -> list[np.ndarray]:
+        return list(searcher.encode_images(images))
+
+    told = list(each_item(model, files, ask, tell))
     yield from (error for error in told if isinstance(error, InputError))
     items = [item for item in told if not isinstance(item, InputError)]
     if not items:
         return
     pictures = [Told(file, row) for file, row, _ in items]
     vectors, most = np.stack([vector for *_, vector in items]), min(top, len(items))
-    ranked = _ranked(model, list(find), vectors, most, pictures.__getitem__)
+    ranked = _ranked(searcher, list(find), vectors, most, pictures.__getitem__)
     yield from map(Pictures, find, ranked)
 
 
 def _ranked(
-    model: Any, queries: Any, among: np.ndarray, top: int, named: Callable[[int], Any]
+    searcher: Searches, queries: Any, among: np.ndarray, top: int, named: Callable[[int], Any]
 ) -> list[list[tuple[Any, float]]]:
     """The `top` nearest of `among` to each query, best first, with their cosines."""
-    places, cosines = model.search(queries, among, k=top)
+    places, cosines = searcher.search(queries, among, k=top)
     return [
         [(named(k), c) for k, c in zip(row, each, strict=True)]
         for row, each in zip(places.tolist(), cosines.tolist(), strict=True)

@@ -17,7 +17,6 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from depthwise.host import require_folder
 from depthwise.inference import drawing
 from depthwise.inference.files import Told
 from depthwise.inference.generating import Seen
+from depthwise.models.estimator import Estimator
 
 __all__ = [
     "place_pictures", "require_drawn", "require_out", "require_room", "write_reconstructions",
@@ -39,7 +39,7 @@ __all__ = [
 SUFFIXES = (".png", ".npy", ".npz", ".csv")
 
 
-def require_out(out: str, model: Any, folder: bool = False) -> Path:
+def require_out(out: str, model: Estimator, folder: bool = False) -> Path:
     """That `out` can be written, and says how; before anything is computed. Raises InputError."""
     path = Path(out)
     suffix = path.suffix.lower()
@@ -85,7 +85,7 @@ def require_free(path: Path, option: str = "--out") -> None:
         raise InputError(f"{option} {path} exists. Delete it, or give another name.")
 
 
-def _require_pictures(model: Any, what: str) -> None:
+def _require_pictures(model: Estimator, what: str) -> None:
     shape = tuple(model.input_shape_)
     if not drawing.shows(shape):
         items = " x ".join(map(str, shape))
@@ -110,7 +110,9 @@ def require_room(n: int, shape: tuple[int, ...], out: Path) -> None:
 # -- writing -----------------------------------------------------------------------------------
 
 
-def write_samples(out: Path, items: np.ndarray, model: Any, labels: np.ndarray | None) -> None:
+def write_samples(
+    out: Path, items: np.ndarray, model: Estimator, labels: np.ndarray | None
+) -> None:
     """New items (N, ...), a column a class in a picture where several were asked for."""
     if out.suffix.lower() == ".png":
         several = 0 if labels is None else len(np.unique(labels))
@@ -120,7 +122,7 @@ def write_samples(out: Path, items: np.ndarray, model: Any, labels: np.ndarray |
     _write(out, as_file(out.suffix.lower(), items, model, labels))
 
 
-def write_reconstructions(out: Path, seen: Sequence[Seen], model: Any) -> None:
+def write_reconstructions(out: Path, seen: Sequence[Seen], model: Estimator) -> None:
     """Items above what the model makes of them, as one picture or a folder of them; or the
     reconstructions alone as rows or arrays."""
     items = np.stack([entry.item for entry in seen])
@@ -167,10 +169,10 @@ def _names(told: Sequence[Told]) -> list[str]:
     return list(names)
 
 
-def as_file(suffix: str, items: np.ndarray, model: Any, labels: np.ndarray | None) -> bytes:
+def as_file(suffix: str, items: np.ndarray, model: Estimator, labels: np.ndarray | None) -> bytes:
     """Items (N, ...) as the bytes of an .npy, .npz or .csv file."""
     if suffix == ".csv":
-        return _rows(items, getattr(model, "columns_", None), labels).encode("utf-8")
+        return _rows(items, model.columns_, labels).encode("utf-8")
     buffer = io.BytesIO()
     if suffix == ".npy":
         np.save(buffer, items, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""How well a model tells classes apart: accuracy, and beside it what accuracy hides.
+"""Scores of a classifier: accuracy, and beside it what accuracy hides.
 
     details   items, per_class (recalls), confusion, calibration_error, as accuracy has them;
               metric   the name of the score that `value` is
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric, readable
+from depthwise.models.estimator import Estimator
+from depthwise.models.supervised import Classifier
 from depthwise.scores.accuracy import accuracy_report
 from depthwise.scores.classification import CLASS_SCORES, ClassAnswers, ClassScore, rarer_class
 from depthwise.scores.custom import CUSTOM_RESAMPLES, class_score
@@ -42,7 +44,9 @@ __all__ = [
 ClassMetric = str | Callable[..., Any] | None
 
 
-def classification(model: Any, data: Dataset, part: str, metric: ClassMetric = None) -> Metric:
+def classification(
+    model: Estimator, data: Dataset, part: str, metric: ClassMetric = None
+) -> Metric:
     """The score `metric` (None: accuracy) on a part of `data`. Classes are in the order of the
     data's: a model sorts its own, by text, so that "10" comes before "2"."""
     return classification_of(class_answers(model, data, part), data, metric)
@@ -60,12 +64,14 @@ def classification_of(answers: ClassAnswers, data: Dataset, metric: ClassMetric)
     return replace(found, details={**found.details, **ordered, "confusion": confusion.tolist()})
 
 
-def class_answers(model: Any, data: Dataset, part: str) -> ClassAnswers:
-    """What the model says of a part; `rare` is the rarer of two classes in the training part."""
+def class_answers(model: Estimator, data: Dataset, part: str) -> ClassAnswers:
+    """The model's answers to a part; `rare` is the rarer of two classes in the training part."""
     if not data.classes:
         raise InputError(
             f"{data.name} has no labels to tell apart. Ask for what is strange: --task anomaly."
         )
+    if not isinstance(model, Classifier):
+        raise InputError(f"{model.family} predicts no classes, which {data.name} is data for.")
     X, y = data.part(part)
     names = np.asarray(data.classes)
     learnt = np.bincount(data.labels[data.indices["train"]], minlength=data.n_classes)
@@ -74,7 +80,7 @@ def class_answers(model: Any, data: Dataset, part: str) -> ClassAnswers:
     return _answers(model, X, _indices(names[y], model.classes_), counts)
 
 
-def accuracy(model: Any, X: Any, y: Any, metric: ClassMetric = None) -> Metric:
+def accuracy(model: Classifier, X: Any, y: Any, metric: ClassMetric = None) -> Metric:
     """Share of held-out items given their class, 95% Wilson interval, or the score `metric`.
     X: (N, ...); y: (N,) class labels, or int indices into model.classes_."""
     labels = _indices(y, model.classes_)
@@ -83,12 +89,10 @@ def accuracy(model: Any, X: Any, y: Any, metric: ClassMetric = None) -> Metric:
 
 
 def _answers(
-    model: Any, X: Any, labels: NDArray[np.int64], counts: NDArray[np.int64]
+    model: Classifier, X: Any, labels: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> ClassAnswers:
     p = np.asarray(model.predict_proba(X))
-    decide = getattr(model, "decide", None)
-    predicted = p.argmax(axis=1) if decide is None else decide(p)
-    return ClassAnswers(labels, predicted, p, rarer_class(counts), np.asarray(model.classes_))
+    return ClassAnswers(labels, model.decide(p), p, rarer_class(counts), model.classes_)
 
 
 def class_metric(answers: ClassAnswers, metric: ClassMetric = None) -> Metric:

@@ -18,27 +18,30 @@ import numpy as np
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.metric import Metric
+from depthwise.models.estimator import Estimator
+from depthwise.models.supervised import Regressor
 from depthwise.scores.regression import number_score, regression_report
 
-__all__ = ["NumberMetric", "number_metric", "regression", "regression_of", "require_numbers"]
+__all__ = ["NumberMetric", "number_metric", "regression", "regression_of", "regressor"]
 
 NumberMetric = str | Callable[..., Any] | None
 
 
-def regression(model: Any, data: Dataset, part: str, metric: NumberMetric = None) -> Metric:
+def regression(model: Estimator, data: Dataset, part: str, metric: NumberMetric = None) -> Metric:
     """The score `metric` (None: R2) on a part of `data`."""
-    require_numbers(model, data)
-    return regression_of(model, *data.part(part), metric)
+    X, y = data.part(part)
+    return number_metric(np.asarray(y, np.float64), regressor(model, data).predict(X), metric)
 
 
-def require_numbers(model: Any, data: Dataset) -> None:
-    """Raises InputError for data or a model of another task."""
-    data.require_task("regression")
-    if "regression" not in model.tasks:
+def regressor(model: Estimator, data: Dataset) -> Regressor:
+    """The model, if it and the data are of numbers. Raises InputError for others."""
+    Regressor.require_data(data)
+    if not isinstance(model, Regressor):
         raise InputError(f"{model.family} predicts no numbers, which {data.name} is data for.")
+    return model
 
 
-def regression_of(model: Any, X: Any, y: Any, metric: NumberMetric = None) -> Metric:
+def regression_of(model: Regressor, X: Any, y: Any, metric: NumberMetric = None) -> Metric:
     """The same on items X (N, ...) and their numbers y (N,) or (N, T)."""
     return number_metric(np.asarray(y, np.float64), model.predict(X), metric)
 

@@ -35,13 +35,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.data.dataset import Dataset
-from depthwise.data.tables.columns import width
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.numbers import regression, regression_of
+from depthwise.models.datasets import columns_of
+from depthwise.models.estimator import Estimator
+from depthwise.models.generative import Generative
 from depthwise.scores.accuracy import auroc, auroc_interval, mean_interval
 from depthwise.scores.classification import CLASS_SCORES
 from depthwise.scores.custom import as_name, class_score
@@ -51,8 +53,8 @@ from depthwise.task import TASKS as TASK_ROWS
 
 __all__ = [
     "LABELLED", "METRIC_NAMES", "OWN", "SCORED_BY", "TASKS", "UNITS", "accuracy", "assessment",
-    "likely_task", "metric_name", "own_task", "quality", "reading", "reading_for",
-    "require_known_metric", "require_metric", "tells_classes",
+    "likely_task", "metric_name", "quality", "reading", "reading_for",
+    "require_known_metric", "require_metric",
 ]  # fmt: skip
 
 TASKS = tuple(TASK_ROWS)
@@ -106,14 +108,14 @@ def reading(task: str | None) -> dict[str, Any]:
     return {"labelled": row.is_labelled, **numbers}
 
 
-def reading_for(model: Any, task: str | None = None) -> dict[str, Any]:
+def reading_for(model: Estimator, task: str | None = None) -> dict[str, Any]:
     """Options of the loader for data that `task` is asked of, where none is given, what the model
     is for: people's faces, say, that are pictures in folders like others."""
-    return reading(task or own_task(model))
+    return reading(task or model.own_task())
 
 
 def quality(
-    model: Any, data: Dataset, part: str, task: str | None = None, metric: ClassMetric = None
+    model: Estimator, data: Dataset, part: str, task: str | None = None, metric: ClassMetric = None
 ) -> Metric:
     """How well `model` does `task` on a part of `data`, "validation" or "test".
 
@@ -123,17 +125,17 @@ def quality(
     does not have, DivergedError where the model's scores are not numbers.
     """
     if task is None:
-        known = getattr(model, "classes_", None) is not None
-        task = own_task(model, data) or (_by_labels(data) if known else "anomaly")
+        known = model.known_classes is not None
+        task = model.own_task(data) or (_by_labels(data) if known else "anomaly")
     row = task_named(task)
     require_metric(task, metric)
     if scoring := _CHOICES.get(task):
         return scoring.of_part(model, data, part, metric)
     if row.data:
         return _assessed(model, data, part, row)
-    _require_able(model, row)
+    density = _generative(model, row)
     X = data.part(part).X
-    return _likelihood(model, X) if row.is_likelihood else _detection(model, X, data, part)
+    return _likelihood(density, X) if row.is_likelihood else _detection(density, X, data, part)
 
 
 def require_metric(task: str, metric: ClassMetric) -> None:
@@ -161,25 +163,9 @@ def require_known_metric(metric: str | None) -> None:
         raise InputError(f"--metric must be one of {', '.join(known)}; got {metric!r}.")
 
 
-def tells_classes(model: Any) -> bool:
-    """Whether its network answers with logits of classes, (B, K) or (B, K, H, W), or of the tokens
-    that follow, (B, T, V)."""
-    rows = [TASK_ROWS[task] for task in getattr(model, "tasks", ()) if task in TASK_ROWS]
-    if any(row.continues_text for row in rows):
-        return True
-    known = getattr(model, "classes_", None) is not None
-    return known and not any(row.answers_with_boxes for row in rows)
-
-
-def own_task(model: Any, data: Dataset | None = None) -> str | None:
-    """The task that it has data of its own for, these data if any are given; else None."""
-    tasks = [task for task in getattr(model, "tasks", ()) if task in OWN]
-    return next((task for task in tasks if data is None or data.serves(OWN[task])), None)
-
-
-def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None) -> Metric:
-    """By the task's own measure, on items X and what is to be said of them; `metric` as `quality`
-    has it."""
+def assessment(model: Estimator, X: Any, y: Any, task: str, metric: ClassMetric = None) -> Metric:
+    """The score by the task's own measure, on items X and their targets y; `metric` as in
+    `quality`."""
     require_metric(task, metric)
     if (scoring := _CHOICES.get(task)) and scoring.of_items:
         return scoring.of_items(model, X, y, metric)
@@ -190,7 +176,7 @@ def assessment(model: Any, X: Any, y: Any, task: str, metric: ClassMetric = None
     return Metric(value, unit, "measured", low, high, source, report)
 
 
-def _assessed(model: Any, data: Dataset, part: str, task: Task) -> Metric:
+def _assessed(model: Estimator, data: Dataset, part: str, task: Task) -> Metric:
     data.require_task(task.data)
     if task.name not in model.tasks:
         raise InputError(
@@ -209,18 +195,18 @@ def _assessed(model: Any, data: Dataset, part: str, task: Task) -> Metric:
 # -- models of the data itself ------------------------------------------------------------------
 
 
-def _likelihood(model: Any, X: NDArray[Any]) -> Metric:
+def _likelihood(model: Generative, X: NDArray[Any]) -> Metric:
     """Mean log-likelihood; details: items, visible, and log_z where the model knows its log Z."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         nats = np.asarray(model.score_samples(X), dtype=np.float64)
     _require_numbers(nats, "log-likelihood")
     low, high = mean_interval(nats)
-    known = getattr(model.network_, "log_z", None)
-    log_z = [float(value) for value in known] if known is not None else None
+    known = model.known_log_partition
+    log_z = None if known is None else [float(value) for value in known]
     details = {
         "items": len(nats),
-        "visible": getattr(model, "visible_", None),
+        "visible": model.visible_,
         "log_z": log_z if log_z and np.isfinite(log_z).all() else None,
         "warnings": sorted({str(warning.message) for warning in told}),
     }
@@ -241,10 +227,10 @@ def _of_what(details: dict[str, Any]) -> str:
     return "densities in the data's own units"
 
 
-def _detection(model: Any, X: NDArray[Any], data: Dataset, part: str) -> Metric:
+def _detection(model: Generative, X: NDArray[Any], data: Dataset, part: str) -> Metric:
     """AUROC; details: items, spoilt, threshold, false_alarms (share of sound items above it),
     found (share of spoilt ones), kinds (AUROC of each way to spoil), seed (of the spoiling)."""
-    items, kinds, changed = corrupted(X, _columns(data))
+    items, kinds, changed = corrupted(X, columns_of(data))
     if not changed.any():
         raise InputError(
             f"the {part} part of {data.name} has nothing to spoil: its items are all alike."
@@ -269,16 +255,13 @@ def _detection(model: Any, X: NDArray[Any], data: Dataset, part: str) -> Metric:
     return Metric(value, UNITS["anomaly"], "measured", low, high, source, details)
 
 
-def _columns(data: Dataset) -> Any:
-    columns = getattr(data, "columns", None)
-    return columns if columns and (width(columns),) == data.input_shape else None
-
-
-def _require_able(model: Any, task: Task) -> None:
-    method = task.scored_with
-    if not hasattr(model, method):
-        family = getattr(model, "family", type(model).__name__)
-        raise InputError(f"{family} cannot be scored for the task {task.name}: it has no {method}.")
+def _generative(model: Estimator, task: Task) -> Generative:
+    """The model, if it models the data itself. Raises InputError for another."""
+    if isinstance(model, Generative):
+        return model
+    raise InputError(
+        f"{model.family} cannot be scored for the task {task.name}: it has no {task.scored_with}."
+    )
 
 
 def _require_numbers(scores: NDArray[np.float64], what: str) -> None:

@@ -15,14 +15,16 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
+from depthwise.layers import ManyPasses
 from depthwise.measuring import cost, predict, speed
 from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.classes import ClassMetric, told_scores
@@ -34,21 +36,15 @@ from depthwise.measuring.energy import measure_energy, predict_energy
 from depthwise.measuring.energy_counters import find_counter
 from depthwise.measuring.flexibility import flexibility as support
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.quality import accuracy, assessment, own_task, quality, tells_classes
+from depthwise.measuring.quality import accuracy, assessment, quality
+from depthwise.models.estimator import Estimator
+from depthwise.models.supervised import Classifier
 from depthwise.runtimes.attached import Running
 from depthwise.task import SCORES, task_named
 
 __all__ = ["METRICS", "Scorecard", "accuracy", "costs", "example", "measure", "quality"]
 
 METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flexibility")
-
-
-class Model(Protocol):
-    """What of a Model is used here; accuracy needs more of it (quality.py)."""
-
-    network_: nn.Module
-    input_shape_: tuple[int, ...]
-    input_dtype_: str
 
 
 @dataclass
@@ -121,7 +117,7 @@ class Scorecard:
 
 
 def measure(
-    model: Model,
+    model: Estimator,
     data: Any = None,
     device: str | Device = "this",
     seconds: float = 1.0,
@@ -143,7 +139,7 @@ def measure(
     target = find(device)
     if metric is not None and data is None:
         raise InputError("metric says what held-out data are scored by: give data too.")
-    own = own_task(model) if hasattr(model, "assess") else None
+    own = _own_measure(model)
     X, y = (None, None) if data is None else _held_out(data, own)
     card = costs(
         model.network_,
@@ -152,37 +148,34 @@ def measure(
         target,
         seconds=seconds,
         flexibility=flexibility,
-        samples=None if X is None else samples_of(model, X),
-        logits=tells_classes(model),
+        samples=None if X is None else model.prepare(X[:64]),
+        logits=model.gives_logits,
         prices=prices,
-        running=getattr(model, "running_", None),
-        answering=answering_of(model),
+        running=model.running_,
+        answering=model.answering(model.network_),
     )
-    if X is not None and own and not hasattr(data, "part"):
-        card.accuracy = assessment(model, X, y, own, metric)
+    if isinstance(data, Dataset):
+        card.accuracy = quality(model, data, "test", task, metric)
     elif X is not None:
-        labelled = not own and y is not None and getattr(model, "classes_", None) is not None
-        plain = labelled and (task is None or task_named(task).is_labelled)
-        if plain and not hasattr(data, "part"):
-            card.accuracy = accuracy(model, X, y, metric)
-        else:
-            card.accuracy = quality(model, data, "test", task, metric)
+        card.accuracy = _of_arrays(model, X, y, own, metric)
     return card
 
 
-def answering_of(model: Any) -> nn.Module:
-    """What answers an item in full, where the model says that its network alone does not."""
-    answering = getattr(model, "answering", None)
-    found: nn.Module = model.network_ if answering is None else answering(model.network_)
-    return found
+def _own_measure(model: Estimator) -> str | None:
+    """The task that the model has a measure of its own for; None of classes."""
+    own = model.own_task()
+    return None if own is None or task_named(own).is_labelled else own
 
 
-def samples_of(model: Any, X: NDArray[Any]) -> NDArray[Any]:
-    """The first items as the network takes them: (n, *input_shape), texts as tokens."""
-    if getattr(model, "input_dtype_", "") != "int64":
-        return X[:64]
-    tokens: NDArray[Any] = model.tokenize(X[:64])
-    return tokens
+def _of_arrays(model: Estimator, X: Any, y: Any, own: str | None, metric: ClassMetric) -> Metric:
+    if own:
+        return assessment(model, X, y, own, metric)
+    if isinstance(model, Classifier) and model.n_outputs:
+        return accuracy(model, X, y, metric)
+    raise InputError(
+        f"{model.family} was fitted without labels, so (X, y) cannot be scored. Give a Dataset, "
+        "which load_data makes."
+    )
 
 
 def costs(
@@ -218,8 +211,8 @@ def costs(
         card = _measured(whole, items, counts, target, seconds, prices, running)
     else:
         card = _predicted(counts, target, precision_on(network, target), prices)
-    if told := getattr(whole, "told", ""):
-        _name_answers(card, told)
+    if isinstance(whole, ManyPasses):
+        _name_answers(card, whole.one_answer)
     if card.hardware_cost:
         card.hardware_cost.details["weight_bytes"] = size_bytes(network, target, running)
     if flexibility:
@@ -234,12 +227,12 @@ def _of_another(found: Metric, device: Device) -> Metric:
     return replace(found, how="predicted", source=f"{found.source}; {device.name} ran none of them")
 
 
-def _name_answers(card: Scorecard, told: str) -> None:
-    """What an item's answer is, where it is more than one pass."""
+def _name_answers(card: Scorecard, answer: str) -> None:
+    """Put into each metric's source what an answer is, where it takes more than one pass."""
     for name in ("latency", "throughput", "energy"):
         metric = getattr(card, name)
-        metric.details["answer"] = told
-        setattr(card, name, replace(metric, source=f"{told}; {metric.source}"))
+        metric.details["answer"] = answer
+        setattr(card, name, replace(metric, source=f"{answer}; {metric.source}"))
 
 
 def _measured(
@@ -348,17 +341,17 @@ def _samples(shape: tuple[int, ...], dtype: str, given: NDArray[Any] | None) -> 
 
 
 def _held_out(data: Any, own: str | None) -> tuple[Any, Any]:
-    """(X, y) of a Dataset's test part, y as class names or None without any, or of a pair; of a
-    task with a measure of its own y is left as it is."""
-    X, y = data.test if hasattr(data, "test") else data
+    """(X, y) of a Dataset's test part, or of a pair; of a task with a measure of its own y is left
+    as it is."""
+    if isinstance(data, Dataset):
+        return np.asarray(data.test.X), None
+    X, y = data
     if own:
         return np.asarray(X), y
     X, y = np.asarray(X), np.asarray(y)
     if len(X) != len(y) or not len(X):
         raise InputError(f"held-out data needs one label an item; got {len(X)} and {len(y)}.")
-    if not hasattr(data, "classes"):
-        return X, y
-    return X, np.asarray(data.classes)[y] if len(data.classes) else None
+    return X, y
 
 
 def _commas(shape: tuple[int, ...]) -> str:

@@ -21,7 +21,7 @@ Shapes: N items, M texts, P people, Q queries, K classes, C channels, H W image,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -42,7 +42,10 @@ class Predicts(Protocol):
 
 
 class FindsObjects(Protocol):
-    """A model that finds the objects of images X (N, C, H, W), or counts them: int64 (N, K)."""
+    """A model that finds the objects of images X (N, C, H, W), or counts them: int64 (N, K).
+    counts_objects: whether counts are its answer, unless boxes are asked for."""
+
+    counts_objects: ClassVar[bool]
 
     def predict(self, X: Any, *, count: bool) -> Any: ...
 

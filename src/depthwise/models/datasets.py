@@ -1,18 +1,18 @@
-"""A Dataset, or whatever has the parts of one, as the arrays that `fit` learns from."""
+"""A Dataset as the arrays that `fit` learns from."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
+from depthwise.data.dataset import Dataset
 from depthwise.data.tables.columns import Column, width
-from depthwise.data.tables.frames import is_frame
 
 __all__ = ["class_order", "columns_of", "dataset_parts", "is_dataset"]
 
 
-def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
+def dataset_parts(dataset: Dataset, validation: Any) -> tuple[Any, Any, Any]:
     """A Dataset's training part, its labels as class names, or how alike pairs are, and its
     validation part; labels are None where the items have none. Raises InputError for boxes or
     masks."""
@@ -30,17 +30,17 @@ def dataset_parts(dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
     return train_part.X, answers(train_part), validation
 
 
-def is_dataset(given: Any, y: Any) -> bool:
-    """Whether X is a Dataset, which brings its own labels; a frame may have a column `train`."""
-    return y is None and not is_frame(given) and hasattr(given, "train")
+def is_dataset(given: Any, y: Any) -> TypeGuard[Dataset]:
+    """Whether X is a Dataset, which brings its own labels."""
+    return y is None and isinstance(given, Dataset)
 
 
-def class_order(dataset: Any) -> list[str] | None:
+def class_order(dataset: Dataset) -> list[str] | None:
     """The Dataset's class names in the order that its labels count them, None of one without."""
     return list(dataset.classes) or None
 
 
-def columns_of(dataset: Any) -> list[Column] | None:
+def columns_of(dataset: Dataset) -> list[Column] | None:
     """The Dataset's columns, unless its inputs have been changed to another width since."""
-    columns = getattr(dataset, "columns", None)
+    columns = dataset.columns
     return columns if columns and (width(columns),) == dataset.input_shape else None

@@ -25,7 +25,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -38,7 +38,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from depthwise.compute import own_randomness
-from depthwise.data.dataset import SplitMarks
+from depthwise.data.dataset import Dataset, SplitMarks
 from depthwise.data.inputs import as_images, check_labels, check_weights, fingerprint_arrays
 from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_features import (
@@ -194,6 +194,13 @@ class Estimator(BaseEstimator, abc.ABC):
         """What task.py says of its `tasks`."""
         return tuple(map(task_named, cls.tasks))
 
+    @classmethod
+    def own_task(cls, data: Dataset | None = None) -> str | None:
+        """Its task that data are for alone, these data if any are given; None for classes and the
+        like, which any data may have."""
+        own = (row for row in cls.task_rows() if row.data)
+        return next((row.name for row in own if data is None or data.serves(row.data)), None)
+
     @property
     def answer(self) -> Answer:
         """What it answers an item with: "class", "numbers", "boxes", ..., or, where it learnt the
@@ -239,13 +246,24 @@ class Estimator(BaseEstimator, abc.ABC):
         """Itself, where it can teach a smaller network."""
         return None
 
-    def prepare(self, X: Any) -> np.ndarray:
-        """Items (N, ...) as its network takes them: texts as tokens."""
+    def prepare(self, X: Any, learn: bool = False) -> np.ndarray:
+        """Items (N, ...) as its network takes them: texts as tokens; `learn`: with the vocabulary
+        that these texts give it, before any `fit`."""
         return np.asarray(X)
 
-    def outputs_for(self, data: Any) -> int:
-        """Outputs of the network that it would build for a Dataset: classes, or numbers."""
-        return int(data.n_outputs)
+    @property
+    def look(self) -> Hashable:
+        """What its features of an item depend on, where it `keeps_features`."""
+        return None
+
+    @property
+    def filling_token(self) -> int:
+        """The token that rows of tokens are filled up with, of a model of texts."""
+        return 0
+
+    def outputs_for(self, data: Dataset) -> int:
+        """Outputs of the network that it would build for these data: classes, or numbers."""
+        return data.n_outputs
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:
         """How well it does a task that has a measure of its own: {"value", "low", "high", ...} on
@@ -322,8 +340,8 @@ class Estimator(BaseEstimator, abc.ABC):
         return None if answers is None else torch.from_numpy(answers)
 
     def answering(self, network: nn.Module) -> nn.Module:
-        """What answers an item in full by `network`: its time, energy and memory are told. The
-        network, unless an answer takes many passes; then it says as `told` what an answer is."""
+        """What answers an item in full by `network`, of which time, energy and memory are measured:
+        the network itself, or `layers.ManyPasses` where an answer takes many."""
         return network
 
     # -- saving ---------------------------------------------------------------------------------

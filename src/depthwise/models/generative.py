@@ -128,6 +128,17 @@ class Generative(Learning, TransformerMixin, Classifier):
                 f'{high:g}. Scale it, or set visible="gaussian".'
             )
 
+    @property
+    def known_log_partition(self) -> Tensor | None:
+        """(2,): log Z and its standard error, NaN where not estimated; None of a family whose
+        likelihood needs no log Z."""
+        return None
+
+    @property
+    def known_threshold(self) -> float | None:
+        """`threshold_`; None of a file that was saved without one."""
+        return vars(self).get("threshold_")
+
     # -- learning -------------------------------------------------------------------------------
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
@@ -212,10 +223,10 @@ class Generative(Learning, TransformerMixin, Classifier):
         if self.visible != "auto":
             return self.visible
         likely = "bernoulli" if len(input_shape) == 3 else "gaussian"
-        return getattr(self, "visible_", likely)
+        return str(vars(self).get("visible_", likely))
 
     def describe_network(self) -> dict[str, Any]:
-        mark = getattr(self, "threshold_", None)
+        mark = self.known_threshold
         return {**super().describe_network(), "visible": self.visible_, "threshold": mark}
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:

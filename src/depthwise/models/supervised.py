@@ -22,6 +22,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import check_weights, weights_of_classes
 from depthwise.errors import DivergedError, InputError
 from depthwise.layers import Rescaled
@@ -243,7 +244,7 @@ class Regressor(RegressorMixin, Estimator):
         return super().rebuild(description)
 
     def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:
-        dataset.require_task("regression")
+        self.require_data(dataset)
         train, held = dataset.train, dataset.validation
         return train.X, train.y, held if validation is None and len(held.y) else validation
 
@@ -255,6 +256,11 @@ class Regressor(RegressorMixin, Estimator):
     def _little_left(self, targets: np.ndarray) -> float:
         """Standardised targets begin at a squared error of 1."""
         return 0.1
+
+    @classmethod
+    def require_data(cls, data: Dataset) -> None:
+        """Raises InputError unless there are numbers to predict."""
+        data.require_task(*(row.data for row in cls.task_rows()))
 
     def _set_scale(
         self, network: nn.Module, targets: np.ndarray, weights: np.ndarray | None = None

@@ -13,7 +13,8 @@ from typing import Any
 from depthwise.measuring.breakdown import breakdown as broken_down
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.scorecard import Model, Scorecard, answering_of, example
+from depthwise.measuring.scorecard import Scorecard, example
+from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import versions
 from depthwise.reporting.choice_page import device_figures, highlights, support
 from depthwise.reporting.figures import plain
@@ -33,12 +34,12 @@ Record = Mapping[str, Any]
 
 
 def write_page_of(
-    model: Model, card: Scorecard, device: Device, path: Path, name: str, command: str = ""
+    model: Estimator, card: Scorecard, device: Device, path: Path, name: str, command: str = ""
 ) -> Path:
     """The page of a model whose `card` was taken on `device`: its layers are timed or predicted
     here. Raises InputError naming the path where it cannot be written."""
     sample = example(model.input_shape_, model.input_dtype_)
-    layers = broken_down(answering_of(model), sample, device, card)
+    layers = broken_down(model.answering(model.network_), sample, device, card)
     return write_measured(name, card.to_dict(), layers, device.to_dict(), path, command)
 
 

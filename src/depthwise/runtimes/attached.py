@@ -11,7 +11,7 @@ more, or another network, forgets the runtime.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,21 @@ __all__ = ["WITHOUT_GRAPH", "Running", "best_runtime", "read_choice"]
 
 WITHOUT_GRAPH = ("eager", "channels-last")
 MOST_THREADS = 1024
+
+
+class Predicting(Protocol):
+    """What of a fitted model is used here."""
+
+    running_: Running | None
+
+    @property
+    def network_(self) -> nn.Module: ...
+
+    @property
+    def n_outputs(self) -> int: ...
+
+    @property
+    def gives_logits(self) -> bool: ...
 
 
 class Running:
@@ -76,7 +91,7 @@ class Running:
 
 
 def best_runtime(
-    model: Any, samples: Any, batch: int = 1, *, seconds: float = 2.0, **options: Any
+    model: Predicting, samples: Any, batch: int = 1, *, seconds: float = 2.0, **options: Any
 ) -> dict[str, Any]:
     """Find the fastest runtime for a fitted model on this machine and attach it (`runtime_`).
 
@@ -87,14 +102,13 @@ def best_runtime(
     """
     from depthwise.runtimes.picking import rank
 
-    if not getattr(model, "n_outputs", 0):
+    if not model.n_outputs:
         raise InputError("best_runtime is for models that predict classes or numbers.")
     rows = np.asarray(samples)
     if len(rows) == 0 or batch < 1:
         raise InputError(f"samples and batch must be at least 1; got {len(rows)} and {batch}.")
     rows = rows.astype(np.float32) if rows.dtype != np.uint8 else rows
-    logits = hasattr(model, "classes_")
-    network: nn.Module = model.network_
+    logits, network = model.gives_logits, model.network_
     ranked = rank(
         network, torch.from_numpy(rows), batch=batch, seconds=seconds, logits=logits, **options
     )

@@ -44,7 +44,9 @@ class OpenVino:
         return run_openvino(to_onnx(whole, example, dynamic=dynamic), precision, threads)
 
 
-def compile_openvino(model: Any, precision: str, threads: int, *, in_bytes: bool = True) -> Any:
+def compile_openvino(
+    model: bytes | str | Path, precision: str, threads: int, *, in_bytes: bool = True
+) -> Any:
     """An openvino.CompiledModel; model: bytes of an ONNX file, or a path; in_bytes as
     `run_openvino` has it."""
     import openvino

@@ -327,9 +327,11 @@ def _products(module: Any, x: Tensor, y: Tensor) -> float:
     return float(np.prod(y.shape[1:-1]))
 
 
-def _numbers(module: Any) -> float:
+def _numbers(module: nn.Module) -> float:
     """Weights of one pair of channels."""
-    return float(np.prod(getattr(module, "kernel_size", (1,))))
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return float(np.prod(module.kernel_size))
+    return 1.0
 
 
 def _number_bundles(channels: list[Channel]) -> None:

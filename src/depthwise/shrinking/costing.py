@@ -27,6 +27,8 @@ from depthwise.measuring.limits import Limits
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.predict import by_layer, predict_latency, predict_memory
 from depthwise.measuring.speed import timed
+from depthwise.models.estimator import Estimator
+from depthwise.models.networks import NetworkEstimator
 from depthwise.reshaping.quantise import quantise
 from depthwise.runtimes import RUNTIMES, Program
 from depthwise.runtimes.attached import Running
@@ -100,7 +102,7 @@ class Costing:
     def can_run(self, way: Way) -> bool:
         return way.precision == "int8" or not self.in_bytes
 
-    def finish(self, model: Any, way: Way) -> Any:
+    def finish(self, model: NetworkEstimator, way: Way) -> NetworkEstimator:
         """A copy of the model, stored and computed in that precision; asked for the same one again,
         it is the same copy, so that runtimes share its graph."""
         known, made = self.finished
@@ -112,7 +114,7 @@ class Costing:
             made[way.precision] = store(model, bits) if bits else quantise(model, self.samples)
         return made[way.precision]
 
-    def figures(self, model: Any, way: Way, counts: Counts, program: Program) -> Figures:
+    def figures(self, model: Estimator, way: Way, counts: Counts, program: Program) -> Figures:
         """What a finished model costs; counts: of it, as `counts` has them."""
         network = model.network_
         precision, here = precision_on(network, self.device), self.device.is_here
@@ -134,21 +136,21 @@ class Costing:
         live = counts.peak_live_bytes / 1e6 * BYTES.get(way.precision, 1.0)
         return Figures(size, latency.value, energy.value, size + live)
 
-    def attached(self, model: Any, way: Way) -> Any:
+    def attached(self, model: NetworkEstimator, way: Way) -> NetworkEstimator:
         """The model, which predicts by that runtime from now on, here and after loading."""
         program = self.program(model, way)
         choice = {"name": way.runtime, "precision": program.precision, "threads": program.threads}
         model.running_ = Running(model.network_, choice, program.graph, program)
         return model
 
-    def counts(self, model: Any) -> Counts:
+    def counts(self, model: Estimator) -> Counts:
         """Of a finished model, one item."""
         return counts_of(model.network_, self.one())
 
     def one(self) -> Tensor:
         return torch.from_numpy(self.samples[:1].copy())
 
-    def program(self, model: Any, way: Way) -> Program:
+    def program(self, model: Estimator, way: Way) -> Program:
         precision = "int8" if way.precision == "int8" else "fp32"
         example = torch.from_numpy(self.samples[:8].copy())
         runtime = RUNTIMES[way.runtime]

@@ -31,7 +31,7 @@ def compute_of(model: NetworkEstimator) -> Compute:
     """How the model was trained, where this machine can do so; nothing is timed."""
     device = resolve_device(model.device)
     threads = 1 if model.threads == "auto" else int(model.threads)
-    recorded = dict(model.history_.get("compute") or {}) if hasattr(model, "history_") else {}
+    recorded = dict(model.history_.get("compute") or {}) if model.is_fitted else {}
     try:
         known = Compute(**recorded)
     except TypeError:

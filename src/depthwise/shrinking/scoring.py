@@ -1,4 +1,4 @@
-"""What a shrunk model is compared by: classes by the share that is right, numbers by R2.
+"""The score that shrunk models are compared by: accuracy of classes, R2 of numbers.
 
 Shapes: N items, K classes or targets.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InputError
 from depthwise.measuring.limits import Miss
+from depthwise.models.estimator import Estimator
 from depthwise.models.supervised import Regressor
 from depthwise.scores.accuracy import wilson_interval
 from depthwise.scores.regression import regression_report
@@ -32,8 +32,8 @@ class Scoring:
     unit: str
     times: float
     score: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]]
-    targets: Callable[[Any, Dataset, np.ndarray], np.ndarray]
-    answers: Callable[[Any, np.ndarray], np.ndarray]
+    targets: Callable[[Estimator, Dataset, np.ndarray], np.ndarray]
+    answers: Callable[[Estimator, np.ndarray], np.ndarray]
 
     @property
     def points(self) -> str:
@@ -52,7 +52,7 @@ class Scoring:
         return f"it loses {lost:.2g} {self.points}, over the limit of {allowed:.2g}"
 
 
-def scoring_of(model: Any) -> Scoring:
+def scoring_of(model: Estimator) -> Scoring:
     return NUMBERS if isinstance(model, Regressor) else CLASSES
 
 
@@ -71,12 +71,13 @@ def _explained(answers: np.ndarray, targets: np.ndarray) -> tuple[float, float, 
     return report["value"], report["low"], report["high"]
 
 
-def _indices(model: Any, data: Dataset, y: np.ndarray) -> np.ndarray:
+def _indices(model: Estimator, data: Dataset, y: np.ndarray) -> np.ndarray:
     """The model's class indices of the Dataset's: by name, or where the model was fitted on indices
     themselves, 0 to K - 1, by those."""
-    places = {str(name): k for k, name in enumerate(model.classes_.tolist())}
+    classes = _classes(model).tolist()
+    places = {str(name): k for k, name in enumerate(classes)}
     missing = [name for name in data.classes if str(name) not in places]
-    if missing and model.classes_.tolist() == list(range(len(data.classes))):
+    if missing and classes == list(range(len(data.classes))):
         return y
     if missing:
         raise InputError(
@@ -86,21 +87,27 @@ def _indices(model: Any, data: Dataset, y: np.ndarray) -> np.ndarray:
     return np.array([places[str(name)] for name in data.classes], dtype=np.int64)[y]
 
 
-def _numbers(model: Any, data: Dataset, y: np.ndarray) -> np.ndarray:
+def _numbers(model: Estimator, data: Dataset, y: np.ndarray) -> np.ndarray:
     """float32 (N, T)"""
-    data.require_task("regression")
+    Regressor.require_data(data)
     encoded: np.ndarray = model._encode(y, reset=False, classes=None)
     return encoded
 
 
-def _decided(model: Any, X: np.ndarray) -> np.ndarray:
+def _decided(model: Estimator, X: np.ndarray) -> np.ndarray:
     """One in the place of the class that it predicts, 0 in the others: (N, K)."""
-    return np.asarray(model.predict(X)[:, None] == model.classes_).astype(float)
+    return (_predicted(model, X) == _classes(model)).astype(float)
 
 
-def _predicted(model: Any, X: np.ndarray) -> np.ndarray:
-    answers: np.ndarray = model.predict(X).reshape(len(X), -1)
-    return answers
+def _predicted(model: Estimator, X: np.ndarray) -> np.ndarray:
+    """(N, 1) labels, or (N, T) numbers."""
+    assert model.predictor is not None
+    return np.asarray(model.predictor.predict(X)).reshape(len(X), -1)
+
+
+def _classes(model: Estimator) -> np.ndarray:
+    assert model.known_classes is not None
+    return model.known_classes
 
 
 CLASSES = Scoring("accuracy", "right", "%", 100.0, _right, _indices, _decided)

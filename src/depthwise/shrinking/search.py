@@ -143,11 +143,11 @@ class Search:
             return made
 
         try:
-            model, seconds = self.trying.keep("exits", family, make)
+            with_exits, seconds = self.trying.keep("exits", family, make)
         except InputError as error:
             self.trying.tell(f"exits: {error}")
             return
-        self.trying.finish("with exits", model, FLOAT, ["exits"], seconds)
+        self.trying.finish("with exits", with_exits, FLOAT, ["exits"], seconds)
 
     # -- structures -------------------------------------------------------------------------------
 
@@ -286,14 +286,14 @@ class Search:
         if epochs < 0.02:
             self.trying.tell(f"{name}: no time to train it")
             return
-        makers: dict[str, Callable[..., Any]] = {
+        makers: dict[str, Callable[..., NetworkEstimator]] = {
             "prune": self._pruned,
             "distil": self._distilled,
             "low-rank": self._factored,
         }
         limit = 2 * seconds + 5
 
-        def made() -> Any:
+        def made() -> NetworkEstimator:
             return makers[plan.kind](plan.amount, epochs, limit)
 
         model, spent = self.trying.keep(f"{name} parent", type(self.model), made)
@@ -303,12 +303,14 @@ class Search:
         if plan.kind == "prune" and over > 1:
             self._tighten(plan, way, model, over, epochs)
 
-    def _tighten(self, plan: Plan, way: Way, model: Any, over: float, epochs: float) -> None:
+    def _tighten(
+        self, plan: Plan, way: Way, model: NetworkEstimator, over: float, epochs: float
+    ) -> None:
         """Prune the trained model a little more, so that it keeps the limit."""
         share, parts = max(0.3, 0.95 / over), self.trying.parts
         name = f"prune {plan.amount} x {share:.3f}"
 
-        def made() -> Any:
+        def made() -> NetworkEstimator:
             return prune(
                 model,
                 parts.inputs,
@@ -326,7 +328,7 @@ class Search:
         how = [f"prune {plan.amount}", name, str(way)]
         self.trying.finish(f"{name}, {way}", smaller, way, how, spent, _score(smaller))
 
-    def _pruned(self, share: float, epochs: float, limit: float) -> Any:
+    def _pruned(self, share: float, epochs: float, limit: float) -> NetworkEstimator:
         parts = self.trying.parts
         rounds = ROUNDS if epochs > 1 else 1
         each = epochs / (3 * rounds) if rounds > 1 else epochs
@@ -346,14 +348,16 @@ class Search:
             seconds_limit=limit,
         )
 
-    def _distilled(self, size: str, epochs: float, limit: float) -> Any:
+    def _distilled(self, size: str, epochs: float, limit: float) -> NetworkEstimator:
         pupil = self._rung(size)
         return self._tuned(pupil, epochs, limit, lr=self.model.lr)
 
-    def _factored(self, energy: float, epochs: float, limit: float) -> Any:
+    def _factored(self, energy: float, epochs: float, limit: float) -> NetworkEstimator:
         return self._tuned(low_rank(self.model, energy), epochs, limit, lr=self.model.lr / 3)
 
-    def _tuned(self, model: Any, epochs: float, limit: float, lr: float) -> Any:
+    def _tuned(
+        self, model: NetworkEstimator, epochs: float, limit: float, lr: float
+    ) -> NetworkEstimator:
         parts = self.trying.parts
         fine_tune(
             model,
@@ -369,7 +373,7 @@ class Search:
         return model
 
 
-def _score(model: Any) -> float | None:
+def _score(model: NetworkEstimator) -> float | None:
     """On the validation part, of the network that training ended with: its best epoch's."""
     scores = [epoch["score"] for epoch in model.history_["epochs"] if "score" in epoch]
     return max(scores, default=None)

@@ -28,6 +28,7 @@ from depthwise.journal import Journal, is_begun
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.devices.device_finder import find
 from depthwise.measuring.limits import Limits, Miss, advice, require_above_zero
+from depthwise.models.estimator import Estimator
 from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkEstimator
 from depthwise.models.supervised import Classifier, Regressor
@@ -49,7 +50,7 @@ Tell = Callable[[str], None]
 class Shrunk:
     """The outcome. `record` is what shrink.json holds."""
 
-    model: Any
+    model: Estimator
     record: dict[str, Any]
     out: Path | None
 
@@ -58,7 +59,7 @@ class Shrunk:
 
 
 def shrink(
-    model: Any,
+    model: Estimator,
     data: Any,
     *,
     max_size_mb: float | None = None,
@@ -86,8 +87,8 @@ def shrink(
     target = find(device)
     if not minutes > 0:
         raise InputError(f"minutes must be above 0; got {minutes!r}.")
-    learns = isinstance(model, NetworkEstimator) and isinstance(model, Classifier | Regressor)
-    if not learns or not model.is_fitted:
+    predicts = isinstance(model, Classifier | Regressor) and model.is_fitted
+    if not isinstance(model, NetworkEstimator) or not predicts:
         raise InputError(
             "shrink takes a fitted model that learns classes or numbers by gradient descent, a CNN "
             "or a DNN; "
@@ -142,9 +143,9 @@ def _require_drop(drop: float | None) -> None:
         )
 
 
-def _instead(model: Any) -> str:
-    """What makes a model smaller that cannot be shrunk."""
-    sizes = ", ".join(getattr(model, "sizes", None) or ())
+def _instead(model: Estimator) -> str:
+    """The remedy for a model that cannot be shrunk: its smaller sizes."""
+    sizes = ", ".join(model.sizes)
     return f"Fit a smaller size of it: {sizes}." if sizes else "Fit one of these."
 
 
@@ -216,7 +217,7 @@ def _parts(model: NetworkEstimator, data: Dataset) -> Parts:
     return Parts(inputs, targets(model, data, train.y), held_inputs, targets(model, data, held.y))
 
 
-def _test_score(model: Any, data: Dataset, original: NetworkEstimator) -> dict[str, Any]:
+def _test_score(model: Estimator, data: Dataset, original: NetworkEstimator) -> dict[str, Any]:
     """Accuracy, or R2, on the test part, with its interval."""
     X, y = data.test
     scoring = scoring_of(original)

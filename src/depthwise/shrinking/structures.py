@@ -61,9 +61,8 @@ def on_rung(
     """The same with random weights, ready to learn what the model has learnt. inputs (N, ...),
     targets (N,) or (N, T): what its standardisation is taken from."""
     pupil = _fresh(model, size).set_params(random_state=seed)
-    for name in LEARNT:
-        if hasattr(model, name):
-            setattr(pupil, name, getattr(model, name))
+    known = vars(model)
+    vars(pupil).update({name: known[name] for name in LEARNT if name in known})
     pupil.network_ = pupil._new_network(inputs, targets)
     pupil.network_.eval()
     return pupil

@@ -1,5 +1,5 @@
-"""What a search has tried: each model finished in one way, with its figures and its accuracy on the
-validation part, remembered on disk so that a search begun again does not do it again.
+"""The models that a search has tried: each finished in one way, with its figures and its score on
+the validation part, remembered on disk so that a search begun again does not do it again.
 
 Shapes: N items.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from depthwise.journal import Journal
 from depthwise.measuring.limits import Limits, Miss
 from depthwise.models.modelfile import read_model
+from depthwise.models.networks import NetworkEstimator
 from depthwise.runtimes import Program
 from depthwise.shrinking.costing import Costing, Figures, Way
 from depthwise.shrinking.finetuning import fine_tune
@@ -107,13 +108,13 @@ class Trying:
     def finish(
         self,
         name: str,
-        model: Any,
+        model: NetworkEstimator,
         way: Way,
         how: list[str],
         seconds: float = 0.0,
         before: float | None = None,
     ) -> Tried:
-        """The model finished in this way, measured, scored, saved and logged. before: its accuracy
+        """Finish the model in this way, measure, score, save and log it. before: its accuracy
         unfinished, None: the original's."""
 
         def do() -> dict[str, Any]:
@@ -129,12 +130,14 @@ class Trying:
         )
         return tried
 
-    def model(self, name: str, family: type) -> Any:
+    def model(self, name: str, family: type[NetworkEstimator]) -> NetworkEstimator:
         """The model that was tried under this name; it runs as it was measured."""
-        model: Any = read_model(self.folder / name, {family.family: family})  # type: ignore[attr-defined]
+        model: NetworkEstimator = read_model(self.folder / name, {family.family: family})
         return model
 
-    def keep(self, step: str, family: type, make: Callable[[], Any]) -> tuple[Any, float]:
+    def keep(
+        self, step: str, family: type[NetworkEstimator], make: Callable[[], NetworkEstimator]
+    ) -> tuple[NetworkEstimator, float]:
         """A model that takes long to make, and the seconds it took: made once."""
         folder = self.folder / step
 
@@ -154,7 +157,13 @@ class Trying:
         return self.scoring.score(answers, y)
 
     def _do(
-        self, name: str, model: Any, way: Way, how: list[str], seconds: float, before: float | None
+        self,
+        name: str,
+        model: NetworkEstimator,
+        way: Way,
+        how: list[str],
+        seconds: float,
+        before: float | None,
     ) -> Tried:
         """In 8-bit numbers, trained a little where rounding alone loses too much."""
         begun = time.monotonic()
@@ -187,7 +196,7 @@ class Trying:
         allowed = self.accuracy_drop
         return WORTH_TRAINING if allowed is None else min(allowed, WORTH_TRAINING)
 
-    def _aware(self, finished: Any, model: Any) -> Any:
+    def _aware(self, finished: NetworkEstimator, model: NetworkEstimator) -> NetworkEstimator:
         """A copy, trained with its rounding."""
         aware, parts = copy.deepcopy(finished), self.parts
         about: dict[str, Any] = {"epochs": AWARE_EPOCHS, "lr": model.lr / 30}

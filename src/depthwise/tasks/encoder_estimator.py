@@ -138,6 +138,10 @@ class EncoderEstimator(NetworkEstimator):
         home = next(ready.parameters()).device
         return by_length(inputs, lambda x: run(ready, x.to(home)), filling)
 
+    @property
+    def filling_token(self) -> int:
+        return 0 if self.encoder is None else self.pieces_.filling
+
     def _filling(self) -> int | None:
         """The token behind a text's end, where rows may be shortened to what is before it."""
         return None if self.encoder is None else self.pieces_.filling

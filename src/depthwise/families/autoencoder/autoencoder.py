@@ -185,7 +185,7 @@ class DeepAutoencoder(Generative):
 
     def _learn(self, stages: Stages) -> None:
         network: Any = stages.network
-        fresh = not stages.more or not hasattr(self, "threshold_")
+        fresh = not stages.more or self.known_threshold is None
         if fresh:
             self._optimizer_states = {}
         depth = len(network.encoder) if self.pretrain and fresh else 0

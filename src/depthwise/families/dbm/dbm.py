@@ -293,6 +293,10 @@ class DBM(Generative):
         means = self.network_.mean_field(v, steps=100, tolerance=TOLERANCE)
         return -self.network_.bound(v, means)
 
+    @property
+    def known_log_partition(self) -> Tensor | None:
+        return self.network_.log_z
+
     def log_partition(
         self, method: str = "ais", *, chains: int = 100, steps: int = 10_000, seed: int = 0
     ) -> tuple[float, float]:

@@ -257,6 +257,10 @@ class DBN(Generative):
     def _strangeness(self, v: Tensor) -> Tensor:
         return self.network_.strangeness(v)
 
+    @property
+    def known_log_partition(self) -> Tensor | None:
+        return self.network_.log_z
+
     def log_partition(
         self, method: str = "ais", *, chains: int = 100, steps: int = 14_500, seed: int = 0
     ) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from depthwise.backbones.images.features import Backbone
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
+from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_images, as_tensor
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
@@ -119,7 +120,7 @@ class Captioner(BackboneEstimator):
         """V, with the token that ends a caption."""
         return self.n_tokens_ if "n_tokens_" in vars(self) else 0
 
-    def outputs_for(self, data: Any) -> int:
+    def outputs_for(self, data: Dataset) -> int:
         """The pieces of words that captions are made of."""
         return int(self.vocabulary)
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from depthwise.backbones.texts.transformer import Cache
 from depthwise.errors import DivergedError
+from depthwise.layers import ManyPasses
 from depthwise.tasks.captioning.network import CaptionNetwork, Writer
 
 __all__ = ["BEAMS", "WholeCaption", "beam_search"]
@@ -53,14 +54,14 @@ def beam_search(
     return [max(done, key=lambda pair: pair[0])[1] for done in search.finished]
 
 
-class WholeCaption(CaptionNetwork):
+class WholeCaption(ManyPasses, CaptionNetwork):
     """Raw images (B, C, H, W) -> (B, most) tokens of the longest caption that the network writes.
     It shares the network's weights."""
 
     def __init__(self, network: CaptionNetwork, most: int):
         nn.Module.__init__(self)
         self.backbone, self.writer, self.most = network.backbone, network.writer, most
-        self.told = f"a caption of {most} tokens, the longest, by {BEAMS} beams"
+        self.one_answer = f"a caption of {most} tokens, the longest, by {BEAMS} beams"
         self.train(network.training)
 
     def forward(self, x: Tensor) -> Tensor:

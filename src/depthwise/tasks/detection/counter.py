@@ -30,6 +30,7 @@ class Counter(Detector):
 
     family: ClassVar[str] = "counter"
     tasks: ClassVar[tuple[str, ...]] = ("counting",)
+    counts_objects: ClassVar[bool] = True
 
     def predict(self, X: Any, *, count: bool = True, threshold: float | None = None) -> Any:
         """How many there are of each class, int64 (N, K); without `count` the boxes of them, as

@@ -100,6 +100,7 @@ class Detector(SpatialEstimator):
     scored_after: ClassVar[int] = 1
     family: ClassVar[str] = "detector"
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
+    counts_objects: ClassVar[bool] = False
     seen_task: ClassVar[str] = "detection"
     sizes: ClassVar[dict[str, Rung]] = SIZES
     passes: ClassVar[dict[str, Passes]] = {"fast": Passes(450, 12, 25), "paper": LONG}

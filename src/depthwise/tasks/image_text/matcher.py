@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from depthwise.backbones.images.features import Backbone
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
+from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_images
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
@@ -153,7 +154,7 @@ class ImageTextMatcher(BackboneEstimator):
     def searcher(self) -> Searches | None:
         return self
 
-    def outputs_for(self, data: Any) -> int:
+    def outputs_for(self, data: Dataset) -> int:
         return self.n_outputs
 
     @property

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from depthwise.backbones.texts.transformer import Cache
 from depthwise.errors import InputError
+from depthwise.layers import ManyPasses
 from depthwise.text.tokens import Tokenizer
 
 __all__ = ["Writing", "check_writing", "drawn_tokens", "pieces_of_text"]
@@ -72,7 +73,7 @@ class _Expectation:
         return logits
 
 
-class Writing(nn.Module):
+class Writing(ManyPasses):
     """Tokens (B, T) -> (B, S): the first half of them, and what the network writes after it, always
     the likeliest. It shares the network's weights."""
 
@@ -80,7 +81,7 @@ class Writing(nn.Module):
         super().__init__()
         self.network, self.read = network, -(-context // 2)
         self.length = min(context, self.read + WRITTEN)
-        self.told = f"{self.read} tokens read and {self.length - self.read} written"
+        self.one_answer = f"{self.read} tokens read and {self.length - self.read} written"
         self.train(network.training)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -25,9 +25,11 @@ from torch import nn
 
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import own_randomness
+from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import fingerprint_arrays
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import WritesText
+from depthwise.models.datasets import is_dataset
 from depthwise.models.estimator import Estimator
 from depthwise.settings import (
     NONE,
@@ -144,10 +146,10 @@ class LanguageModel(Learning, Estimator):
     def writer(self) -> WritesText | None:
         return self
 
-    def prepare(self, X: Any) -> np.ndarray:
-        return self.tokenize(X)
+    def prepare(self, X: Any, learn: bool = False) -> np.ndarray:
+        return self.tokenize(X, learn)
 
-    def outputs_for(self, data: Any) -> int:
+    def outputs_for(self, data: Dataset) -> int:
         self.tokenize(data.train.X, learn=True)
         return self.n_outputs
 
@@ -167,8 +169,9 @@ class LanguageModel(Learning, Estimator):
                 "LanguageModel gives all texts the same weight. Leave out sample_weight, or give a "
                 "text as often as it shall count."
             )
-        self.split_ = getattr(X, "split_marks", None)
-        if hasattr(X, "train"):
+        self.split_ = None
+        if is_dataset(X, y):
+            self.split_ = X.split_marks
             X, validation = _parts(X, validation)
         texts = as_texts(X)
         check_settings(self)
@@ -423,7 +426,7 @@ class LanguageModel(Learning, Estimator):
         return self.tokenize(X), None
 
 
-def _parts(dataset: Any, validation: Any) -> tuple[Any, Any]:
+def _parts(dataset: Dataset, validation: Any) -> tuple[Any, Any]:
     """Texts to learn from and to choose the best epoch by."""
     dataset.require_task("language")
     held = list(dataset.validation.X)

@@ -308,8 +308,8 @@ class SentenceMatcher(EncoderEstimator, Classifier):
             self._find_pieces()
         return self._tokens(as_pairs(X))
 
-    def prepare(self, X: Any) -> np.ndarray:
-        return self.tokenize(X)
+    def prepare(self, X: Any, learn: bool = False) -> np.ndarray:
+        return self.tokenize(X, learn)
 
     def _tokens(self, items: list[Pair]) -> np.ndarray:
         if self.cross and self.encoder is not None:

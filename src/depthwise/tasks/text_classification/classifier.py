@@ -267,8 +267,8 @@ class TextClassifier(EncoderEstimator, Classifier):
             self._learn_words(texts)
         return self._tokens(texts)
 
-    def prepare(self, X: Any) -> np.ndarray:
-        return self.tokenize(X)
+    def prepare(self, X: Any, learn: bool = False) -> np.ndarray:
+        return self.tokenize(X, learn)
 
     def _learn_words(self, items: list[str]) -> None:
         """The vocabularies for texts like these, or the encoder's tokeniser."""

@@ -117,8 +117,8 @@ class TextLogistic(Classifier):
             self._learn_words(texts)
         return self._tokens(texts)
 
-    def prepare(self, X: Any) -> np.ndarray:
-        return self.tokenize(X)
+    def prepare(self, X: Any, learn: bool = False) -> np.ndarray:
+        return self.tokenize(X, learn)
 
     def _learn_words(self, items: list[str]) -> None:
         whole = isinstance(self.longest, int | np.integer) and 1 <= self.longest <= 5
