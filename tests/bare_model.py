@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from depthwise.models.estimator import Estimator
 from depthwise.models.generative import Generative
 from depthwise.models.supervised import Classifier
+from depthwise.training.run import Run
 from depthwise.training.stages import Stages
+from depthwise.training.training_data import TrainingData
 
 __all__ = ["Bare", "BareClassifier", "BareDensity"]
 
@@ -38,7 +40,10 @@ class Bare(Estimator):
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         raise NotImplementedError
 
-    def fit(self, X: Any, y: Any = None, **options: Any) -> Bare:
+    def _training_data(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> TrainingData:
+        raise NotImplementedError
+
+    def _train(self, data: TrainingData, run: Run) -> None:
         raise NotImplementedError
 
 

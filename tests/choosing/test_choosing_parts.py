@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.bare_model import BareClassifier
 
 from depthwise.catalog import FAMILIES
 from depthwise.choosing import choose as choosing
@@ -193,10 +194,11 @@ def sorted_rows(per_class: int, classes: list[str]) -> Dataset:
     return Dataset("rows", "table", inputs, labels, classes, everyone)
 
 
-class SaysTen:
+class SaysTen(BareClassifier):
     """Knows three classes, in the order of text, and takes everything for "10"."""
 
-    classes_ = np.array(["10", "2", "9"])
+    def __init__(self) -> None:
+        super().__init__(None, (3,), classes=["10", "2", "9"])
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         return np.tile([0.8, 0.1, 0.1], (len(X), 1))
