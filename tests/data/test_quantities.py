@@ -25,7 +25,9 @@ HALVES = np.arange(60) + 0.5
         (np.arange(1, 101).repeat(30), False),  # numbered from 1
         (np.arange(17, 91).repeat(100), True),  # ages
         (np.arange(0, 200, 2).repeat(9), True),  # with gaps
-        (np.arange(50) * 7, False),  # few values: classes, but told
+        ((np.arange(50) * 7).repeat(2), False),  # few values: classes, but told
+        (np.arange(50) * 7, True),  # one item of each
+        (np.arange(10) * 7, False),
         (np.arange(51).repeat(20) + 0.5, True),
         (np.array([0.5, 1.5, 2.5]).repeat(9), False),
         (np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), True),  # six items of six values

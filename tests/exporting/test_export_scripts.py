@@ -234,3 +234,60 @@ def test_the_script_decides_by_the_models_threshold(tmp_path: Path) -> None:
     command = [sys.executable, str(tmp_path / "o" / "run_torch.py"), str(tmp_path / "x.npy")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert said == model.predict(X).tolist() != likeliest.tolist()
+
+
+WRITTEN = {
+    ".": ["3", "-4e1", ".5", "1,234.5", "1,234,567", "1 234", "1'234", "$3", "-$1,200", "3 EUR",
+          "(5.00)", "45%", "4.5 %", "1\u00a0234", "\u22127", "1,234", "3,5", "12,75"],
+    ",": ["3", "3,5", "1.234,5", "1.234", "1 234,5", "-3,0 €", "CHF 1.200,50", "12,5%", "3.5"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+def test_numbers_as_people_write_them_are_read_as_the_dataset_reads_them(mark: str) -> None:
+    from depthwise.data.tables.numbers import written_numbers
+
+    column = {"name": "p", "kind": "number", "median": 1.5, "offset": 0.25, "decimal": mark}
+    read = reader(ROWS, {"columns": [column, {"name": "label", "kind": "label"}]})
+    for cell in WRITTEN[mark]:
+        wanted = written_numbers([cell], mark).values[0]
+        assert read(f'"{cell}"').tolist() == [[np.float32(wanted - 0.25)]], cell
+    assert read("p\nNA\n?\n").tolist() == [[1.5], [1.5]]
+
+
+@pytest.mark.parametrize("cell", ["B12", "1_0", "12:30", "1,23,4", "1.2.3", "five", "--3", "3 and"])
+def test_a_cell_that_is_no_number_ends_the_script_with_its_name(cell: str) -> None:
+    about = {"columns": [{"name": "p", "kind": "number", "median": 0.0}]}
+    with pytest.raises(SystemExit, match=f"{cell!r} in column 'p' is no number"):
+        reader(ROWS, about)(f'"{cell}"')
+
+
+@pytest.mark.parametrize("code", [ROWS, NUMBERS])
+@pytest.mark.parametrize("given", ["", "\n", "1,2\n3\n"])
+def test_no_row_and_half_a_row_are_no_items(code: str, given: str) -> None:
+    columns = [{"name": n, "kind": "number", "median": 0.0} for n in "pq"]
+    with pytest.raises(SystemExit, match=r"rows of a table|rows of 2 numbers"):
+        reader(code, {"columns": columns, "input_shape": [2]})(given)
+
+
+def test_a_blank_is_no_number_of_a_model_of_arrays() -> None:
+    with pytest.raises(SystemExit, match="no blank cells"):
+        reader(NUMBERS, {"input_shape": [2]})("1,\n")
+
+
+def test_an_exported_file_takes_unix_times_that_float32_would_merge(tmp_path: Path) -> None:
+    times = 1_700_000_000 + 24 * np.arange(200)
+    rows = [f"{t},{k * 7 % 13},{'ab'[k // 5 % 2]}" for k, t in enumerate(times)]
+    (tmp_path / "t.csv").write_text("time,n,label\n" + "\n".join(rows))
+    data = load(tmp_path / "t.csv", cache=False)
+    model = DNN(hidden=(16,), epochs=3).fit(data)
+    done = export(model, "onnx", tmp_path / "out")
+    text = "time,n\n" + "\n".join(row.rpartition(",")[0] for row in rows)
+    (tmp_path / "new.csv").write_text(text)
+    found = subprocess.run(
+        [sys.executable, str(tmp_path / "out" / "run_onnx.py"), str(tmp_path / "new.csv")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    inputs = read_inputs(tmp_path / "new.csv", (2,), "float32", model.columns_)
+    assert len(np.unique(inputs[:, 0])) == 200
+    assert found.stdout.split() == [str(answer) for answer in model.predict(inputs)] and done

@@ -62,6 +62,7 @@ from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
+from depthwise.data.tables.column_summary import label_line
 from depthwise.errors import InputError, NothingFitsError
 from depthwise.folder_lock import sole_use
 from depthwise.inference.boxes_and_masks import SHOWN, answers_png
@@ -155,7 +156,7 @@ def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[D
     """The data as the task needs it, and the task where nobody said which; both are told."""
     if asked is not None:
         task_named(asked)  # raises for a misspelt one before anything is read
-    data = given if isinstance(given, Dataset) else load(given, seed=seed, **reading(asked))
+    data = given if isinstance(given, Dataset) else _loaded(given, asked, seed, tell)
     task = asked or likely_task(data)
     row = task_named(task)
     if row.data:
@@ -175,6 +176,14 @@ def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[D
         tell(f"{data.name}: its labels are not used (task {task})")
         data = data.without_labels()
     return data, task
+
+
+def _loaded(given: Any, asked: str | None, seed: int, tell: Tell) -> Dataset:
+    """The data, read; which column of a table is the label is told."""
+    data = load(given, seed=seed, **reading(asked))
+    if label := label_line(data):
+        tell(f"label: {label}")
+    return data
 
 
 def _request(

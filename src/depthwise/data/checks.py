@@ -1,5 +1,7 @@
 """What is inconsistent in the data: found once, before any training, and told as Problems.
 
+similar names        classes that differ in case or in the form of their Unicode alone
+giveaway             a column of a table that alone tells almost every label
 few, uneven          a class with under 10 items or boxes; the largest 10 times the smallest
 duplicates           the same item twice, exactly or nearly
 conflicting labels   the same item under two classes
@@ -8,7 +10,8 @@ constant             a picture of one single level; a column of one single value
 targets              numbers to predict that do not vary, or are far from all others
 """
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from depthwise.data.quantities import target_problems
 from depthwise.data.raw import Raw
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.strata import classes_shown
+from depthwise.data.tables.leaks import giveaways
 from depthwise.data.targets.boxes import BoxTable
 from depthwise.errors import DataError
 
@@ -94,6 +98,10 @@ def check(dataset: Dataset) -> list[Problem]:
 def _contents(raw: Raw, exact: np.ndarray) -> Iterator[Problem]:
     assert raw.groups is not None
     yield from _class_counts(raw)
+    yield from _similar_names(raw.classes)
+    if raw.kind == "table" and (raw.classes or raw.task_row.predicts_numbers):
+        answers = raw.labels if raw.classes else np.asarray(raw.targets)
+        yield from giveaways(raw.columns, raw.inputs, answers, len(raw.classes))
     if raw.task_row.predicts_numbers:
         yield from target_problems(np.asarray(raw.targets), raw.item_name)
     yield from _duplicates(raw, exact)
@@ -121,6 +129,17 @@ def _uneven(names: list[str], counts: np.ndarray, low: int, high: int, what: str
     most, fewest = (f"{counts[k] / counts.sum():.1%}" for k in (high, low))
     shares = f"{names[high]} has {counts[high]:,} {what}, {names[low]} {counts[low]:,}"
     return f"{shares} ({most} and {fewest}): accuracy says little" * (what == "items") or shares
+
+
+def _similar_names(classes: Sequence[str]) -> Iterator[Problem]:
+    """Names that differ in case, spaces or the form of their Unicode alone."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        folded = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = seen.setdefault(folded, name)
+        if other != name:
+            detail = "taken as two classes; make them one name if they are one"
+            yield Problem("names that differ little", f"{other!r} and {name!r}", detail)
 
 
 def _counts(raw: Raw) -> tuple[np.ndarray, str]:

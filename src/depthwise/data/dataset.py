@@ -44,7 +44,7 @@ _HASH_BYTES = 1 << 24
 _ABOUT_LABELS = (
     "few items", "uneven classes", "conflicting labels", "class missing from a part",
     "no class names", "numbers to predict", "numbers as classes", "constant target",
-    "target far from the others",
+    "target far from the others", "nearly gives the label away", "names that differ little",
 )  # fmt: skip
 
 

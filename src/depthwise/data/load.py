@@ -40,6 +40,7 @@ from depthwise.data.tables.blanks import fill_blanks, learnt_from, missing_share
 from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_tree import FrameTree, may_hold_texts
 from depthwise.data.tables.frames import Frame, as_frame, is_frame, is_series, name_of
+from depthwise.data.tables.offsets import rebased
 from depthwise.errors import DataError, InputError
 from depthwise.host import cache_folder
 from depthwise.task import data_task_named
@@ -151,7 +152,9 @@ def _with_training_part(
     """The inputs as the training part has their columns, NaN for a blank cell; the columns, and
     what is strange in the other parts."""
     if raw.columns is None or known is not None:
-        return raw.inputs, None if known is None else [*known], []
+        if known is None:
+            return raw.inputs, None, []
+        return rebased(raw.inputs, raw.columns, known), [*known], []
     columns, table, strange = learnt_from(raw.columns, raw.inputs, train)
     return table, columns, strange
 

@@ -3,6 +3,7 @@
     a quantity   fractions, of more than 50 different values, or of fewer than 5 items a value
                  whole numbers, of more than 50 different values, where they are fewer than 5 items
                  a value, or are not numbered without gaps from 0 or 1 as classes are
+                 whole numbers, of more than 10 different values, fewer than 2 items a value
     classes      all others; of an array fractions never are
 
 What was taken is told in one line, with how to have the other: `task=` "regression" or
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.errors import DataError
 from depthwise.task import data_task_named
 
@@ -27,7 +28,8 @@ __all__ = [
 ]  # fmt: skip
 
 MANY, FEW_EACH = 50, 5  # different values; items of a value
-DOUBTFUL = 25  # different values, from which on classes that are numbers are told
+FEWEST_EACH = 2  # items of a class, below which there is nothing to learn of most of them
+DOUBTFUL = 11  # different values, from which on classes that are numbers are told
 FAR = 20  # times as far from the median as the middle half of the targets
 BINS, IN_A_BIN = 10, 10
 
@@ -48,6 +50,8 @@ def is_quantity(values: np.ndarray) -> bool:
     rare = len(values) < FEW_EACH * len(distinct)
     if (distinct != np.round(distinct)).any():
         return len(distinct) > MANY or (rare and len(distinct) > FEW_EACH)
+    if len(distinct) >= DOUBTFUL and len(values) < FEWEST_EACH * len(distinct):
+        return True
     return len(distinct) > MANY and (rare or not _is_numbered(distinct))
 
 

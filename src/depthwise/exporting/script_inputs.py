@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from depthwise.data.tables.numbers import CURRENCY
+
 __all__ = ["Reading", "reading_of"]
 
 
@@ -69,10 +71,15 @@ def read(argument):
         return np.load(argument)
     import csv, io
     text = Path(argument).read_text("utf-8-sig") if Path(argument).is_file() else argument
-    separator = max("\\t,;|", key=text.split("\\n", 1)[0].count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
     columns = about["columns"]
     features = [c for c in columns if c["kind"] in ("number", "boolean", "date", "text")]
+    line, marks = text.split("\\n", 1)[0], "\\t,;|"
+    if ";" in line and any(c.get("decimal") == "," for c in features):
+        marks = ";"
+    separator = max(marks, key=line.count)
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        sys.exit(f"{argument}: expected rows of a table, each with as many cells as the first.")
     first = [cell.strip() for cell in rows[0]]
     if all(c["name"] in first for c in features):
         places = [first.index(c["name"]) for c in features]
@@ -94,17 +101,35 @@ def encoded(row, features, places):
         cell = row[place].strip()
         if column["kind"] == "text":
             values += [float(cell == value) for value in column["values"]]
+            if cell and cell not in column["values"]:
+                print(f"{cell!r} in column {column['name']!r} is none of the known values",
+                      file=sys.stderr)
         elif cell.lower() in ("", "na", "n/a", "nan", "null", "none", "?"):
             values += column["medians"] if column["kind"] == "date" else [column["median"]]
         elif column["kind"] == "date":
             values += parts_of(cell, column)
         else:
-            try:
-                truths = {"true": 1.0, "false": 0.0} if column["kind"] == "boolean" else {}
-                values.append(truths[cell.lower()] if cell.lower() in truths else float(cell))
-            except ValueError:
-                sys.exit(f"{cell!r} in column {column['name']!r} is no number.")
+            truths = {"true": 1.0, "false": 0.0} if column["kind"] == "boolean" else {}
+            known = cell.lower() in truths
+            number = truths[cell.lower()] if known else number_of(cell, column)
+            values.append(number - column.get("offset", 0.0))
     return values
+
+
+def number_of(cell, column):
+    """A number as people write it: 1,234.5 or 1.234,5 by the column's mark, $3, 3 EUR, (3), 45%."""
+    import re
+    plain = re.sub("[ \\u2019\\u00a0\\u202f\\u2009']", "", cell).replace("\\u2212", "-")
+    found = re.fullmatch(FORM, plain)
+    digits, mark = found[4] if found else "", column.get("decimal", ".")
+    parting = "," if mark == "." else "."
+    groups = rf"[1-9]\\d{{0,2}}([{parting}]\\d{{3}})+([{mark}]\\d*)?"
+    if parting in digits and re.fullmatch(groups, digits):
+        digits = digits.replace(parting, "")
+    if not digits or (found[2] and found[3]) or digits.count(".") + digits.count(",") > 1:
+        sys.exit(f"{cell!r} in column {column['name']!r} is no number.")
+    minus = "-" in (found[2], found[3]) or found[1] == "("
+    return float(digits.replace(",", ".")) * (-1 if minus else 1)
 
 
 def parts_of(cell, column):
@@ -123,6 +148,10 @@ def parts_of(cell, column):
 
 '''
 
+ROWS += f'FORM = r"(\\(?)([+-]?)(?:{CURRENCY})?([+-]?)'
+ROWS += r"([\d.,]*\d[.,]?(?:[eE][+-]?\d+)?)%?"
+ROWS += f'(?:{CURRENCY})?\\)?"\n\n'
+
 NUMBERS = '''
 
 def read(argument):
@@ -130,14 +159,18 @@ def read(argument):
     if argument.endswith(".npy"):
         return np.load(argument)
     text = Path(argument).read_text("utf-8-sig") if Path(argument).is_file() else argument
-    lines = [line.replace(";", ",").replace("\\t", ",") for line in text.splitlines()]
-    rows = [line.split(",") for line in lines if line.strip()]
-    if not rows[0][0].strip().lstrip("+-.").replace(".", "")[:1].isdigit():
+    separator = max("\\t,;|", key=text.split("\\n", 1)[0].count)
+    lines = text.replace("\\r\\n", "\\n").replace("\\r", "\\n").split("\\n")
+    rows = [line.split(separator) for line in lines if line.strip()]
+    if rows and not rows[0][0].strip().lstrip("+-.").replace(".", "")[:1].isdigit():
         rows = rows[1:]  # a line of names
     wide = about["input_shape"][0]
-    if any(len(row) != wide for row in rows):
+    if not rows or any(len(row) != wide for row in rows):
         sys.exit(f"{argument}: the model takes rows of {wide} numbers.")
-    return np.array(rows, np.float32)
+    try:
+        return np.array(rows, np.float32)
+    except ValueError as error:
+        sys.exit(f"{argument}: {error}; the model takes numbers only, and no blank cells.")
 
 
 '''

@@ -38,6 +38,7 @@ from depthwise.data.tables.blanks import fill_blanks
 from depthwise.data.tables.columns import Column, label_of
 from depthwise.data.tables.delimited import cut, decoded
 from depthwise.data.tables.numbers import as_number
+from depthwise.data.tables.offsets import less_offsets
 from depthwise.data.tables.rows import headed
 from depthwise.errors import DataError, InputError
 from depthwise.models.abilities import Predicts
@@ -280,9 +281,9 @@ def read_inputs(
     if looks_like_picture(data[:16]):
         return _picture(data, path, shape)
     if npz.is_npy(data[:8]):
-        return _fitting(npz.parse(data, str(path)), str(path), shape)
+        return _fitting(npz.parse(data, str(path)), str(path), shape, columns)
     if data[:4] in (b"PK\3\4", b"PK\5\6"):
-        return _fitting(_only_array(path), str(path), shape)
+        return _fitting(_only_array(path), str(path), shape, columns)
     if len(shape) >= 3:
         known = {3: "a picture; this model takes images", 4: "a video; this model takes clips"}
         raise DataError(f"{path} is not {known[len(shape)]} ({_words(shape)}).")
@@ -341,9 +342,15 @@ def _only_array(path: Path) -> np.ndarray:
     return next(iter(found.values()))
 
 
-def _fitting(array: np.ndarray, where: str, shape: tuple[int, ...]) -> np.ndarray:
+def _fitting(
+    array: np.ndarray,
+    where: str,
+    shape: tuple[int, ...],
+    columns: Sequence[Column] | None = None,
+) -> np.ndarray:
     if len(shape) == 1:
-        rows = arrays.as_table(array[None] if array.ndim == 1 else array, where)
+        rows = less_offsets(array[None] if array.ndim == 1 else array, columns)
+        rows = arrays.as_table(rows, where)
         if rows.shape[1:] != shape:
             raise DataError(
                 f"{where} has items of {_words(rows.shape[1:])}, not {shape[0]} numbers."

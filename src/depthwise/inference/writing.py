@@ -209,7 +209,7 @@ def _cells(row: np.ndarray, columns: Sequence[Column]) -> list[str]:
         part = row[place : place + column.width]
         place += column.width
         if column.kind == NUMBER:
-            cells.append(f"{part[0]:.7g}")
+            cells.append(_number(float(part[0]), column))
         elif column.kind == TEXT:
             cells.append(column.values[int(part.argmax())])
         elif column.kind == BOOLEAN:
@@ -217,6 +217,12 @@ def _cells(row: np.ndarray, columns: Sequence[Column]) -> list[str]:
         elif column.kind == DATE:
             cells.append(nearest_date(column, part))
     return cells
+
+
+def _number(feature: float, column: Column) -> str:
+    """As the column's cells are written, with what was subtracted."""
+    digits = f"{feature + column.offset:.{15 if column.offset else 7}g}"
+    return digits.replace(".", ",") if column.decimal == "," else digits
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -91,6 +91,8 @@ class Estimator(BaseEstimator, abc.ABC):
     resumes: ClassVar[bool] = True
     # whether `fit` takes `sample_weight`: a loss that is a sum over items does
     weighs_items: ClassVar[bool] = True
+    # whether numbers of arrays that are far from 0 are centred in float64, as `columns_` then says
+    keeps_offsets: ClassVar[bool] = True
     needs_targets: ClassVar[bool] = True  # else it learns from items alone too
     target_checks: ClassVar[dict[str, Any]] = {}  # of scikit-learn's validate_data
     random_state: Any

@@ -71,6 +71,7 @@ class Generative(Learning, TransformerMixin, Classifier):
     tasks: ClassVar[tuple[str, ...]] = ("classification", "generate", "anomaly")
     priority: ClassVar[dict[str, int]] = {"images": 7, "table": 7}
     needs_targets: ClassVar[bool] = False
+    keeps_offsets: ClassVar[bool] = False  # what it draws is in the units that it was given
     precisions: ClassVar[tuple[str, ...]] = ("float32",)  # that precision="auto" chooses among
     visible: str = setting(
         default="auto",

@@ -1,7 +1,8 @@
 """Rows of a table, or a data frame, as the features that a model learns from.
 
 They pass scikit-learn's own checks. A data frame is encoded by its columns, which are learnt when
-it is fitted; later frames are read by the names of these.
+it is fitted; later frames are read by the names of these. Of arrays, numbers far from 0 are centred
+in float64 (data/tables/offsets.py), which `columns_` then says.
 
 Shapes: N rows, D features.
 """
@@ -22,6 +23,7 @@ from depthwise.data.tables.frame_features import (
     plain_targets,
 )
 from depthwise.data.tables.frames import as_frame, is_frame
+from depthwise.data.tables.offsets import less_offsets, offset_columns
 from depthwise.data.tables.sparse import densified, is_sparse
 from depthwise.errors import InputError
 
@@ -34,6 +36,7 @@ class LearnsRows(Protocol):
     """What is remembered of a table by the model that is fitted on it."""
 
     target_checks: ClassVar[dict[str, Any]]
+    keeps_offsets: ClassVar[bool]
     input_shape_: tuple[int, ...]
     columns_: list[Column] | None
     feature_names_in_: np.ndarray
@@ -52,10 +55,13 @@ def take_rows(model: LearnsRows, X: Any, y: Any, reset: bool) -> tuple[np.ndarra
         return _checked(model, X, y, reset)
     few: dict[str, Any] = {"dtype": FLOATS, "reset": reset}
     if y is None and not reset:
-        return validate_data(model, X, **few), None
+        return less_offsets(validate_data(model, X, **few), model.columns_), None
     most = {**few, **model.target_checks, "ensure_min_samples": 2 if reset else 1}
     checked = validate_data(model, X, y, **most)
-    return checked if isinstance(checked, tuple) else (checked, None)
+    rows, targets = checked if isinstance(checked, tuple) else (checked, None)
+    if reset and model.columns_ is None and model.keeps_offsets:
+        model.columns_ = offset_columns(rows)
+    return less_offsets(rows, model.columns_), targets
 
 
 def _take_frame(model: LearnsRows, frame: Any, y: Any, reset: bool) -> tuple[np.ndarray, Any]:

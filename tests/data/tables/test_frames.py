@@ -395,7 +395,7 @@ def test_choose_takes_a_frame_and_its_labels(frame: Any) -> None:
 
 def test_inspect_tells_what_each_column_became(frame: Any) -> None:
     told = str(load_data(frame, bought(frame))).splitlines()
-    assert "  label   column 'bought'; --label NAME (label=) takes another" in told
+    assert "  label   column 'bought', 2 classes; --label NAME (label=) takes another" in told
     lines = {line.split()[0]: line for line in told if line.startswith("  ") and line.strip()}
     assert "3: Bern, Oslo, Rome" in lines["city"] and "10.0%" in lines["city"]
     assert "1 number" in lines["income"] and "14.4%" in lines["income"]
@@ -421,7 +421,7 @@ def test_inspect_of_a_csv_names_its_label_and_tells_programs_of_its_columns(
     assert columns[2]["features"] == ["city=Bern", "city=Oslo", "city=Rome"]
     assert columns[2]["missing"] == pytest.approx(0.1) and columns[7]["kind"] == "label"
     inspect(path)
-    assert "label   column 'bought'; --label NAME" in capsys.readouterr().out
+    assert "label   column 'bought', 2 classes; --label NAME" in capsys.readouterr().out
 
 
 def test_values_only_outside_the_training_part_are_told_and_no_features(frame: Any) -> None:

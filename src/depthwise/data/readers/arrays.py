@@ -22,6 +22,7 @@ from depthwise.data.quantities import (
     told_as_quantity,
 )
 from depthwise.data.raw import Raw, encode_labels
+from depthwise.data.tables.offsets import less_offsets, offset_columns
 from depthwise.data.tables.sparse import densified, is_sparse
 from depthwise.data.targets.boxes import BoxTable
 from depthwise.errors import DataError
@@ -42,7 +43,9 @@ def read(inputs: Any, labels: Any, where: str = "the array", task: str | None = 
     sparse = is_sparse(inputs)
     array = as_array(densified(inputs) if sparse else inputs, where)
     kind = {2: "table", 5: "video"}.get(array.ndim, "images")
-    raw = Raw(kind, _pixels(array, where), np.zeros(len(array), np.int64), [])
+    columns = offset_columns(array) if kind == "table" else None
+    pixels = _pixels(less_offsets(array, columns), where)
+    raw = Raw(kind, pixels, np.zeros(len(array), np.int64), [], columns=columns)
     raw.task = "video" if kind == "video" else raw.task
     if sparse:
         detail = f"{inputs.nnz / max(1, array.size):.1%} filled, held in full"

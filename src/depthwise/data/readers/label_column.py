@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.quantities import (
     as_targets,
     asks_for_numbers,
@@ -152,10 +152,11 @@ def _classes(labels: list[str], where: str) -> tuple[np.ndarray, list[str]]:
     distinct = set(labels)
     if are_plain(distinct):
         return encode_labels(np.array([int(label.partition(".")[0]) for label in labels]), where)
-    numbers = {as_number(value) for value in distinct}
-    if None not in numbers and len(numbers) > MAX_FRACTION_CLASSES:
+    numbers = [as_number(value) for value in distinct]
+    fractions = [n for n in numbers if n is not None and not n.is_integer()]
+    if None not in numbers and fractions and len(set(numbers)) > MAX_FRACTION_CLASSES:
         raise DataError(
-            f"{where} holds {len(numbers):,} different fractions, a quantity and not a class; "
+            f"{where} holds {len(set(numbers)):,} different fractions, a quantity and not a class; "
             "predict it (--task regression), bin it, choose another column with label=, or go "
             "without labels: --task anomaly (labelled=False)."
         )

@@ -10,15 +10,16 @@ import re
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
 from depthwise.data.item_names import Rows
+from depthwise.data.problem import Problem
 from depthwise.data.quantities import asks_for_classes, asks_for_numbers, is_quantity
 from depthwise.data.raw import Raw, encode_labels
 from depthwise.data.readers.label_column import are_plain, label_place
 from depthwise.data.tables.columns import LABEL, LEFT_OUT, NUMBER, Column
 from depthwise.data.tables.delimited import WHITE
-from depthwise.data.tables.encoding import find_columns, offset_of
+from depthwise.data.tables.encoding import find_columns
 from depthwise.data.tables.leaks import row_numbers
+from depthwise.data.tables.offsets import offset_of
 from depthwise.data.tables.readings import Readings
 from depthwise.data.tables.rows import Known, Table, table_of
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
 from depthwise.data.item_names import Rows
+from depthwise.data.problem import Problem
 from depthwise.data.quantities import asks_for_classes, asks_for_numbers
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.label_column import (

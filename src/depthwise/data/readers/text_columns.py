@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.raw import part_of
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.tables.numbers import as_number

@@ -21,9 +21,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
 from depthwise.data.options import Options
 from depthwise.data.pictures.decode import Allocate
+from depthwise.data.problem import Problem
 from depthwise.data.raw import TRAIN, Raw, encode_labels, part_of
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.table import looks_like_table

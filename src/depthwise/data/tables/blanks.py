@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.tables.columns import BOOLEAN, DATE, DATE_PARTS, NUMBER, TEXT, Column
 

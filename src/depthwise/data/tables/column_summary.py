@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from depthwise.data.quantities import numbered_classes
 from depthwise.data.tables.columns import (
     BOOLEAN,
     DATE,
@@ -18,6 +19,7 @@ from depthwise.data.tables.columns import (
     Column,
     label_of,
 )
+from depthwise.task import Task
 
 __all__ = ["HasColumns", "column_records", "column_table", "label_line"]
 
@@ -32,14 +34,27 @@ class HasColumns(Protocol):
     inputs: np.ndarray  # float32 (N, D)
     columns: list[Column] | None
     missing: list[float] | None  # share of blank cells of each column
+    classes: list[str]
+
+    @property
+    def task_row(self) -> Task: ...
 
 
 def label_line(data: HasColumns) -> str | None:
-    """Which column is the label, and how to say otherwise."""
+    """Which column is the label, whether as classes or as numbers, and how to say otherwise."""
     name = label_of(data.columns or [])
     if name is None:
         return None
-    return f"column {_short(name)!r}; --label NAME (label=) takes another"
+    return f"column {_short(name)!r}{_taken_as(data)}; --label NAME (label=) takes another"
+
+
+def _taken_as(data: HasColumns) -> str:
+    if data.task_row.predicts_numbers:
+        return ", numbers to predict (--task classification: classes)"
+    if not data.classes:
+        return ""
+    other = "" if numbered_classes(data.classes) is None else " (--task regression: numbers)"
+    return f", {len(data.classes):,} classes{other}"
 
 
 def column_table(data: HasColumns) -> list[str]:
@@ -98,7 +113,7 @@ def _example(column: Column, block: np.ndarray) -> str:
     if column.kind == DATE:
         return ", ".join(f"{part} {value:g}" for part, value in zip(column.parts, block[0]))
     given = np.flatnonzero(block[:, 0] != np.float32(column.median))  # not filled in
-    return f"{block[given[0] if len(given) else 0, 0]:g}"
+    return f"{float(block[given[0] if len(given) else 0, 0]) + column.offset:.10g}"
 
 
 def _laid(rows: list[tuple[str, ...]]) -> Iterable[str]:

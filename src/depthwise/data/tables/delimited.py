@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.tables.numbers import as_number
 from depthwise.errors import DataError
 

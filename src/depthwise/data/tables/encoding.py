@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.tables.columns import (
     BOOLEAN,
@@ -42,16 +42,15 @@ from depthwise.data.tables.numbers import (
     is_number,
     written_numbers,
 )
+from depthwise.data.tables.offsets import offset_of
 from depthwise.errors import DataError
 
 __all__ = [
-    "BLANK", "Cells", "as_number", "encode", "find_columns", "learn", "no_column", "offset_of",
-    "read_numbers",
+    "BLANK", "Cells", "as_number", "encode", "find_columns", "learn", "no_column", "read_numbers",
 ]  # fmt: skip
 
 MAX_VALUES = 64
 FEWEST_DIFFERENT = 20  # rows, from which on texts that are different in each say nothing
-FAR, LOOKED_AT = 1e4, 10_000  # middle over spread that wants an offset; rows it is found by
 LIKELY = 200  # cells that say whether a column may be of numbers
 _BOOLEANS = {"false": 0.0, "true": 1.0}
 
@@ -112,7 +111,7 @@ def read_numbers(
     if found is None:
         return (None if plain is None else Written(plain, POINT, True, "")), []
     if plain is not None and np.array_equal(found.values, plain, equal_nan=True):
-        return Written(plain, found.mark, True, ""), []
+        return found._replace(values=plain, sure=True), []
     return found, [_told_of_numbers(name, found)]
 
 
@@ -127,18 +126,6 @@ def _learn_numbers(
 ) -> tuple[Column, np.ndarray, list[Problem]]:
     column = Column(name, NUMBER, offset=offset_of(found.values), decimal=found.mark)
     return column, _finite(found.values, column, cells)[:, None], told
-
-
-def offset_of(numbers: np.ndarray) -> float:
-    """What is subtracted from float64 (N,), NaN for a blank, before they become float32: their
-    middle where that is far larger than their spread, else 0."""
-    some = numbers[:: max(1, len(numbers) // LOOKED_AT)]
-    some = some[np.isfinite(some)]
-    if len(some) < 2:
-        return 0.0
-    low, middle, high = np.quantile(some, [0.25, 0.5, 0.75], method="nearest")
-    spread = (high - low) or np.ptp(some)
-    return float(middle) if abs(middle) > FAR * spread > 0 else 0.0
 
 
 def _learn_texts(name: str, cells: Cells) -> tuple[Column, np.ndarray, list[Problem]]:
@@ -219,7 +206,8 @@ def _stripped(texts: Sequence[str]) -> np.ndarray:
 def _required_numbers(column: Column, cells: Cells) -> tuple[Written, list[Problem]]:
     found, told = read_numbers(column.name, cells, column.decimal)
     if found is not None:
-        return found, told if found.mark != column.decimal else []
+        differs = found.mark != column.decimal
+        return found, [told[0] if told else _told_of_numbers(column.name, found)] * differs
     marked = [i for i, text in enumerate(cells.texts) if not is_number(text, column.decimal)]
     raise _other(column.name, cells, next(iter(marked), 0), "no number")
 

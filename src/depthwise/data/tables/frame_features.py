@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.readers import table
 from depthwise.data.tables.blanks import fill_blanks, learnt_from
 from depthwise.data.tables.columns import LABEL, NUMBER, Column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.tables.frames import Frame
 
 __all__ = ["FrameTree", "may_hold_texts"]

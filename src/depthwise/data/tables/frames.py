@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.tables.dates import written
 from depthwise.errors import DataError, MissingExtraError
 

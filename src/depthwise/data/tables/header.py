@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from depthwise.data.dataset import Problem
+from depthwise.data.problem import Problem
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.tables.numbers import BLANK, as_number, is_number
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
-from depthwise.data.tables.columns import LEFT_OUT, TEXT, Column
+from depthwise.data.problem import Problem
+from depthwise.data.tables.columns import Column
 from depthwise.data.tables.encoding import Cells
 from depthwise.data.tables.numbers import as_numbers
 from depthwise.data.tables.readings import asked
@@ -123,10 +123,19 @@ def _blocks(columns: Sequence[Column] | None, wide: int) -> list[tuple[str, int,
         return [(f"feature {k}", k, 1) for k in range(wide)]
     ends = np.cumsum([column.width for column in columns])
     return [
-        (column.name, int(end) - column.width, column.width)
+        (
+            column.name,
+            int(end) - column.width + _day_in(column),
+            1 if column.parts else column.width,
+        )
         for column, end in zip(columns, ends)
-        if column.width and column.kind != LEFT_OUT and (column.kind == TEXT or column.width == 1)
+        if column.width
     ]
+
+
+def _day_in(column: Column) -> int:
+    """Of the features of a date the place of the one that tells all days apart, if it is there."""
+    return next((column.parts.index(p) for p in ("day", "elapsed") if p in column.parts), 0)
 
 
 def _as_one(block: np.ndarray) -> np.ndarray:

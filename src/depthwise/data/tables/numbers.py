@@ -22,17 +22,18 @@ from typing import NamedTuple
 import numpy as np
 
 __all__ = [
-    "BLANK", "COMMA", "POINT", "Written", "as_number", "as_numbers", "is_number", "mark_in",
-    "written_numbers",
+    "BLANK", "COMMA", "CURRENCY", "POINT", "Written", "as_number", "as_numbers", "is_number",
+    "mark_in", "written_numbers",
 ]  # fmt: skip
 
 POINT, COMMA = ".", ","
 BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 LOOKED_AT, FIRST = 200, 5  # cells; of those that are not blank
-_CURRENCY = re.compile(
+CURRENCY = (  # also of the scripts that are written beside exported files
     r"US\$|R\$|[$€£¥₹₽₩₺₴₫฿]|kr\.?|zł|"
     r"USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL|KRW|RUB|TRY|MXN|ZAR"
 )
+_CURRENCY = re.compile(CURRENCY)
 _SPACE = "[ '’\u00a0\u202f\u2009]"
 _DIGITS = {
     POINT: re.compile(

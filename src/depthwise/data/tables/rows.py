@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
 from depthwise.data.item_names import Rows
+from depthwise.data.problem import Problem
 from depthwise.data.tables.columns import Column
 from depthwise.data.tables.delimited import Cut, cut
 from depthwise.data.tables.frames import Frame
