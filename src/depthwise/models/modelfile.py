@@ -8,6 +8,8 @@
 The JSON carries the SHA-256 of the weights, so a damaged or swapped file is noticed. A network is
 rebuilt without memory ("meta" device), compared tensor by tensor with what the file holds, and only
 then filled: a description that promises a terabyte is refused before a byte of it is allocated.
+Building ends as soon as the network has many more parts than the file has tensors, and no number
+that says how large something is may be out of proportion to them (models/bounds.py).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import SplitMarks
 from depthwise.data.tables.columns import Column, from_plain, to_plain, width
 from depthwise.errors import ModelFileError
+from depthwise.models.bounds import no_more_parts_than, require_in_proportion
 from depthwise.reshaping.edits import edits_of, reshape
 from depthwise.runtimes.attached import WITHOUT_GRAPH, Running, read_choice
 
@@ -38,6 +41,16 @@ __all__ = ["FORMAT", "read_model", "versions", "write_model"]
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION, GRAPH = "model.safetensors", "model.json", "model.onnx"
+WRONG_DESCRIPTION = (  # what building by a description that is nonsense ends in
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 FILLING = frozenset({Tensor.normal_, Tensor.uniform_})
 CLASS_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "str", "O": "str"}
 
@@ -120,7 +133,7 @@ def read_model(folder: str | Path, families: Mapping[str, type]) -> Any:
         model = _rebuild(description, tensors, families)
         model.running_ = _read_runtime(description.get("runtime"), model.network_, folder)
         return model
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except WRONG_DESCRIPTION as error:
         if isinstance(error, ModelFileError):
             raise
         detail = " ".join(str(error).split())[:300]
@@ -140,8 +153,9 @@ def _rebuild(
             f"model.json names the family {family!r}, which this version does not have ({known}). "
             "Update depthwise, or load it with the version that saved it."
         )
+    require_in_proportion(description, tensors)
     model = families[family](**_settings(description["settings"]))
-    with torch.device("meta"), _Unfilled():
+    with torch.device("meta"), _Unfilled(), no_more_parts_than(tensors):
         network = reshape(model.rebuild(description["network"]), description.get("shrunk", []))
     _check_shapes(network, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
