@@ -11,10 +11,11 @@ import pytest
 from depthwise.choosing import refit as refitting
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.refit import best_length, refit, refit_seconds, together
+from depthwise.choosing.refit import best_length, needed_seconds, refit, refit_seconds, together
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.families.dnn.dnn import DNN
+from depthwise.families.dsn.dsn import DSN
 from depthwise.families.shallow.shallow import GradientBoosting
 from depthwise.journal import Journal
 from depthwise.measuring.metric import Metric
@@ -44,7 +45,7 @@ def trained(known: Trials, make: Any = GradientBoosting, size: str = "xs") -> Tr
     return done
 
 
-@pytest.mark.parametrize("make, size", [(GradientBoosting, "xs"), (DNN, "xxs")])
+@pytest.mark.parametrize("make, size", [(GradientBoosting, "xs"), (DNN, "xxs"), (DSN, "s")])
 def test_the_winner_learns_from_both_parts_as_long_as_validation_found_best(
     tmp_path: Path, make: Any, size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +67,10 @@ def test_the_winner_learns_from_both_parts_as_long_as_validation_found_best(
     assert what is not None and what["items"] == 270 and what["length"] == best_length(best)
     data, settings = seen[0]
     assert sorted(data.indices["train"]) == list(range(270)) and not len(data.indices["validation"])
-    assert settings[make.resource if make is GradientBoosting else "epochs"] == what["length"]
+    if make is DSN:
+        assert settings["n_modules"] == best.model().describe_network()["modules"]
+    else:
+        assert settings["max_iter" if make is GradientBoosting else "epochs"] == what["length"]
     assert best.folder != again.folder and known.trained[best.candidate.name] is best
     model, before = again.model(), best.model()
     assert model.get_params() == before.get_params() and model.split_ == before.split_
@@ -134,6 +138,7 @@ def test_time_is_kept_for_it_unless_it_would_be_much_of_all(tmp_path: Path) -> N
     assert refit_seconds(known, best, 60.0) == pytest.approx(needed)
     assert refit_seconds(known, best, 60.0, 3.0) == pytest.approx(needed + 1.3 * growth * 3.0)
     assert refit_seconds(known, best, needed / 0.3 - 0.1) == 0.0
+    assert needed_seconds(known, best) == pytest.approx(needed)  # however much it is
 
 
 def test_test_items_stay_apart() -> None:

@@ -143,6 +143,20 @@ def test_where_paces_were_too_hopeful_the_best_prospects_keep_their_least(tmp_pa
     assert rungs._by_rank(candidates, list(made.values()), 4.0) == [0.0, 4.0, 0.0, 0.0]
 
 
+def test_those_that_keep_their_least_share_what_the_others_cannot_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = {"cnn-s": 1.0, "cnn-xxs": 20.0}
+    monkeypatch.setattr(halving, "_pace", lambda trials, candidate: paces[candidate.name])
+    monkeypatch.setattr(halving, "least_passes", lambda trials, candidate: 1.0)
+    trials = some_trials(tmp_path)
+    rungs = _Rungs(trials, 12.0, trials.clock.spent + 12.0, "plan")
+    candidates = [Candidate(name, CNN, name[4:], 0) for name in paces]
+    plan = rungs._plan(candidates, 1)
+    assert plan["cnn-xxs"][0] == 0.0
+    assert plan["cnn-s"][1] == pytest.approx(0.92 * 12.0, abs=0.1)
+
+
 def test_sizes_are_tried_from_the_middle_outwards() -> None:
     sizes = sorted(CNN.sizes, key=lambda size: Candidate("c", CNN, size, 0).rank("images"))
     assert sizes == ["s", "xs", "m", "xxs", "l", "xl"]

@@ -165,7 +165,7 @@ class _Rungs:
         least = [min(self._least(c), need) for c, need in zip(candidates, needs)]
         if sum(least) > available:  # paces were taken since they were begun
             least = self._by_rank(candidates, least, available)
-            needs = least
+            needs = [need if some else 0.0 for need, some in zip(needs, least)]
         more = fill([n - m for n, m in zip(needs, least)], available - sum(least))
         shares = [m + extra for m, extra in zip(least, more)]
         planned = {}

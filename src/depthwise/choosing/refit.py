@@ -25,7 +25,7 @@ from depthwise.measuring.scorecard import quality
 from depthwise.models.supervised import Classifier
 from depthwise.training.stages import stage_files
 
-__all__ = ["refit", "refit_seconds"]
+__all__ = ["needed_seconds", "refit", "refit_seconds"]
 
 KEPT = 0.1  # of the budget, for measuring, testing and the report
 INTERRUPTED = "interrupted"
@@ -55,14 +55,20 @@ def refit(trials: Trials, best: Trained) -> tuple[Trained, dict[str, Any] | None
 def refit_seconds(trials: Trials, best: Trained, seconds: float, to_come: float = 0.0) -> float:
     """What is to be kept of the `seconds` for training to train `best` again, which may be trained
     for `to_come` seconds more; 0 where that is much of them."""
+    needed = needed_seconds(trials, best, to_come)
+    return needed if needed <= MOST * seconds else 0.0
+
+
+def needed_seconds(trials: Trials, best: Trained, to_come: float = 0.0) -> float:
+    """What training `best` again may take, once it has been trained for `to_come` seconds more; 0
+    where it cannot be."""
     if not len(trials.data.indices["validation"]):
         return 0.0
     length = best_length(best)
     if length is None or best.model().refit_settings(length) is None:
         return 0.0
     growth = _growth(trials.data)
-    needed = MARGIN * (_expected_seconds(best, length, growth) + to_come * growth)
-    return needed if needed <= MOST * seconds else 0.0
+    return MARGIN * (_expected_seconds(best, length, growth) + to_come * growth)
 
 
 def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:

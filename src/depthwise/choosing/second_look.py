@@ -22,6 +22,7 @@ import numpy as np
 
 from depthwise.choosing.answers import Arrays, ItemScores, compared, joined, read, scored, write
 from depthwise.choosing.finishing import LAST
+from depthwise.choosing.refit import needed_seconds
 from depthwise.choosing.selecting import Selection, select_again
 from depthwise.choosing.trials import FAILURES, Trained, Trials
 from depthwise.data.dataset import Dataset
@@ -34,7 +35,6 @@ FEW = 1000  # validation items
 KINDS = ("table", "images")  # of data; clips and sentences may be parts of one another
 MOST_ROUNDS = 4
 MARGIN = 1.3  # the time that a round may take, over what is expected
-SHIP = 1.7  # of a contender's training: what training the winner on both parts takes
 FOLD = 100  # rounds are written down as rungs, from this on
 
 
@@ -83,7 +83,7 @@ def _is_for(trials: Trials, contenders: list[Trained]) -> bool:
 
 def _has_time(trials: Trials, contenders: list[Trained]) -> bool:
     clock, took = trials.clock, [entry.seconds for entry in contenders]
-    kept = clock.refitting or SHIP * max(took)
+    kept = max(needed_seconds(trials, entry) for entry in contenders)
     return clock.left - LAST * clock.finishing - kept > MARGIN * sum(took)
 
 

@@ -23,7 +23,14 @@ from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
 from depthwise.choosing.ladder import Candidate
-from depthwise.compute import Compute, has_bfloat16, is_gpu, resolve_device, synchronise
+from depthwise.compute import (
+    Compute,
+    has_bfloat16,
+    is_gpu,
+    keep_freed_memory,
+    resolve_device,
+    synchronise,
+)
 from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_tensor
 from depthwise.errors import DepthwiseError, InputError
@@ -244,6 +251,7 @@ class Trials:
 
     def least_pass_seconds(self, candidate: Candidate) -> float:
         """What a pass over the training part takes at least, from the network's own speed."""
+        keep_freed_memory()  # as training has it: without, some networks take half as long again
         if self.data.task_row.continues_text:
             return self._seconds_of_prose(candidate)
         if self.data.kind == "text":

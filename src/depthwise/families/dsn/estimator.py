@@ -156,6 +156,10 @@ class DeepStacking(Learning, TransformerMixin, Estimator):
         }
         self.n_iter_ = max(1, history["steps"])
 
+    def refit_settings(self, length: float) -> dict[str, Any] | None:
+        """As many modules as the held-out items left; each is fine-tuned to the end."""
+        return {"n_modules": len(self._stack.stack)}
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Take X, y into every module's sums and solve for its upper weights again.
 
