@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from made_pictures import encoded, make_folder, noise_u8
+from made_seen import make_coco, make_yolo, some_items
 
 import depthwise.data
 from depthwise.data.dataset import PARTS, Problem
@@ -143,3 +144,35 @@ def test_many_classes_are_summed_up():
 def test_reading_data_needs_no_torch():
     code = "import depthwise.data, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# -- a file of annotations ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", [".", "annotations"])
+def test_a_json_path_opens_itself_and_no_other_annotation(tmp_path, folder):
+    make_coco(tmp_path, some_items())
+    (tmp_path / folder).mkdir(exist_ok=True)
+    path = tmp_path / folder / "mine.json"
+    (tmp_path / "instances.json").rename(path)
+    (tmp_path / folder / "other.json").write_text('{"images": 1, "annotations": 2, "categories": ')
+    (tmp_path / "labels.csv").write_text("filename,xmin,ymin,xmax,ymax,class\np0.png,1,x,2,3,z\n")
+    data = load(path, cache=False)
+    assert data.classes == ["cat", "dog"] and len(data.labels) == 6
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"mine\.json"):
+        load(path, cache=False)
+
+
+def test_a_yaml_path_opens_the_folder_beside_it_but_no_other_yaml(tmp_path):
+    make_yolo(tmp_path, some_items())
+    (tmp_path / "other.yaml").write_text("names: [hen]\n")
+    assert load(tmp_path / "data.yaml", cache=False).classes == ["cat", "dog"]
+
+
+def test_classes_that_differ_by_case_or_unicode_form_are_told(tmp_path):
+    make_folder(tmp_path, classes=("Cat", "cat", "u\u0308", "\u00fc"))
+    data = load(tmp_path, cache=False)
+    told = [p.where for p in data.problems if p.kind == "names alike"]
+    assert len(data.classes) == 4 and len(told) == 1
+    assert "Cat and cat" in told[0] and "u\\u0308 and \\xfc" in told[0]

@@ -170,4 +170,5 @@ def _pictures(model: Estimator, file: str) -> np.ndarray:
     """The pictures of a file, as the model takes them: (N, C, H, W)."""
     from depthwise.inference.files import read_inputs
 
-    return read_inputs(Path(file), model.input_shape_, model.input_dtype_)
+    shape, dtype = model.input_shape_, model.input_dtype_
+    return read_inputs(Path(file), shape, dtype, levels=model.pixel_range_)

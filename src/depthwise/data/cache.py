@@ -36,7 +36,7 @@ from depthwise.scratch import scratch_suffix, sweep_once
 
 __all__ = ["Draft", "get", "key_of"]
 
-VERSION = 7
+VERSION = 8
 _SPOTS, _SPOT_BYTES = 64, 4096
 _DRAFT_SECONDS = 24 * 3600
 
@@ -149,6 +149,7 @@ def _write(folder: Path, raw: Raw) -> None:
         "classes": raw.classes,
         "problems": [asdict(problem) for problem in raw.problems],
         "columns": to_plain(raw.columns),
+        "pixel_range": raw.pixel_range,
         "items": len(raw.labels),
         "inputs_bytes": inputs.stat().st_size,
         "inputs_spots": _spots(inputs),
@@ -195,6 +196,7 @@ def _read(folder: Path) -> Raw:
     raw.parts, raw.groups = arrays.get("parts"), arrays.get("groups")
     raw.sizes, raw.palette = arrays.get("sizes"), arrays.get("palette")
     raw.shown = arrays.get("shown")
+    raw.pixel_range = None if about["pixel_range"] is None else tuple(about["pixel_range"])
     raw.columns, raw.task = from_plain(about["columns"]), about["task"]
     raw.targets = _targets(folder, arrays, about["masks_spots"])
     raw.pairs = Pairs(**pairs) if (pairs := _some(arrays, "pairs.")) else None

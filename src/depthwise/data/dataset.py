@@ -84,6 +84,7 @@ class Dataset:
     palette: uint8 (K, 3), the RGB in which the masks' classes are drawn.
     pairs: of faces, if there is a list of them.
     names: of the items, files or rows, if they have any.
+    pixel_range: the levels of pictures of more than 8 bits that became 0 and 255; None of others.
     missing: the share of blank cells of each of `columns` that makes features, else 0.
     """
 
@@ -106,6 +107,7 @@ class Dataset:
     pairs: Pairs | None = field(default=None, repr=False)
     names: ItemNames | None = field(default=None, repr=False)
     missing: list[float] | None = field(default=None, repr=False)
+    pixel_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.task_row.is_labelled and not self.classes:

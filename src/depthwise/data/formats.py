@@ -45,6 +45,7 @@ from depthwise.data.readers.masks import masks
 from depthwise.data.readers.trees.archive import TarTree, ZipTree, is_tar
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.joined import ARCHIVES, JoinedTree
+from depthwise.data.readers.trees.texts import alike_classes
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.readers.unread_labels import require_labels_read
 from depthwise.data.tables.readings import Readings
@@ -54,13 +55,14 @@ from depthwise.task import data_task_named
 __all__ = ["open_tree", "read_tree", "recognise"]
 
 _POINTING = (".yaml", ".yml", ".json")  # annotations of the pictures beside them
+_OF_ANNOTATIONS = ("annotations", "annotation", "labels", "ann")
 _LOOKED_AT = 64  # files whose first bytes are read to recognise a folder
 
 
 def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
     """A folder, an archive, or a file with its companions (and `extra` ones) as a Tree."""
-    if path.suffix.lower() in _POINTING:
-        path = path.parent
+    if path.suffix.lower() in _POINTING and path.is_file():
+        return _pointed_at(path)
     if path.is_dir():
         tree: Tree = FolderTree(path)
         return _only_archive(tree, path) or _of_archives(tree, path) or tree
@@ -73,6 +75,26 @@ def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
     companions += cifar.companions(path.name)
     beside = [n for n in companions if n != path.name and (path.parent / n).is_file()]
     return FolderTree(path.parent, [path.name, *beside, *(extra or [])])
+
+
+def _pointed_at(path: Path) -> Tree:
+    """A file of annotations with what it annotates: the pictures and videos beside it, or beside
+    its folder where that is for annotations; no other file of its kind. A JSON alone where there
+    are none of these, a YAML with all that lies beside it."""
+    for root in (path.parent, path.parent.parent):
+        tree, name = FolderTree(root), path.relative_to(root).as_posix()
+        seen = {*pictures.picture_names(tree), *videos.video_names(tree)}
+        if path.suffix.lower() != ".json":
+            others = [n for n in tree.sizes if n.lower().endswith(_POINTING) and n != name]
+            tree.leave_out(others)
+            return tree
+        if seen:
+            lists = {n for n in tree.sizes if n.lower().endswith(".txt")}
+            tree.leave_out([n for n in tree.sizes if n not in {name, *seen, *lists}])
+            return tree
+        if path.parent.name.lower() not in _OF_ANNOTATIONS:
+            break
+    return FolderTree(path.parent, [path.name])
 
 
 def _only_archive(tree: Tree, path: Path) -> Tree | None:
@@ -205,6 +227,7 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
     raw = _read(tree, options, allocate)
     if not raw.task_row.is_spatial:  # whose readers know lists of classes
         call_classes(tree, raw)
+    raw.problems += alike_classes(raw.classes)
     return raw
 
 
@@ -219,7 +242,9 @@ def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
         return _SEEN[chosen].read(tree, memory, options)
     if chosen == "folder":
         return pictures.read(
-            tree, memory, options.image_size, options.channels, known=lists_in(tree)
+            *(tree, memory, options.image_size, options.channels),
+            known=lists_in(tree),
+            levels=options.pixel_range,
         )
     if chosen == "idx":
         return idx.read(tree)

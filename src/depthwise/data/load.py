@@ -65,6 +65,7 @@ def load(
     frames: int | None = None,
     text_columns: str | Sequence[str] | None = None,
     cache: bool = True,
+    pixel_range: tuple[float, float] | None = None,
 ) -> Dataset:
     """Reads data, checks it, and splits it once into train, validation and test.
 
@@ -84,12 +85,14 @@ def load(
     frames: of a clip, evenly spaced from its first to its last; default: 16.
     text_columns: the columns of texts, "A,B" by names or by numbers from 1: one is a text, two a
         pair (put together with task="text"); default: by looking.
+    pixel_range: the levels of pictures of more than 8 bits that become 0 and 255, as a model
+        remembers them (`model.pixel_range_`); default: measured, one scale for all.
     cache: keep what was decoded, so that the next start is instant.
 
     Raises DataError for data that cannot be used and InputError for wrong arguments.
     """
     options = Options.of(
-        format, label, image_size, mode, columns, labelled, task, frames, text_columns
+        format, label, image_size, mode, columns, labelled, task, frames, text_columns, pixel_range
     )
     labelled = options.labelled
     _require_fractions(seed, test_fraction, validation_fraction)
@@ -124,6 +127,7 @@ def load(
         raw.pairs,
         compact(raw.names),
         missing_shares(table, learnt) if learnt else None,
+        raw.pixel_range,
     )
     return dataset.without_labels() if labelled is False else dataset
 

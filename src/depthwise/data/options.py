@@ -1,5 +1,6 @@
 """The reading options of `load`, checked once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,7 +49,7 @@ class Options:
     columns: of a table as a model learnt them, or None to learn them; labelled: True if labels are
     needed, False if they are not wanted, None to see; task: one of dataset.TASKS or None to look;
     frames: of a clip, or None for 16; text_columns: the columns of texts by names or numbers, or
-    None to look."""
+    None to look; pixel_range: levels of deep pictures that become 0 and 255, or None to measure."""
 
     format: str | None = None
     label: str | None = None
@@ -60,6 +61,7 @@ class Options:
     frames: int | None = None
     text_columns: tuple[str, ...] | None = None
     readings: tuple[str, ...] = ()
+    pixel_range: tuple[float, float] | None = None
 
     @classmethod
     def of(
@@ -73,6 +75,7 @@ class Options:
         task: str | None = None,
         frames: int | None = None,
         text_columns: str | Sequence[str] | None = None,
+        pixel_range: tuple[float, float] | None = None,
     ) -> "Options":
         """Raises InputError that names the wrong argument."""
         known = None if columns is None else tuple(columns)
@@ -89,7 +92,8 @@ class Options:
         frames = _frames(frames)
         known_format, readings = _format(format)
         return cls(
-            *(known_format, label, size, channels, known, labelled, task, frames, texts, readings)
+            *(known_format, label, size, channels, known, labelled, task, frames, texts, readings),
+            _levels(pixel_range),
         )
 
 
@@ -146,6 +150,18 @@ def _frames(value: int | None) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_FRAMES:
         raise InputError(f"frames is {value!r}; give a whole number from 1 to {_MOST_FRAMES}.")
     return value
+
+
+def _levels(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(level) for level in value)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"pixel_range is {value!r}; give two levels, such as (0, 4095).")
+    return low, high
 
 
 def _channels(mode: str | None) -> int | None:

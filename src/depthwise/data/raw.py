@@ -48,7 +48,7 @@ class Raw:
         where they have none, as those of arrays.
     groups: int64 (N,), equal for copies of one another; filled in by the checks.
     columns: what the columns of a table file became, medians still 0; None for all else.
-    task, targets, sizes, palette, pairs: as a Dataset has them.
+    task, targets, sizes, palette, pairs, pixel_range: as a Dataset has them.
     shown: bool (N, K), which classes the boxes or the mask of an image show; filled in by `strata`.
     """
 
@@ -67,6 +67,7 @@ class Raw:
     palette: np.ndarray | None = None
     pairs: Pairs | None = None
     shown: np.ndarray | None = None
+    pixel_range: tuple[float, float] | None = None
 
     @property
     def task_row(self) -> Task:

@@ -183,6 +183,7 @@ def about(model: Estimator) -> dict[str, Any]:
         # the probability of the second of two classes from which on an item is called so
         "decision_threshold": model.decision_threshold_,
         **({} if columns is None else {"columns": columns}),
+        **({"pixel_range": list(model.pixel_range_)} if model.pixel_range_ else {}),
         "shrunk": [edit["kind"] for edit in model.shrunk_],
     }
 

@@ -46,7 +46,11 @@ def read(argument):
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255,) * 4), image)
     elif image.mode[0] in "IF":  # 16-bit levels, or fractions 0..1
         levels = np.asarray(image)
-        if image.mode == "F":
+        if about.get("pixel_range"):  # the scale of the data that were learnt from
+            low, high = about["pixel_range"]
+            scaled = (levels.astype(float) - low) * (255 / (high - low))
+            levels = np.floor(np.clip(scaled, 0, 255) + 0.5)
+        elif image.mode == "F":
             scale = 255 if 0 <= levels.min() <= levels.max() <= 1 else 1
             levels = np.rint(np.clip(levels * scale, 0, 255))
         else:

@@ -218,7 +218,7 @@ def _picture(answer: Told, model: Estimator) -> np.ndarray:
     data = Path(answer.file).read_bytes()
     if looks_like_picture(data[:HEAD]):
         image = open_picture(data)
-        return to_pixels(image, (3, *upright_size(image)))
+        return to_pixels(image, (3, *upright_size(image)), model.pixel_range_)
     inputs = read_inputs(Path(answer.file), model.input_shape_, model.input_dtype_)
     item = inputs[answer.row or 0]
     return np.broadcast_to(item, (3, *item.shape[1:]))

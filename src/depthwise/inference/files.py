@@ -200,7 +200,12 @@ def as_the_model_takes(model: Estimator) -> dict[str, Any]:
     if len(model.input_shape_) < 3:
         return {**labels, "columns": model.columns_}
     *frames, channels, height, width = model.input_shape_
-    pixels = {"image_size": f"{height}x{width}", "mode": "L" if channels == 1 else "RGB"}
+    pixels: dict[str, Any] = {
+        "image_size": f"{height}x{width}",
+        "mode": "L" if channels == 1 else "RGB",
+    }
+    if model.pixel_range_ is not None:
+        pixels["pixel_range"] = model.pixel_range_
     return {**labels, **pixels, **({"frames": frames[0]} if frames else {})}
 
 
@@ -226,7 +231,8 @@ def _read(
         return file
     try:
         shape, dtype = model.input_shape_, model.input_dtype_
-        return read_inputs(Path(file), shape, dtype, model.columns_, tell, text_columns)
+        known, levels = model.columns_, model.pixel_range_
+        return read_inputs(Path(file), shape, dtype, known, tell, text_columns, levels)
     except InputError as error:
         return error
 
@@ -250,12 +256,14 @@ def read_inputs(
     columns: Sequence[Column] | None = None,
     tell: Tell = lambda line: None,
     text_columns: Sequence[str] | None = None,
+    levels: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """The items of one file: uint8 (N, C, H, W) or (N, T, C, H, W), or float32 (N, D), for inputs
     of this `shape`; texts (N,) where the network takes tokens.
 
     columns: what a table's columns become, if the model remembers; tell: of what was mended;
-    text_columns: of a table of texts, by names or numbers; None to look.
+    text_columns: of a table of texts, by names or numbers; None to look. levels: of a picture of
+    more than 8 bits that become 0 and 255, if the model remembers.
     Raises InputError naming the file, what is wrong with it, and what the model takes.
     """
     if len(shape) == 4 and path.is_dir():
@@ -279,7 +287,7 @@ def read_inputs(
     if len(shape) == 4 and videos.demuxer(data[:512]):
         return _clip(partial(videos.clip_of, data), path, shape)
     if looks_like_picture(data[:16]):
-        return _picture(data, path, shape)
+        return _picture(data, path, shape, levels)
     if npz.is_npy(data[:8]):
         return _fitting(npz.parse(data, str(path)), str(path), shape, columns)
     if data[:4] in (b"PK\3\4", b"PK\5\6"):
@@ -304,7 +312,9 @@ def _tell_of(where: str, tell: Tell, problem: Problem) -> None:
     tell(f"noticed in {where}: {problem}")
 
 
-def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _picture(
+    data: bytes, path: Path, shape: tuple[int, ...], levels: tuple[float, float] | None
+) -> np.ndarray:
     if len(shape) == 4:
         raise DataError(
             f"{path} is a picture; this model takes clips, videos or folders of frames."
@@ -313,7 +323,7 @@ def _picture(data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise DataError(f"{path} is a picture; this model takes rows of {shape[0]} numbers.")
     try:
         channels, height, width = shape
-        return picture_pixels(data, (channels, height, width))[None]
+        return picture_pixels(data, (channels, height, width), levels)[None]
     except Unreadable as error:
         raise DataError(f"{path} cannot be used: {error}.") from None
 

@@ -10,6 +10,7 @@ ends in an underscore:
                   (reshaping/edits.py)
     input_shape_  (C, H, W), (T, C, H, W) or (D,);   input_dtype_  "uint8" or "float32"
     history_      dict: one record an epoch, why training stopped, how it was computed
+    pixel_range_  levels of deep pictures (more than 8 bits) that became 0 and 255, of a Dataset
     columns_      what the columns of the table became: of a Dataset or a data frame that was
                   fitted, None for arrays; split_ which split it was, of a Dataset
     class_order_  the class names of the Dataset that was fitted as its labels count them
@@ -55,7 +56,13 @@ from depthwise.models.abilities import (
     WritesText,
 )
 from depthwise.models.answers import PREDICT_BATCH, answers_of
-from depthwise.models.datasets import class_order, columns_of, dataset_parts, is_dataset
+from depthwise.models.datasets import (
+    class_order,
+    columns_of,
+    dataset_parts,
+    is_dataset,
+    pixel_range_of,
+)
 from depthwise.models.layer_outputs import forget_layer
 from depthwise.models.modelfile import write_model
 from depthwise.models.table_rows import take_rows
@@ -105,6 +112,7 @@ class Estimator(BaseEstimator, abc.ABC):
     input_dtype_: str
     history_: dict[str, Any]
     columns_: list[Column] | None = None
+    pixel_range_: tuple[float, float] | None = None
     feature_names_in_: np.ndarray
     n_features_in_: int
     split_: SplitMarks | None = None
@@ -392,8 +400,9 @@ class Estimator(BaseEstimator, abc.ABC):
         self, X: Any, y: Any, validation: tuple[Any, Any] | None
     ) -> tuple[np.ndarray, Any, tuple[np.ndarray, Any] | None]:
         """Checked inputs, targets (None where y is) and validation part, of arrays or a Dataset."""
-        self.columns_ = self.split_ = self.class_order_ = None
+        self.columns_ = self.split_ = self.class_order_ = self.pixel_range_ = None
         if is_dataset(X, y):
+            self.pixel_range_ = X.pixel_range
             self.columns_, self.split_ = columns_of(X), X.split_marks
             self.class_order_ = class_order(X)
             X, y, validation = self._dataset_parts(X, validation)

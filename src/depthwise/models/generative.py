@@ -179,9 +179,9 @@ class Generative(Learning, TransformerMixin, Classifier):
         if is_dataset(X, None):
             held = X.validation.X
             validation = validation or ((held, None) if len(held) else None)
-            columns, split = X.columns, X.split_marks
+            columns, split, levels = X.columns, X.split_marks, X.pixel_range
             parts = super()._parts(X.train.X, None, validation)
-            self.columns_, self.split_ = columns, split
+            self.columns_, self.split_, self.pixel_range_ = columns, split, levels
             return parts
         return super()._parts(X, None, validation)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -64,6 +65,7 @@ class _Saved(Protocol):
     n_features_in_: int
     history_: dict[str, Any]
     columns_: list[Column] | None
+    pixel_range_: tuple[float, float] | None
     split_: SplitMarks | None
     class_order_: list[str] | None
     running_: Running | None
@@ -105,6 +107,7 @@ def write_model(model: _Saved, folder: Path) -> Path:
         "n_features_in": int(model.n_features_in_),
         "preprocessing": "none: the network's first layer standardises raw inputs",
         "columns": to_plain(model.columns_),
+        **({"pixel_range": list(model.pixel_range_)} if model.pixel_range_ else {}),
         "classes": _class_names(model),
         "classes_kind": _class_kind(model),
         "class_order": model.class_order_,
@@ -172,6 +175,7 @@ def _rebuild(
     model.data_fingerprint_ = description["data_fingerprint"] or ""
     model.columns_ = _columns(description, model.input_shape_)
     model.split_ = _split(description)
+    model.pixel_range_ = _pixel_range(description)
     return model
 
 
@@ -218,6 +222,16 @@ def _columns(description: dict[str, Any], input_shape: tuple[int, ...]) -> list[
     if columns is not None and (width(columns),) != input_shape:
         raise ValueError(f"columns of {width(columns)} features for inputs of {input_shape}")
     return columns
+
+
+def _pixel_range(description: dict[str, Any]) -> tuple[float, float] | None:
+    about = description.get("pixel_range")
+    if about is None:
+        return None
+    low, high = (float(level) for level in about)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"levels of pixels from {low} to {high}")
+    return low, high
 
 
 def _split(description: dict[str, Any]) -> SplitMarks | None:

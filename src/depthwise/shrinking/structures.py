@@ -20,6 +20,7 @@ OWN_WIDTHS = ("width", "blocks", "separable", "hidden")  # settings in place of 
 LEARNT = (
     *("input_shape_", "input_dtype_", "n_features_in_", "classes_", "history_"),
     *("columns_", "split_", "class_order_", "data_fingerprint_", "n_targets_", "flat_"),
+    "pixel_range_",
 )
 
 

@@ -1,12 +1,14 @@
 """One picture to pixels, held against hand arithmetic and Pillow's own converters."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
-from made_pictures import encoded, noise_u8
+from made_pictures import encoded, make_folder, noise_u8
 from PIL import Image
 
+from depthwise.data.load import load
 from depthwise.data.pictures.images import (
     Unreadable,
     is_grey,
@@ -183,3 +185,39 @@ def test_pictures_are_told_by_their_first_bytes():
     for suffix in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"):
         assert looks_like_picture(encoded(noise_u8(4, 4, 3), suffix)), suffix
     assert not looks_like_picture(b"PK\3\4") and not looks_like_picture(b"a,b,c\n")
+
+
+# -- kinds that need more -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("AVIF", "avif"), ("JPEG2000", "jp2")])
+def test_avif_and_jpeg_2000_are_read(tmp_path, form, suffix):
+    Image.init()
+    if form not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {form}")
+    for k in range(12):
+        path = tmp_path / "ab"[k % 2] / f"{k}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(np.full((16, 24, 3), 20 * k, np.uint8), form))
+    data = load(tmp_path, cache=False)
+    assert data.classes == ["a", "b"]
+    want = [20 * int(data.item_name(i)[2:].split(".")[0]) for i in range(12)]
+    assert abs(data.inputs.astype(int).mean(axis=(1, 2, 3)) - want).max() < 3
+
+
+HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(200)
+
+
+def test_heic_names_the_extra_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    make_folder(tmp_path)
+    (tmp_path / "cat/x.heic").write_bytes(HEIC)
+    problems = {p.where: p.detail for p in load(tmp_path, cache=False).problems}
+    assert 'pip install "depthwise[heic]"' in problems["cat/x.heic"]
+
+
+def test_heic_is_read_with_the_extra(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    pillow_heif.register_heif_opener()
+    grey = encoded(np.full((16, 24, 3), 77, np.uint8), "HEIF")
+    assert abs(picture_pixels(grey, (3, 16, 24)).astype(int) - 77).max() < 4

@@ -16,7 +16,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from depthwise.data.pictures.images import Unreadable, is_grey, open_picture, upright_size
+from depthwise.data.pictures.deep import Depth, depth_of, pixel_range
+from depthwise.data.pictures.images import (
+    Levels,
+    Unreadable,
+    deep_values,
+    is_deep,
+    is_grey,
+    open_picture,
+    upright_size,
+)
 from depthwise.data.pictures.workers import Disagrees, Expected, NoWorkers, decode_apart, decode_one
 from depthwise.host import available_cores
 
@@ -35,7 +44,8 @@ _SAMPLE, _CHUNK = 32, 64
 class Decoded:
     """pixels uint8 (N', C, H, W) of the readable pictures, `kept` int64 (N',) their positions,
     `broken` position -> reason, `sizes` the (H, W) that occurred before resizing (a sample may do),
-    `each_size` int64 (N', 2) those of each picture.
+    `each_size` int64 (N', 2) those of each picture; `levels` that became 0 and 255, of `deep`
+    pictures, where there are some.
     """
 
     pixels: np.ndarray
@@ -43,6 +53,8 @@ class Decoded:
     broken: dict[int, str]
     sizes: set[tuple[int, int]]
     each_size: np.ndarray
+    levels: Levels | None = None
+    deep: int = 0
 
 
 def decode(
@@ -52,15 +64,17 @@ def decode(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
     largest: int | None = None,
+    levels: Levels | None = None,
 ) -> Decoded:
     """Decodes pictures 0..n-1, whose bytes `read(i)` gives, into the array `allocate` makes.
 
     image_size (H, W), channels (1 or 3) and largest (pixels of the longer side) override the rules
-    above. `read` may raise Unreadable.
+    above. levels: which of deep pictures become 0 and 255; None to measure. `read` may raise
+    Unreadable.
     """
     with warnings.catch_warnings():  # Pillow warns about what we check ourselves
         warnings.simplefilter("ignore")
-        return _decode(n, read, allocate, image_size, channels, largest)
+        return _decode(n, read, allocate, image_size, channels, largest, levels)
 
 
 def _decode(
@@ -70,25 +84,50 @@ def _decode(
     image_size: tuple[int, int] | None,
     channels: int | None,
     largest: int | None,
+    levels: Levels | None,
 ) -> Decoded:
     sample = _survey(range(0, n, max(1, n // _SAMPLE)), read)
-    agreed = len(sample.sizes) == 1 and len(sample.grey) == 1
+    agreed = len(sample.sizes) == len(sample.grey) == len(sample.deep_or_not) == 1
     if agreed:
-        expected = next(iter(sample.sizes)), next(iter(sample.grey))
+        size, grey = next(iter(sample.sizes)), next(iter(sample.grey))
+        expected = size, grey, bool(sample.deep)
         shape = _shape(sample, image_size, channels, largest)
+        deep = range(n) if sample.deep else []
         with contextlib.suppress(Disagrees):
-            return _decode_all(n, read, allocate, shape, expected, sample)
+            measured = (levels or _measured(deep, read)) if deep else None
+            return _decode_all(n, read, allocate, shape, expected, sample, measured, len(deep))
     everything = _survey(range(n), read)
     shape = _shape(everything, image_size, channels, largest)
-    return _decode_all(n, read, allocate, shape, None, everything)
+    deep = sorted(everything.deep)
+    measured = (levels or _measured(deep, read)) if deep else None
+    return _decode_all(n, read, allocate, shape, None, everything, measured, len(deep))
+
+
+def _measured(positions: Sequence[int], read: Read) -> Levels:
+    """The levels of these deep pictures that become 0 and 255."""
+
+    def look(chunk: Sequence[int]) -> list[Depth]:
+        found = []
+        for i in chunk:
+            with contextlib.suppress(Unreadable):
+                found.append(depth_of(deep_values(read(i))))
+        return found
+
+    return pixel_range(depth for chunk in in_chunks(positions, look) for depth in chunk)
 
 
 @dataclass
 class _Survey:
-    """The size (H, W) of each position that could be read, and which colours occurred."""
+    """The size (H, W) of each position that could be read, which colours occurred, and which
+    positions are deep."""
 
     each: dict[int, tuple[int, int]]
     grey: set[bool]
+    deep: set[int]
+
+    @property
+    def deep_or_not(self) -> set[bool]:
+        return {i in self.deep for i in self.each}
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
@@ -98,18 +137,19 @@ class _Survey:
 def _survey(positions: Sequence[int], read: Read) -> _Survey:
     """Sizes and colour from the headers of these pictures; broken ones do not count."""
 
-    def look(chunk: Sequence[int]) -> list[tuple[int, tuple[int, int], bool]]:
+    def look(chunk: Sequence[int]) -> list[tuple[int, tuple[int, int], bool, bool]]:
         seen = []
         for i in chunk:
             try:
                 image = open_picture(read(i))
             except Unreadable:
                 continue
-            seen.append((i, upright_size(image), is_grey(image)))
+            seen.append((i, upright_size(image), is_grey(image), is_deep(image)))
         return seen
 
-    found = [triple for chunk in in_chunks(positions, look) for triple in chunk]
-    return _Survey({i: size for i, size, _ in found}, {grey for _, _, grey in found})
+    found = [one for chunk in in_chunks(positions, look) for one in chunk]
+    sizes = {i: size for i, size, _, _ in found}
+    return _Survey(sizes, {one[2] for one in found}, {one[0] for one in found if one[3]})
 
 
 def _shape(
@@ -150,19 +190,23 @@ def _decode_all(
     shape: Shape,
     expected: Expected | None,
     survey: _Survey,
+    levels: Levels | None,
+    deep: int,
 ) -> Decoded:
     out = allocate((n, *shape))
     height, width = max(survey.sizes, default=(0, 0))
     tiny = height * width <= TINY
     broken = (
-        _decode_apart(read, out, expected) if tiny and n >= MANY and available_cores() > 1 else None
+        _decode_apart(read, out, expected)
+        if tiny and not deep and n >= MANY and available_cores() > 1
+        else None
     )
     if broken is None:
-        broken = _decode_here(read, out, expected, 1 if tiny else available_cores())
+        broken = _decode_here(read, out, expected, 1 if tiny else available_cores(), levels)
     kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
     one = expected[0] if expected else (0, 0)
     each = np.array([survey.each.get(int(i), one) for i in kept], np.int64).reshape(-1, 2)
-    return Decoded(close_gaps(out, kept), kept, broken, survey.sizes, each)
+    return Decoded(close_gaps(out, kept), kept, broken, survey.sizes, each, levels, deep)
 
 
 def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dict[int, str] | None:
@@ -176,7 +220,7 @@ def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dic
 
 
 def _decode_here(
-    read: Read, out: np.ndarray, expected: Expected | None, workers: int
+    read: Read, out: np.ndarray, expected: Expected | None, workers: int, levels: Levels | None
 ) -> dict[int, str]:
     """In threads: decoding lets go of the interpreter."""
     shape: Shape = (out.shape[1], out.shape[2], out.shape[3])
@@ -185,7 +229,7 @@ def _decode_here(
         broken = {}
         for i in chunk:
             try:
-                out[i] = decode_one(read(i), shape, expected)
+                out[i] = decode_one(read(i), shape, expected, levels)
             except Unreadable as error:
                 broken[i] = str(error)
         return broken

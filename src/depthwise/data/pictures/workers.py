@@ -24,7 +24,9 @@ from typing import BinaryIO
 import numpy as np
 
 from depthwise.data.pictures.images import (
+    Levels,
     Unreadable,
+    is_deep,
     is_grey,
     open_picture,
     to_pixels,
@@ -34,7 +36,7 @@ from depthwise.data.pictures.images import (
 __all__ = ["Disagrees", "Expected", "NoWorkers", "decode_apart", "decode_one"]
 
 Shape = tuple[int, int, int]
-Expected = tuple[tuple[int, int], bool]  # (H, W) in the file, and whether it is grey
+Expected = tuple[tuple[int, int], bool, bool]  # (H, W) in the file; whether grey; whether deep
 _HEADER = struct.Struct("<7I")
 _CHUNK = 512
 
@@ -47,12 +49,15 @@ class NoWorkers(Exception):
     """Processes cannot be started, or one of them died."""
 
 
-def decode_one(data: bytes, shape: Shape, expected: Expected | None) -> np.ndarray:
-    """uint8 (C, H, W). Raises Unreadable, and Disagrees unless size and colour are as expected."""
+def decode_one(
+    data: bytes, shape: Shape, expected: Expected | None, levels: Levels | None = None
+) -> np.ndarray:
+    """uint8 (C, H, W); levels: of deep pictures, as in `to_pixels`. Raises Unreadable, and
+    Disagrees unless size, colour and depth are as expected."""
     image = open_picture(data)
-    if expected and (upright_size(image), is_grey(image)) != expected:
+    if expected and (upright_size(image), is_grey(image), is_deep(image)) != expected:
         raise Disagrees
-    return to_pixels(image, shape)
+    return to_pixels(image, shape, levels)
 
 
 def decode_apart(
@@ -106,7 +111,7 @@ def _exchange(
             broken[i] = str(error)
             files.append(b"")
     assert process.stdin and process.stdout
-    (height, width), grey = expected
+    (height, width), grey, _ = expected
     try:
         process.stdin.write(_HEADER.pack(*out.shape, height, width, grey))
         process.stdin.write(np.array([len(f) for f in files], "<u4").tobytes() + b"".join(files))
@@ -147,7 +152,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while len(header := requests.read(_HEADER.size)) == _HEADER.size:
         count, channels, height, width, *promised, grey = _HEADER.unpack(header)
         lengths = np.frombuffer(requests.read(4 * count), "<u4").tolist()
-        expected = ((promised[0], promised[1]), bool(grey))
+        expected = ((promised[0], promised[1]), bool(grey), False)
         pixels = np.zeros((count, channels, height, width), np.uint8)
         broken: dict[int, str] | None = {}
         for k, length in enumerate(lengths):

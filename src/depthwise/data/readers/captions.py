@@ -23,10 +23,11 @@ import numpy as np
 
 from depthwise.data.dataset import Problem
 from depthwise.data.options import Options
-from depthwise.data.pictures.decode import Allocate, decode
+from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import TRAIN, Raw, part_of
 from depthwise.data.readers.pictures import (
     PICTURE_SUFFIXES,
+    decode_all,
     odd_sizes,
     picture_names,
     picture_reader,
@@ -120,14 +121,14 @@ def _raw(
     """The pictures decoded to one size, and their captions."""
     pictures = list(said)
     reader = picture_reader(tree, pictures)
-    decoded = decode(len(pictures), reader, allocate, options.image_size, options.channels)
+    decoded = decode_all(len(pictures), reader, allocate, options)
     require_most(tree, pictures, decoded.broken)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
     kept = [pictures[i] for i in decoded.kept.tolist()]
     raw = Raw("images", decoded.pixels, np.zeros(len(kept), np.int64), [])
     if any(parts[picture] is not None for picture in kept):
         raw.parts = np.array([parts[picture] or TRAIN for picture in kept], np.int8)
-    raw.task, raw.sizes = "captions", decoded.each_size
+    raw.task, raw.sizes, raw.pixel_range = "captions", decoded.each_size, decoded.levels
     raw.targets = CaptionTable.from_lists(said[picture] for picture in kept)
     raw.names = kept
     raw.problems = [*tree.problems, *problems, *broken, *odd_sizes(decoded)]

@@ -17,19 +17,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from depthwise.data.dataset import Problem
+from depthwise.data.options import Options
 from depthwise.data.pictures.decode import Allocate, Decoded, decode
 from depthwise.data.pictures.images import Unreadable, looks_like_picture
+from depthwise.data.problem import Problem
 from depthwise.data.raw import Raw, part_hinted_at, part_of, sort_classes, without_part
 from depthwise.data.readers.numbered_split import LISTS, numbered_split
 from depthwise.data.readers.trees.tree import Tree, left_out, listed
 from depthwise.errors import DataError
 
 __all__ = ["PICTURE_SUFFIXES", "odd_sizes", "picture_names", "picture_reader", "read"]
-__all__ += ["Placed", "absent_classes", "labelled_by_folder", "placed", "require_every_class"]
+__all__ += [
+    "Placed",
+    "absent_classes",
+    "decode_all",
+    "labelled_by_folder",
+    "placed",
+    "require_every_class",
+]
 __all__ += ["require_most", "without_wrapper"]
 
-_SUFFIXES = "jpg jpeg jpe jfif png gif bmp webp tif tiff ppm pgm pbm pnm"
+_SUFFIXES = "jpg jpeg jpe jfif png gif bmp webp tif tiff ppm pgm pbm pnm avif heic heif jp2 j2k jpx"
 PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in re.split(" ", _SUFFIXES))
 MAX_PICTURE_BYTES = 1 << 30
 
@@ -50,12 +58,14 @@ def read(
     channels: int | None = None,
     every_class: bool = True,
     known: Sequence[str] = (),
+    levels: tuple[float, float] | None = None,
 ) -> Raw:
     """All pictures in class folders, or side by side where there are none, decoded to one shape
     uint8 (N, C, H, W).
 
     Raises DataError if there are none, or more than half of them or, where `every_class` counts,
     all of one class are broken. known: files that are no pictures and that are not to be told.
+    levels: of deep pictures that become 0 and 255, None to measure.
     """
     names = picture_names(tree)
     pictures, problems = placed(names)
@@ -68,14 +78,30 @@ def read(
 
     places = [picture.name for picture in pictures]
     read_one = picture_reader(tree, places)
-    decoded = decode(len(pictures), read_one, allocate, image_size, channels)
+    decoded = decode(len(pictures), read_one, allocate, image_size, channels, levels=levels)
     require_most(tree, places, decoded.broken)
     if every_class:
         require_every_class(tree, pictures, decoded.broken)
     kept = [pictures[i] for i in decoded.kept]
     broken = [Problem("unreadable picture", pictures[i].name, w) for i, w in decoded.broken.items()]
     noticed = [*problems, *broken, *odd_sizes(decoded)]
-    return labelled_by_folder("images", decoded.pixels, kept, noticed)
+    raw = labelled_by_folder("images", decoded.pixels, kept, noticed)
+    raw.pixel_range = decoded.levels
+    return raw
+
+
+def decode_all(
+    n: int,
+    read_one: Callable[[int], bytes],
+    allocate: Allocate,
+    options: Options,
+    largest: int | None = None,
+) -> Decoded:
+    """`decode` with the size, the channels and the levels that the options say."""
+    return decode(
+        *(n, read_one, allocate, options.image_size, options.channels, largest),
+        options.pixel_range,
+    )
 
 
 def picture_names(tree: Tree) -> list[str]:
@@ -226,14 +252,18 @@ def labelled_by_folder(
 
 
 def odd_sizes(decoded: Decoded) -> list[Problem]:
-    """That the pictures were not of one size."""
+    """That the pictures were not of one size, and what became of deep ones."""
+    found = []
+    if decoded.levels is not None:
+        low, high = decoded.levels
+        detail = f"levels {low:,g} to {high:,g} brought to 0 to 255, one scale for all"
+        found.append(Problem("deep pictures", "", detail, decoded.deep))
     if len(decoded.sizes) < 2:
-        return []
-    (low, high), shape = (min(decoded.sizes), max(decoded.sizes)), decoded.pixels.shape[2:]
-    detail = (
-        f"from {low[0]} x {low[1]} to {high[0]} x {high[1]}, brought to {shape[0]} x {shape[1]}"
-    )
-    return [Problem("different sizes", "", detail, len(decoded.sizes))]
+        return found
+    (small, large), shape = (min(decoded.sizes), max(decoded.sizes)), decoded.pixels.shape[2:]
+    seen = f"from {small[0]} x {small[1]} to {large[0]} x {large[1]}"
+    detail = f"{seen}, brought to {shape[0]} x {shape[1]}"
+    return [*found, Problem("different sizes", "", detail, len(decoded.sizes))]
 
 
 def absent_classes(kept: Sequence[tuple[int | None, str]], classes: list[str]) -> list[Problem]:

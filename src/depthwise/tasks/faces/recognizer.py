@@ -271,13 +271,15 @@ class FaceRecognizer(BackboneEstimator, Classifier):
     def _parts(self, X: Any, y: Any, validation: tuple[Any, Any] | None) -> Any:
         """As in every family, but the people of the validation part may be others; that of a
         Dataset is not used unless they are, and can be compared."""
-        columns = split = order = None
+        columns = split = order = levels = None
         was_given = validation is not None
         if is_dataset(X, y):
             columns, split, order = columns_of(X), X.split_marks, class_order(X)
+            levels = X.pixel_range
             X, y, validation = dataset_parts(X, validation)
         inputs, labels, _ = super()._parts(X, y, None)
         self.columns_, self.split_, self.class_order_ = columns, split, order
+        self.pixel_range_ = levels
         if validation is None or labels is None:
             return inputs, labels, None
         images = self._take(validation[0], reset=False)[0]

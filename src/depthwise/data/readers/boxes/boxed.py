@@ -21,11 +21,11 @@ import numpy as np
 
 from depthwise.data.dataset import Problem
 from depthwise.data.options import Options
-from depthwise.data.pictures.decode import Allocate, Decoded, close_gaps, decode
+from depthwise.data.pictures.decode import Allocate, Decoded, close_gaps
 from depthwise.data.pictures.orientation import orientations, stored_sizes
 from depthwise.data.raw import Raw, sort_classes
 from depthwise.data.readers.boxes.box_units import EDGE, Box, Pictures, Units, in_upright_pixels
-from depthwise.data.readers.pictures import odd_sizes, picture_reader, require_most
+from depthwise.data.readers.pictures import decode_all, odd_sizes, picture_reader, require_most
 from depthwise.data.readers.trees.texts import require_one_spelling
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.data.targets.boxes import BoxTable
@@ -96,7 +96,7 @@ def assemble(
     order = _class_order(items) if classes is None else list(classes)
     pictures = [item.picture for item in items]
     reader = picture_reader(tree, pictures)
-    decoded = decode(len(items), reader, allocate, options.image_size, options.channels, LARGEST)
+    decoded = decode_all(len(items), reader, allocate, options, LARGEST)
     require_most(tree, pictures, decoded.broken)
     broken = [Problem("unreadable picture", pictures[i], why) for i, why in decoded.broken.items()]
     items = [items[i] for i in decoded.kept.tolist()]
@@ -114,7 +114,7 @@ def assemble(
     units = Units(form, in_shares, sides, stored)
     table, found = _placed(tree, items, sizes, turns[honest], order, units)
     raw = Raw("images", pixels, np.zeros(len(items), np.int64), order, _parts(items))
-    raw.task, raw.sizes = "detection", sizes
+    raw.task, raw.sizes, raw.pixel_range = "detection", sizes, decoded.levels
     raw.targets = table.scaled(np.array(pixels.shape[2:]) / sizes)
     raw.names = [item.picture for item in items]
     raw.problems = [*tree.problems, *problems, *broken, *lying, *found, *odd_sizes(decoded)]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depthwise.data.options import Options, other_reading
-from depthwise.data.pictures.decode import Allocate, close_gaps, decode, in_chunks
+from depthwise.data.pictures.decode import Allocate, close_gaps, in_chunks
 from depthwise.data.pictures.images import Unreadable
 from depthwise.data.pictures.orientation import orientations, turned_values
 from depthwise.data.problem import Problem
@@ -28,7 +28,13 @@ from depthwise.data.readers.boxes.boxed import LARGEST
 from depthwise.data.readers.masks.mask_classes import MaskClasses, colour_wheel, find_classes
 from depthwise.data.readers.masks.mask_files import MaskFile, open_mask
 from depthwise.data.readers.masks.mask_levels import meaning_of
-from depthwise.data.readers.pictures import odd_sizes, picture_names, picture_reader, require_most
+from depthwise.data.readers.pictures import (
+    decode_all,
+    odd_sizes,
+    picture_names,
+    picture_reader,
+    require_most,
+)
 from depthwise.data.readers.trees.split_lists import split_lists
 from depthwise.data.readers.trees.texts import part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
@@ -68,7 +74,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         raise DataError(f"{tree.where} holds no picture that has a mask.")
     names = [pictures[key] for key in keys]
     reader = picture_reader(tree, names)
-    decoded = decode(len(keys), reader, allocate, options.image_size, options.channels, LARGEST)
+    decoded = decode_all(len(keys), reader, allocate, options, LARGEST)
     require_most(tree, names, decoded.broken)
     broken = [Problem("unreadable picture", names[i], why) for i, why in decoded.broken.items()]
     keys = [keys[i] for i in decoded.kept.tolist()]
@@ -90,6 +96,7 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         targets=codes.astype(np.uint8)[close_gaps(looked.values, kept)],
         sizes=decoded.each_size[kept],
         palette=_palette(table, looked.palettes),
+        pixel_range=decoded.levels,
     )
     keys = [keys[i] for i in kept.tolist()]
     raw.names = [pictures[key] for key in keys]

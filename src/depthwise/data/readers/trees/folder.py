@@ -1,7 +1,7 @@
 """A folder on disk (or a few chosen files of one) as a Tree."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from depthwise.data.dataset import Problem
@@ -33,6 +33,11 @@ class FolderTree:
         self._real = {new: old for new, old in names.items() if new != old}
         self._stamps = dict(sorted((new, stamps[old]) for new, old in names.items()))
         self.sizes = {name: size for name, (size, _) in self._stamps.items()}
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Forgets these files."""
+        for name in names:
+            del self.sizes[name], self._stamps[name]
 
     def read(self, name: str) -> bytes:
         try:

@@ -4,15 +4,17 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from depthwise.data.problem import Problem
 from depthwise.data.raw import part_of
-from depthwise.data.readers.trees.tree import Tree
+from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 
 __all__ = [
+    "alike_classes",
     "bytes_of",
     "json_of",
     "lines_of",
@@ -91,17 +93,30 @@ def require_one_spelling(names: Mapping[str, str] | Iterable[str], what: str) ->
 
     names: name -> the file that it comes from, or names alone; what: "class", "person".
     """
-    seen: dict[str, str] = {}
     origin = names if isinstance(names, Mapping) else {}
+    for other, name in _spelt_alike(names):
+        places = f" ({origin[other]} and {origin[name]})" if origin else ""
+        raise DataError(
+            f"two names for one {what}, it seems: {other!r} and {name!r}{places}; rename one, or "
+            "make them one."
+        )
+
+
+def alike_classes(names: Iterable[str]) -> list[Problem]:
+    """Classes whose names differ by case, spaces or the form of their Unicode only: told, since
+    letters as classes are "a" and "A"."""
+    pairs = [f"{ascii(one)[1:-1]} and {ascii(other)[1:-1]}" for one, other in _spelt_alike(names)]
+    detail = "two classes whose names differ by case, spaces or Unicode form only; rename if one"
+    return left_out("names alike", pairs, detail)
+
+
+def _spelt_alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    seen: dict[str, str] = {}
     for name in names:
         folded = "".join(unicodedata.normalize("NFKC", name).casefold().split())
         other = seen.setdefault(folded, name)
         if other != name:
-            places = f" ({origin[other]} and {origin[name]})" if origin else ""
-            raise DataError(
-                f"two names for one {what}, it seems: {other!r} and {name!r}{places}; rename one, "
-                "or make them one."
-            )
+            yield other, name
 
 
 def bytes_of(tree: Tree, name: str, most: int = MAX_TEXT_BYTES) -> bytes:
