@@ -61,7 +61,6 @@ from depthwise.models.datasets import (
     columns_of,
     dataset_parts,
     is_dataset,
-    pixel_range_of,
 )
 from depthwise.models.layer_outputs import forget_layer
 from depthwise.models.modelfile import write_model
