@@ -200,10 +200,13 @@ def test_an_interrupted_fit_keeps_its_rounds(monkeypatch: pytest.MonkeyPatch) ->
 def test_wrong_settings_are_named() -> None:
     X = numbers()
     for settings, told in (
-        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        (
+            {"learning_rate": 0},
+            "learning_rate must be a number above 0, usually 0.03 .. 0.3, or 'auto'",
+        ),
         ({"learning_rate": "fast"}, "learning_rate must be"),
-        ({"patience": 0}, "patience must be at least 1"),
-        ({"size": "xxl"}, "size must be one of xs, s, m, l"),
+        ({"patience": 0}, "patience must be a whole number, at least 1"),
+        ({"size": "xxl"}, "size must be one of 'xs', 's', 'm' or 'l'"),
     ):
         with pytest.raises(InputError, match=told):
             GradientBoosting(**settings).fit(X, labels(X, 3))

@@ -77,10 +77,10 @@ def test_it_learns_what_needs_pieces_whatever_the_outliers() -> None:
 def test_wrong_settings_are_named() -> None:
     X, y = np.random.default_rng(3).random((20, 2)).astype(np.float32), np.arange(20) % 2
     for settings, told in (
-        ({"members": 0}, "members must be at least 1"),
-        ({"bins": 0}, "bins must be at least 1"),
+        ({"members": 0}, "members must be a whole number, at least 1"),
+        ({"bins": 0}, "bins must be a whole number, at least 1"),
         ({"hidden": ()}, "hidden must be"),
-        ({"dropout": 1.0}, "dropout must be in"),
+        ({"dropout": 1.0}, "dropout must be a number in"),
     ):
         with pytest.raises(InputError, match=told):
             TabularNet(epochs=1, **settings).fit(X, y)

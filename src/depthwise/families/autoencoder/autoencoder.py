@@ -40,13 +40,13 @@ from depthwise.errors import InputError
 from depthwise.families.autoencoder.convolutions import conv_decoder, conv_encoder
 from depthwise.families.autoencoder.density import elbo, fit_posterior
 from depthwise.families.autoencoder.head import codes_of, head_recipe, head_validation
-from depthwise.families.autoencoder.network import AutoencoderNetwork, dense_stack
+from depthwise.families.autoencoder.network import ACTIVATIONS, AutoencoderNetwork, dense_stack
 from depthwise.families.autoencoder.objective import Objective, Penalties, squared_error
 from depthwise.families.autoencoder.pretraining import pretrain_stack, unroll
-from depthwise.families.autoencoder.sizes import SIZES, check_settings, widths
+from depthwise.families.autoencoder.sizes import SIZES, check_together, widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative
-from depthwise.settings import no_setting, settings
+from depthwise.settings import AUTO, NONE, no_setting, number, one_of, setting, settings, whole
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
 from depthwise.training.step import GradientUpdate, Recipe
@@ -62,72 +62,118 @@ ROWS = 1000  # items at a time where nothing is learnt
 
 @settings
 class DeepAutoencoder(Generative):
-    """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables.
-
-    Parameters
-    ----------
-    size : "s", "m" or "l" (1000-500-250, 30 code units: the paper's).
-    hidden, code_size : units of each hidden layer (a number for a single one), and of the code
-        (2 .. 100), in place of `size`.
-    convolutional : for images: convolutions, then one hidden layer, the last width of `hidden`.
-    activation : of hidden layers: "gelu", "relu", "silu", "tanh", "logistic", "linear"; "auto" is
-        "silu", and "logistic" after pretraining. code_activation : "linear" or "logistic".
-    normalise : layer normalisation of hidden layers; never of the code.
-    pretrain : None, or "rbm"; of `partial_fit` the first call pretrains, on its items.
-    pretrain_epochs : passes a machine, 5 .. 50; "auto" is about 3,000 steps, within 10 .. 200.
-    pretrain_lr : of the machines, 0.01 .. 0.2; a tenth of it where the code is linear, a hundredth
-        where visible units are Gaussian.
-    loss : "cross_entropy", "squared", or "auto": the former for values in [0, 1].
-    noise, noise_level, sparsity, sparsity_weight, contractive : see `Penalties`; sparsity needs
-        logistic units.
-    head_units : hidden units of the classifier on the code, 32 .. 512.
-    quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : passes over the data; "auto" is about 2,000 steps, within 15 .. 60 passes; at quality
-        "paper" 5,000, within 20 .. 200.
-    batch_size : items a step; "auto" is 256, less for small data.
-    lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see
-    `training.step.Recipe`. validation_fraction : share of the training data held out, where no
-    validation part is given, to
-        choose the best epoch and the anomaly threshold; 0 .. 0.3. With 0 the threshold is that of
-        items learnt by heart, and false alarms are more than `false_alarms`.
-    visible : "bernoulli" for values in [0, 1], "gaussian" for others, standardised; or "auto".
-    false_alarms : share of ordinary items that `is_anomaly` may call strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-    """
+    """Codes, reconstructions, anomalies, samples and, with labels, classes; images and tables."""
 
     family: ClassVar[str] = "autoencoder"
     sizes: ClassVar[dict[str, Any]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     _optimizer_states: dict[str, dict[str, Any]] = no_setting()
 
-    size: str = "s"
-    hidden: int | tuple[int, ...] | None = None
-    code_size: int | None = None
-    convolutional: bool = False
-    activation: str = "auto"
-    code_activation: str = "linear"
-    normalise: bool = False
-    pretrain: str | None = None
-    pretrain_epochs: float | str = "auto"
-    pretrain_lr: float = 0.1
-    loss: str = "auto"
-    noise: str | None = None
-    noise_level: float = 0.25
-    sparsity: float | None = None
-    sparsity_weight: float = 0.1
-    contractive: float = 0.0
-    head_units: int = 128
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" is about 2,000 steps, within 15 .. 60 passes; at quality '
+        '"paper" 5,000, within 20 .. 200',
+    )
+    batch_size: int | str = setting(
+        default="auto",
+        range=whole("[1, inf)", usual=(8, 1024)) | AUTO,
+        doc='items a step; "auto" is 256, less for small data',
+    )
+    size: str = setting(
+        default="s", doc='"s", "m" or "l" (1000-500-250, 30 code units: the paper\'s)'
+    )
+    hidden: int | tuple[int, ...] | None = setting(
+        default=None,
+        doc="units of each hidden layer, a number for a single one, in place of the size's",
+    )
+    code_size: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(2, 100)) | NONE,
+        doc="units of the code, in place of the size's",
+    )
+    convolutional: bool = setting(
+        default=False,
+        range=one_of(True, False),
+        doc="for images: convolutions, then one hidden layer, the last width of `hidden`",
+    )
+    activation: str = setting(
+        default="auto",
+        range=one_of("auto", *ACTIVATIONS),
+        doc='of hidden layers; "auto" is "silu", and "logistic" after pretraining',
+    )
+    code_activation: str = setting(
+        default="linear", range=one_of("linear", "logistic"), doc="of the code"
+    )
+    normalise: bool = setting(
+        default=False,
+        range=one_of(True, False),
+        doc="layer normalisation of hidden layers; never of the code",
+    )
+    pretrain: str | None = setting(
+        default=None,
+        range=one_of(None, "rbm"),
+        doc="layers as restricted Boltzmann machines first; of `partial_fit` the first call "
+        "pretrains, on its items",
+    )
+    pretrain_epochs: float | str = setting(
+        default="auto",
+        range=number("(0, inf)", usual=(5, 50)) | AUTO,
+        doc='passes a machine; "auto" is about 3,000 steps, within 10 .. 200',
+    )
+    pretrain_lr: float = setting(
+        default=0.1,
+        range=number("(0, inf)", usual=(0.01, 0.2)),
+        doc="learning rate of the machines; a tenth of it where the code is linear, a hundredth "
+        "where visible units are Gaussian",
+    )
+    loss: str = setting(
+        default="auto",
+        range=one_of("auto", "cross_entropy", "squared"),
+        doc='"auto" is the cross-entropy for values in [0, 1]',
+    )
+    noise: str | None = setting(
+        default=None,
+        range=one_of(None, "masking", "gaussian"),
+        doc="what a denoising autoencoder restores: see `Penalties`",
+    )
+    noise_level: float = setting(
+        default=0.25,
+        range=number("[0, inf)", usual=(0.1, 0.5)),
+        doc="share of values masked, or standard deviation of the noise",
+    )
+    sparsity: float | None = setting(
+        default=None,
+        range=number("(0, 1)", usual=(0.01, 0.2)) | NONE,
+        doc="mean activation that units are steered to; of logistic units",
+    )
+    sparsity_weight: float = setting(
+        default=0.1,
+        range=number("[0, inf)", usual=(0.01, 10)),
+        doc="weight of the sparsity penalty",
+    )
+    contractive: float = setting(
+        default=0.0,
+        range=number("[0, inf)", usual=(0, 1)),
+        doc="weight of the squared norm of the code's Jacobian",
+    )
+    head_units: int = setting(
+        default=128,
+        range=whole("[1, inf)", usual=(32, 512)),
+        doc="hidden units of the classifier on the code",
+    )
     lr: float = 2e-3
     optimizer: str = "adamw"
     schedule: str = "onecycle"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     average: float = 0.02
-    patience: int | None = None
-    validation_fraction: float = 0.1
+    patience: int | None = setting(default=None, range=whole("[1, inf)") | NONE)
+    validation_fraction: float = setting(
+        default=0.1,
+        doc="share of the training data held out, where no validation part is given, to choose "
+        "the best epoch and the anomaly threshold; with 0 the threshold is that of items "
+        "learnt by heart, and false alarms are more than `false_alarms`",
+    )
 
     # -- the network ----------------------------------------------------------------------------
 
@@ -174,7 +220,6 @@ class DeepAutoencoder(Generative):
 
     def _hold_out(self, data: TrainingData) -> TrainingData:
         fraction = self.validation_fraction
-        self._require("validation_fraction", 0 <= fraction < 1, "in [0, 1)")
         few = round(len(data) * fraction)
         if few < 1 or len(data) - few < 2:
             return data
@@ -285,7 +330,7 @@ class DeepAutoencoder(Generative):
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
         widths(self)
-        check_settings(self)
+        check_together(self)
 
     # -- what it can do -------------------------------------------------------------------------
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from depthwise.errors import InputError
-from depthwise.families.autoencoder.network import ACTIVATIONS
 from depthwise.settings import whole_numbers
 
-__all__ = ["SIZES", "Rung", "check_settings", "widths"]
+__all__ = ["SIZES", "Rung", "check_together", "widths"]
 
 
 class Rung(NamedTuple):
@@ -49,11 +45,13 @@ def widths(model: Any) -> Rung:
     return rung
 
 
-def check_settings(model: Any) -> None:
-    """Raises InputError naming the first setting that is wrong, its value and a remedy."""
-    for name, holds, remedy in (*_choices(model), *_numbers(model)):
-        if not holds:
-            raise InputError(f"{name} must be {remedy}; got {getattr(model, name)!r}.")
+def check_together(model: Any) -> None:
+    """Raises InputError for settings that do not go together, with a remedy."""
+    if model.noise == "masking" and model.noise_level >= 1:
+        raise InputError(
+            'noise_level must be below 1 with noise="masking", a share of the values; got '
+            f"{model.noise_level!r}."
+        )
     if model.pretrain == "rbm" and (model.convolutional or model.normalise):
         raise InputError(
             'pretrain="rbm" makes dense layers without normalisation; '
@@ -75,52 +73,3 @@ def check_settings(model: Any) -> None:
             'loss="cross_entropy" is for values in [0, 1]; this data is standardised. '
             'Use "squared" or "auto".'
         )
-
-
-def _choices(model: Any) -> list[tuple[str, bool, str]]:
-    known: dict[str, tuple[Any, ...]] = {
-        "activation": ("auto", *ACTIVATIONS),
-        "code_activation": ("linear", "logistic"),
-        "pretrain": (None, "rbm"),
-        "loss": ("auto", "cross_entropy", "squared"),
-        "noise": (None, "masking", "gaussian"),
-        "optimizer": ("adamw", "sgd"),
-        "schedule": ("onecycle", "cosine", "constant"),
-    }
-    return [
-        (name, getattr(model, name) in values, " or ".join(map(repr, values)))
-        for name, values in known.items()
-    ]
-
-
-def _numbers(model: Any) -> list[tuple[str, bool, str]]:
-    share = model.noise != "masking" or model.noise_level < 1
-    batch, passes = model.batch_size, model.pretrain_epochs
-    return [
-        ("noise_level", _number(model.noise_level) and share, "0 or more, and masking below 1"),
-        ("sparsity", model.sparsity is None or 0 < model.sparsity < 1, "within (0, 1), or None"),
-        ("sparsity_weight", _number(model.sparsity_weight), "0 or more"),
-        ("contractive", _number(model.contractive), "0 or more"),
-        ("pretrain_epochs", passes == "auto" or _positive(passes), 'above 0 or "auto"'),
-        ("pretrain_lr", _positive(model.pretrain_lr), "above 0, say 0.1"),
-        ("head_units", _whole(model.head_units, 1), "at least 1"),
-        ("epochs", model.epochs == "auto" or _positive(model.epochs), 'above 0 or "auto"'),
-        ("batch_size", batch == "auto" or _whole(batch, 1), 'at least 1 or "auto"'),
-        ("lr", _positive(model.lr), "above 0, say 0.002"),
-        ("weight_decay", _number(model.weight_decay), "0 or more"),
-        ("clip_norm", model.clip_norm is None or _positive(model.clip_norm), "above 0 or None"),
-        ("average", _number(model.average) and model.average < 1, "within [0, 1)"),
-        ("patience", model.patience is None or _whole(model.patience, 1), "at least 1 or None"),
-    ]
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(0 <= value < math.inf)
-
-
-def _positive(value: Any) -> bool:
-    return _number(value) and bool(value > 0)
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | np.integer) and bool(value >= least)

@@ -18,7 +18,7 @@ from depthwise.compute import free_cores
 from depthwise.data.tables.columns import category_slices
 from depthwise.families.boosting.rounds import Grown, Growth, Loss, Plan
 from depthwise.models.estimator import Estimator
-from depthwise.settings import settings
+from depthwise.settings import AUTO, NONE, check_settings, number, one_of, setting, settings, whole
 from depthwise.training.events import Event, Watch
 from depthwise.training.run import Run
 from depthwise.training.training_data import TrainingData
@@ -47,11 +47,32 @@ class Boosting(Estimator):
     resumes: ClassVar[bool] = False
     sizes: ClassVar[dict[str, int]] = {size: plan.rounds for size, plan in TREES.items()}
 
-    size: str = "m"
-    max_iter: int | None = None
-    learning_rate: float | str = "auto"
-    patience: int | str | None = "auto"
-    random_state: Any = 0
+    size: str = setting(
+        default="m",
+        doc='"xs" (150 rounds of trees with 8 leaves, for few or noisy items), "s" (20 rounds of '
+        '31 leaves), "m" (100 rounds) or "l" (500 rounds of deeper trees, each node choosing '
+        "among some of the features); a round is one tree a class or target",
+    )
+    max_iter: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(10, 2000)) | NONE,
+        doc="rounds at most, in place of the size's",
+    )
+    learning_rate: float | str = setting(
+        default="auto",
+        range=number("(0, inf)", usual=(0.03, 0.3)) | AUTO,
+        doc='share of each tree that is added; "auto" is 0.05 of "xs", 0.15 of "s" and "m", 0.1 '
+        'of "l"',
+    )
+    patience: int | str | None = setting(
+        default="auto",
+        range=whole("[1, inf)", usual=(5, 100)) | one_of("auto", None),
+        doc='rounds without a smaller loss on `validation` before stopping; "auto" is 1.5 / '
+        "learning_rate; the rounds up to the best one are kept",
+    )
+    random_state: Any = setting(
+        default=0, doc="seed of the binning's sample and of the features that nodes choose among"
+    )
 
     def _weigh(self, data: TrainingData, sample_weight: Any) -> TrainingData:
         """With the items of weight 0 too: thresholds are put between them as between others."""
@@ -90,23 +111,16 @@ class Boosting(Estimator):
 
     def _plan(self) -> Plan:
         """Of its size, with what was set in place."""
-        rounds, plan = self._rounds(), TREES[self.size]
-        auto, whole = self.learning_rate == "auto", isinstance(self.patience, int | np.integer)
-        positive = not isinstance(self.learning_rate, str) and self.learning_rate > 0
-        self._require("learning_rate", auto or positive, 'above 0, say 0.15, or "auto"')
+        check_settings(self)
+        rounds, plan, auto = self._rounds(), TREES[self.size], self.learning_rate == "auto"
         rate = plan.learning_rate if auto else float(self.learning_rate)
-        known = self.patience in (None, "auto") or (whole and int(self.patience or 0) >= 1)
-        self._require("patience", known, 'at least 1, None or "auto"')
         patience: Any = math.ceil(1.5 / rate) if self.patience == "auto" else self.patience
         seed = self._seed()
         return replace(plan, rounds=rounds, learning_rate=rate, patience=patience, seed=seed)
 
     def _rounds(self) -> int:
-        rounds: int = self._rung()
-        if self.max_iter is not None:
-            self._require("max_iter", self.max_iter >= 1, "at least 1")
-            rounds = int(self.max_iter)
-        return rounds
+        own: int = self._rung()
+        return own if self.max_iter is None else int(self.max_iter)
 
 
 class _Telling:

@@ -47,11 +47,11 @@ from depthwise.families.dbm.pretraining import (
     layer_update,
     turn_upside_down,
 )
-from depthwise.families.dbm.sizes import SIZES, check_settings, layer_widths
+from depthwise.families.dbm.sizes import SIZES, layer_widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
-from depthwise.settings import no_setting, settings
+from depthwise.settings import AUTO, NONE, no_setting, number, one_of, setting, settings, whole
 from depthwise.training.run import Run
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.stages import Interrupted, Stages
@@ -71,59 +71,94 @@ QUICK = 2000  # AIS steps where log Z was not asked for in another way
 
 @settings
 class DBM(Generative):
-    """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
-
-    Parameters
-    ----------
-    size : a rung of the ladder, "s" (128, 128) .. "l" (500, 1000), the paper's.
-    hidden : units of each layer, bottom up, in place of `size`; two layers or more.
-    quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : joint passes over the data; "auto" is about 800 steps, within 10 .. 40; at quality
-        "paper" 6,000, within 10 .. 300.
-    pretrain_epochs : passes for each layer by itself; "auto" is a third of `epochs`, 0 leaves them.
-    finetune_epochs : passes of the classifier, where there are labels; "auto" is as `epochs`, or
-        2,000 steps (at quality "paper" 1,000) where these are more.
-    batch_size : items a step; "auto" is 100, less for small data.
-    lr : peak learning rate of the joint stage, 0.01 .. 0.2; a twentieth of it for Gaussian units.
-    pretrain_lr : of the layers by themselves, 0.02 .. 0.1.
-    finetune_lr : of the classifier (AdamW), 3e-4 .. 1e-2; "auto" is 1e-2, at quality "paper" 3e-3.
-    chains : persistent Gibbs chains, about as many as items a step or more.
-    sweeps : Gibbs sweeps a step, 1 .. 25.
-    mean_field_steps : of inference while learning; 5 .. 30. Afterwards twice as many.
-    centred : learning that does not depend on which of two states is called 1.
-    weight_decay : share of a weight lost per unit of learning rate, 0 .. 1e-3.
-    sparsity : mean activation that hidden units are steered to, 0.05 .. 0.2, or None.
-    dropout, input_dropout : of the classifier's hidden layers 0 .. 0.5, of its pixels 0 .. 0.3.
-    sample_sweeps : Gibbs sweeps that `sample` makes, 100 .. 5,000.
-    visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
-    false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-    """
+    """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W)."""
 
     family: ClassVar[str] = "dbm"
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     network_: DBMNetwork = no_setting()
 
-    size: str = "s"
-    hidden: int | tuple[int, ...] | None = None
-    pretrain_epochs: float | str = "auto"
-    finetune_epochs: float | str = "auto"
-    lr: float = 0.1
-    pretrain_lr: float = 0.05
-    finetune_lr: float | str = "auto"
-    chains: int = 100
-    sweeps: int = 4
-    mean_field_steps: int = 5
-    centred: bool = True
-    weight_decay: float = 2e-4
-    sparsity: float | None = None
-    dropout: float = 0.2
-    input_dropout: float = 0.1
-    sample_sweeps: int = 500
+    epochs: float | str = setting(
+        default="auto",
+        doc='joint passes over the data; "auto" is about 800 steps, within 10 .. 40; at quality '
+        '"paper" 6,000, within 10 .. 300',
+    )
+    batch_size: int | str = setting(
+        default="auto",
+        range=whole("[1, inf)", usual=(20, 500)) | AUTO,
+        doc='items a step; "auto" is 100, less for small data',
+    )
+    size: str = setting(default="s", doc='"s" (128, 128) .. "l" (500, 1000), the paper\'s')
+    hidden: int | tuple[int, ...] | None = setting(
+        default=None, doc="units of each layer, bottom up, in place of `size`; two layers or more"
+    )
+    pretrain_epochs: float | str = setting(
+        default="auto",
+        range=number("[0, inf)") | AUTO,
+        doc='passes for each layer by itself; "auto" is a third of `epochs`, 0 leaves them',
+    )
+    finetune_epochs: float | str = setting(
+        default="auto",
+        range=number("[0, inf)") | AUTO,
+        doc='passes of the classifier, where there are labels; "auto" is as `epochs`, or 2,000 '
+        'steps (at quality "paper" 1,000) where these are more',
+    )
+    lr: float = setting(
+        default=0.1,
+        range=number("(0, inf)", usual=(0.01, 0.2)),
+        doc="peak learning rate of the joint stage; a twentieth of it for Gaussian units",
+    )
+    pretrain_lr: float = setting(
+        default=0.05,
+        range=number("(0, inf)", usual=(0.02, 0.1)),
+        doc="learning rate of the layers by themselves",
+    )
+    finetune_lr: float | str = setting(
+        default="auto",
+        range=number("(0, inf)", usual=(3e-4, 1e-2)) | AUTO,
+        doc='learning rate of the classifier (AdamW); "auto" is 1e-2, at quality "paper" 3e-3',
+    )
+    chains: int = setting(
+        default=100,
+        range=whole("[1, inf)", usual=(50, 500)),
+        doc="persistent Gibbs chains, about as many as items a step or more",
+    )
+    sweeps: int = setting(
+        default=4, range=whole("[1, inf)", usual=(1, 25)), doc="Gibbs sweeps a step"
+    )
+    mean_field_steps: int = setting(
+        default=5,
+        range=whole("[1, inf)", usual=(5, 30)),
+        doc="steps of inference while learning; afterwards twice as many",
+    )
+    centred: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="learning that does not depend on which of two states is called 1",
+    )
+    weight_decay: float = setting(
+        default=2e-4,
+        range=number("[0, 1)", usual=(0, 1e-3)),
+        doc="share of a weight lost per unit of learning rate",
+    )
+    sparsity: float | None = setting(
+        default=None,
+        range=number("(0, 1)", usual=(0.05, 0.2)) | NONE,
+        doc="mean activation that hidden units are steered to",
+    )
+    dropout: float = setting(
+        default=0.2, doc="share of the units of the classifier's hidden layers that is silenced"
+    )
+    input_dropout: float = setting(
+        default=0.1,
+        range=number("[0, 1)", usual=(0, 0.3)),
+        doc="share of the classifier's inputs that is silenced",
+    )
+    sample_sweeps: int = setting(
+        default=500,
+        range=whole("[1, inf)", usual=(100, 5000)),
+        doc="Gibbs sweeps that `sample` makes",
+    )
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return DBMNetwork(
@@ -378,4 +413,4 @@ class DBM(Generative):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        check_settings(self)
+        layer_widths(self.hidden, self.size)

@@ -33,11 +33,20 @@ from depthwise.families.boltzmann.partition import ais_log_partition, exact_log_
 from depthwise.families.boltzmann.sampling import sample_bernoulli
 from depthwise.families.dbn.memory import MemoryUpdate
 from depthwise.families.dbn.network import FANTASIES, DBNNetwork, DirectedLayer
-from depthwise.families.dbn.sizes import SIZES, check_settings, recipe, widths
+from depthwise.families.dbn.sizes import SIZES, check_layers, recipe, widths
 from depthwise.families.dbn.updown import GAUSSIAN_SHARE, UpDownUpdate
 from depthwise.models.generative import Generative
 from depthwise.models.gpu_answers import at_work
-from depthwise.settings import no_setting, settings, whole_numbers
+from depthwise.settings import (
+    AUTO,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole,
+    whole_numbers,
+)
 from depthwise.training.schedules import of_quality
 from depthwise.training.stages import Stages
 from depthwise.training.step import Recipe
@@ -53,62 +62,93 @@ QUICK = 2_000  # steps of annealed importance sampling, likewise
 
 @settings
 class DBN(Generative):
-    """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W).
-
-    Parameters
-    ----------
-    size : a rung of the ladder, "s" (128, 128) .. "l" (500, 500, 2000), the paper's.
-    hidden : units of each layer, bottom up, in place of `size`; 64 for a single one.
-    quality : "fast", or "paper" for schedules as long as published figures took.
-    epochs : passes over the data for each layer, or a tuple with a number for every layer; "auto"
-        is about 2,100 steps, within 10 .. 100; at quality "paper" 4,000, within 10 .. 200.
-    finetune_epochs : passes of up-down learning; "auto" is half of `epochs`, at quality "paper"
-        twice; 0 leaves it out.
-    batch_size : items a step; "auto" is 100, less for small data.
-    lr : peak learning rate of the machines, 0.005 .. 0.1, tenfold without momentum, or a tuple with
-        one for each; a twentieth of it for Gaussian units. A wide machine that begins tied and
-        learns with persistent chains wants a fifth of the first one's.
-    finetune_lr : peak learning rate of the directed layers in up-down learning, 0.001 .. 0.1.
-    k : Gibbs sweeps a step in each layer's learning, 1 .. 25.
-    persistent : whose chains go on from step to step (PCD, for likelihood and samples) instead of
-        starting at the data (CD): "no" (as published), "top" or "all".
-    sweeps : Gibbs sweeps of the top machine in up-down learning, for each part of the run.
-    discriminative : weight of log p(y | h) beside log p(h, y) in the top machine's learning, 0 (as
-        published) .. 10.
-    momentum : 0 .. 0.9, of each layer's learning, and of the top machine's afterwards.
-    weight_decay : share of a weight lost per unit of learning rate, 0 .. 1e-3.
-    tied : a layer that is wide enough begins as the one below it upside down.
-    average : share of the run the weight average looks back over, 0 .. 0.1.
-    sample_sweeps : Gibbs sweeps that `sample` makes, 100 .. 5,000.
-    draws : states that `score_samples` draws for the bound's expectation, 4 .. 100.
-    visible : "bernoulli", "gaussian", or "auto": Bernoulli for pixels and columns within [0, 1].
-    false_alarms : share of ordinary items that may be called strange, 0.001 .. 0.1.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-    """
+    """Generative classifier, sampler and density of tables (N, D) and images (N, C, H, W)."""
 
     family: ClassVar[str] = "dbn"
     sizes: ClassVar[dict[str, tuple[int, ...]]] = SIZES
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     network_: DBNNetwork = no_setting()
 
-    size: str = "s"
-    hidden: int | tuple[int, ...] | None = None
-    finetune_epochs: float | str = "auto"
-    lr: float | tuple[float, ...] = 0.05
-    finetune_lr: float = 0.05
-    k: int = 1
-    persistent: str = "no"
-    sweeps: int | tuple[int, ...] = (3, 6, 10)
-    discriminative: float = 5.0
-    momentum: float = 0.9
-    weight_decay: float = 2e-4
-    tied: bool = True
+    epochs: float | str | tuple[float, ...] = setting(  # type: ignore[assignment]
+        default="auto",
+        range=number("(0, inf)", several=True) | AUTO,
+        doc='passes over the data for each layer; "auto" is about 2,100 steps, within 10 .. 100; '
+        'at quality "paper" 4,000, within 10 .. 200',
+    )
+    batch_size: int | str = setting(
+        default="auto",
+        range=whole("[1, inf)", usual=(20, 500)) | AUTO,
+        doc='items a step; "auto" is 100, less for small data',
+    )
+    size: str = setting(default="s", doc='"s" (128, 128) .. "l" (500, 500, 2000), the paper\'s')
+    hidden: int | tuple[int, ...] | None = setting(
+        default=None, doc="units of each layer, bottom up, in place of `size`; 64 for a single one"
+    )
+    finetune_epochs: float | str = setting(
+        default="auto",
+        range=number("[0, inf)") | AUTO,
+        doc='passes of up-down learning; "auto" is half of `epochs`, at quality "paper" twice; 0 '
+        "leaves it out",
+    )
+    lr: float | tuple[float, ...] = setting(
+        default=0.05,
+        range=number("(0, inf)", usual=(0.005, 0.1), several=True),
+        doc="peak learning rate of the machines, tenfold without momentum; a twentieth of it for "
+        "Gaussian units. A wide machine that begins tied and learns with persistent chains "
+        "wants a fifth of the first one's",
+    )
+    finetune_lr: float = setting(
+        default=0.05,
+        range=number("(0, inf)", usual=(1e-3, 0.1)),
+        doc="peak learning rate of the directed layers in up-down learning",
+    )
+    k: int = setting(
+        default=1,
+        range=whole("[1, inf)", usual=(1, 25)),
+        doc="Gibbs sweeps a step in each layer's learning",
+    )
+    persistent: str = setting(
+        default="no",
+        range=one_of("no", "top", "all"),
+        doc="whose chains go on from step to step (PCD, for likelihood and samples) instead of "
+        'starting at the data (CD); "no" is as published',
+    )
+    sweeps: int | tuple[int, ...] = setting(
+        default=(3, 6, 10),
+        doc="Gibbs sweeps of the top machine in up-down learning, for each part of the run",
+    )
+    discriminative: float = setting(
+        default=5.0,
+        range=number("[0, inf)", usual=(0, 10)),
+        doc="weight of log p(y | h) beside log p(h, y) in the top machine's learning; 0 is as "
+        "published",
+    )
+    momentum: float = setting(
+        default=0.9,
+        range=number("[0, 1)", usual=(0, 0.9)),
+        doc="of each layer's learning, and of the top machine's afterwards",
+    )
+    weight_decay: float = setting(
+        default=2e-4,
+        range=number("[0, 1)", usual=(0, 1e-3)),
+        doc="share of a weight lost per unit of learning rate",
+    )
+    tied: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="a layer that is wide enough begins as the one below it upside down",
+    )
     average: float = 0.02
-    sample_sweeps: int = 500
-    draws: int = 16
+    sample_sweeps: int = setting(
+        default=500,
+        range=whole("[1, inf)", usual=(100, 5000)),
+        doc="Gibbs sweeps that `sample` makes",
+    )
+    draws: int = setting(
+        default=16,
+        range=whole("[1, inf)", usual=(4, 100)),
+        doc="states that `score_samples` draws for the bound's expectation",
+    )
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         kind = self._kind(tuple(input_shape))
@@ -282,7 +322,7 @@ class DBN(Generative):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        check_settings(self)
+        check_layers(self)
 
 
 def _for_its_units(recipe: Recipe, machine: RBMNetwork) -> Recipe:

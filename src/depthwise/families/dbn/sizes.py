@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
 
 from depthwise.errors import InputError
 from depthwise.settings import whole_numbers
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.step import Recipe
 
-__all__ = ["SIZES", "check_settings", "of_layer", "recipe", "widths"]
+__all__ = ["SIZES", "check_layers", "of_layer", "recipe", "widths"]
 
 # size -> units of each layer
 SIZES: dict[str, tuple[int, ...]] = {
@@ -57,49 +53,15 @@ def recipe(model: Any, items: int, depth: int) -> Recipe:
     )
 
 
-def check_settings(model: Any) -> None:
-    """Raises InputError naming the first setting that is wrong, its value and a remedy."""
-    for name, holds, remedy in (*_of_layers(model), *_numbers(model), *_choices(model)):
-        if not holds:
-            raise InputError(f"{name} must be {remedy}; got {getattr(model, name)!r}.")
-
-
-def _of_layers(model: Any) -> Iterator[tuple[str, bool, str]]:
+def check_layers(model: Any) -> None:
+    """Raises InputError where a setting has not one value for each layer."""
     layers = len(widths(model))
     for name in ("epochs", "lr"):
         value = getattr(model, name)
-        given = value if isinstance(value, tuple | list) else [value] * layers
-        fits = all(_above_zero(v) or (v, name) == ("auto", "epochs") for v in given)
-        yield name, fits and len(given) == layers, "above 0, or a tuple with one for each layer"
-
-
-def _numbers(model: Any) -> Iterator[tuple[str, bool, str]]:
-    passes = model.finetune_epochs
-    auto = isinstance(passes, str) and passes == "auto"
-    yield "finetune_epochs", auto or _within(passes, 0, math.inf), 'at least 0 or "auto"'
-    yield "finetune_lr", _above_zero(model.finetune_lr), "above 0, say 0.02"
-    yield "discriminative", _within(model.discriminative, 0, math.inf), "at least 0, say 5"
-    for name in ("momentum", "weight_decay", "average"):
-        yield name, _within(getattr(model, name), 0, 1), "in [0, 1)"
-    for name in ("k", "sample_sweeps", "draws"):
-        yield name, _whole(getattr(model, name)), "a whole number, at least 1"
-
-
-def _choices(model: Any) -> Iterator[tuple[str, bool, str]]:
-    whole = _whole(model.batch_size) or model.batch_size == "auto"
-    yield "batch_size", whole, 'a whole number, at least 1, or "auto"'
-    yield "persistent", model.persistent in ("no", "top", "all"), '"no", "top" or "all"'
-    sweeps = whole_numbers("sweeps", model.sweeps, "whole numbers of at least 1")
-    yield "sweeps", bool(sweeps), "whole numbers, such as (3, 6, 10)"
-
-
-def _within(value: Any, low: float, high: float) -> bool:
-    return bool(isinstance(value, int | float | np.number) and low <= value < high)
-
-
-def _above_zero(value: Any) -> bool:
-    return _within(value, 0, math.inf) and bool(value > 0)
-
-
-def _whole(value: Any) -> bool:
-    return bool(isinstance(value, int | np.integer) and value >= 1)
+        if isinstance(value, tuple | list) and len(value) != layers:
+            raise InputError(
+                f"{name} must be one number, or a tuple with one for each of {layers} layers; "
+                f"got {value!r}."
+            )
+    if not whole_numbers("sweeps", model.sweeps, "whole numbers of at least 1"):
+        raise InputError(f"sweeps must be whole numbers, such as (3, 6, 10); got {model.sweeps!r}.")

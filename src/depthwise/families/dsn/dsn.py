@@ -38,34 +38,6 @@ class DSN(DeepStacking, Classifier):
     is that of weighted least squares: an item of weight 2 is one that is there twice (to
     fine-tuning in more than one batch, nearly so).
 
-    Parameters
-    ----------
-    size : features of a module and modules, "s" (200, 2), "m" (1000, 2) or "l" (3000, 2).
-    variant : "dsn", "tensor" or "kernel".
-    n_hidden : features of a module, in place of `size`'s; "tensor" has two layers of its root each.
-    n_modules : modules at most, in place of `size`'s, 1 .. 5.
-    init : lower weights of the first module: "random", or "rbm" (restricted Boltzmann machine);
-        "auto" is "rbm" for pixels and columns within [0, 1]. Those above begin as the one below.
-    epochs : passes of each module's fine-tuning; "auto" makes 60 steps, 0 leaves W as it begins.
-    init_epochs : passes over the data for the RBM; "auto" is about 4,000 steps, within 5 .. 50.
-    batch_size : items of a fine-tuning step, many times a module's features, for U to be more
-        than the batch's; "auto" is 10 times, within 2,000 .. 30,000.
-    lr : peak learning rate of W, 0.003 .. 0.1 with "adamw"; optimizer : "adamw" or "sgd".
-    weight_decay : 0 .. 0.1, of W.
-    ridge : penalty on U for all training items together, 0.01 .. 100; "auto" is chosen by
-        generalised cross-validation on the features that a module begins with.
-    gamma : kernel width of "kernel"; "auto" is 1 / (D times the mean variance of a column).
-    noise : share of a module's inputs that is hidden at a step of fine-tuning, 0 .. 0.3.
-    dropout : probability of losing a hidden unit, in closed form, 0 .. 0.5.
-    average : share of fine-tuning the weight average looks back over, 0 .. 0.1.
-    patience : epochs of fine-tuning without a better validation score before stopping; or None.
-    softmax : train a softmax layer on top (classifier only), on held-out items where there are.
-    n_jobs : workers that gather Gram matrices, a shard each, 1 .. cores; same result for any.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
-
     `transform(X, layer=m)` gives the features of module m (N, L): hidden units, their products in
     "tensor", cosines in "kernel". `history_["epochs"]` ends with one record a module: its J
     ("loss") and squared error an item, ridge, and held-out score.

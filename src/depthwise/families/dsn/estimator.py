@@ -32,9 +32,19 @@ from depthwise.losses import Weighted
 from depthwise.models.estimator import Estimator
 from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier
-from depthwise.settings import Learning, no_setting, settings
+from depthwise.settings import (
+    AUTO,
+    NONE,
+    Learning,
+    check_settings,
+    no_setting,
+    number,
+    one_of,
+    setting,
+    settings,
+    whole,
+)
 from depthwise.training.run import Run
-from depthwise.training.schedules import require_quality
 from depthwise.training.stages import Stages
 from depthwise.training.step import Recipe
 from depthwise.training.training_data import TrainingData
@@ -56,30 +66,97 @@ class DeepStacking(Learning, TransformerMixin, Estimator):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     _sums: list[Sums] | None = no_setting(default=None)
 
-    size: str = "s"
-    variant: str = "dsn"
-    n_hidden: int | None = None
-    n_modules: int | None = None
-    init: str = "auto"
-    init_epochs: float | str = "auto"
-    lr: float = 0.03
+    epochs: float | str = setting(
+        default="auto",
+        range=number("[0, inf)") | AUTO,
+        doc='passes of each module\'s fine-tuning; "auto" makes 60 steps, 0 leaves W as it begins',
+    )
+    batch_size: int | str = setting(
+        default="auto",
+        range=whole("[2, inf)") | AUTO,
+        doc="items of a fine-tuning step, many times a module's features, for U to be more than "
+        'the batch\'s; "auto" is 10 times, within 2,000 .. 30,000',
+    )
+    size: str = setting(
+        default="s",
+        doc='features of a module and modules: "s" (200, 2), "m" (1000, 2) or "l" (3000, 2)',
+    )
+    variant: str = setting(
+        default="dsn",
+        range=one_of(*VARIANTS),
+        doc="what a module is: sigmoid units, products of two such layers, or random features of "
+        "a Gaussian kernel",
+    )
+    n_hidden: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(100, 5000)) | NONE,
+        doc='features of a module, in place of the size\'s; "tensor" has two layers of its root '
+        "each",
+    )
+    n_modules: int | None = setting(
+        default=None,
+        range=whole("[1, inf)", usual=(1, 5)) | NONE,
+        doc="modules at most, in place of the size's",
+    )
+    init: str = setting(
+        default="auto",
+        range=one_of("auto", "random", "rbm"),
+        doc="lower weights of the first module: random, or of a restricted Boltzmann machine; "
+        '"auto" is "rbm" for pixels and columns within [0, 1]. Those above begin as the one '
+        "below",
+    )
+    init_epochs: float | str = setting(
+        default="auto",
+        range=number("(0, inf)") | AUTO,
+        doc='passes over the data for the RBM; "auto" is about 4,000 steps, within 5 .. 50',
+    )
+    lr: float = setting(
+        default=0.03, range=number("(0, inf)", usual=(3e-3, 0.1)), doc="peak learning rate of W"
+    )
     optimizer: str = "adamw"
-    weight_decay: float = 0.0
-    ridge: float | str = "auto"
-    gamma: float | str = "auto"
-    noise: float = 0.0
-    dropout: float = 0.0
-    average: float = 0.0
-    patience: int | None = None
-    softmax: bool = False
-    n_jobs: int = 1
+    weight_decay: float = setting(default=0.0, doc="share of W lost per unit of learning rate")
+    ridge: float | str = setting(
+        default="auto",
+        range=number("[0, inf)", usual=(0.01, 100)) | AUTO,
+        doc='penalty on U for all training items together; "auto" is chosen by generalised cross- '
+        "validation on the features that a module begins with",
+    )
+    gamma: float | str = setting(
+        default="auto",
+        range=number("(0, inf)") | AUTO,
+        doc='kernel width of "kernel"; "auto" is 1 / (D times the mean variance of a column)',
+    )
+    noise: float = setting(
+        default=0.0,
+        range=number("[0, 1)", usual=(0, 0.3)),
+        doc="share of a module's inputs that is hidden at a step of fine-tuning",
+    )
+    dropout: float = setting(default=0.0, doc="probability of losing a hidden unit, in closed form")
+    average: float = setting(
+        default=0.0, doc="share of fine-tuning the weight average looks back over"
+    )
+    patience: int | None = setting(
+        default=None,
+        range=whole("[1, inf)") | NONE,
+        doc="epochs of fine-tuning without a better validation score before stopping",
+    )
+    softmax: bool = setting(
+        default=False,
+        range=one_of(True, False),
+        doc="train a softmax layer on top (classifier only), on held-out items where there are",
+    )
+    n_jobs: int = setting(
+        default=1,
+        range=whole("[1, inf)"),
+        doc="workers that gather Gram matrices, a shard each, 1 .. cores; same result for any",
+    )
 
     transform, get_feature_names_out = transform, get_feature_names_out
 
     # -- the network ----------------------------------------------------------------------------
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        self._check_shape()
+        check_settings(self)
         return DSNNetwork(
             tuple(input_shape),
             n_outputs,
@@ -256,37 +333,11 @@ class DeepStacking(Learning, TransformerMixin, Estimator):
         unit = bool(self._stack.standardise.mean.eq(0).all())
         return self.init == "rbm" or (self.init == "auto" and unit)
 
-    def _check_shape(self) -> None:
-        self._require("size", self.size in SIZES, "one of " + ", ".join(SIZES))
-        self._require("variant", self.variant in VARIANTS, "one of " + ", ".join(VARIANTS))
-        for name in ("n_hidden", "n_modules"):
-            value = getattr(self, name)
-            self._require(name, value is None or _whole(value), "at least 1, or None for `size`'s")
-
     def _check_settings(self) -> None:
         """Settings are stored unchecked, as scikit-learn asks, and checked when they are used."""
-        require_quality(self.quality)
-        self._check_shape()
-        inits = ("auto", "random", "rbm")
-        self._require("init", self.init in inits, " or ".join(map(repr, inits)))
+        check_settings(self)
         if self.init == "rbm" and self.variant != "dsn":
             raise InputError(f'init="rbm" is of variant="dsn"; got variant={self.variant!r}.')
-        for name in ("epochs", "ridge"):
-            value = getattr(self, name)
-            self._require(name, value == "auto" or _number(value), 'at least 0 or "auto"')
-        for name in ("gamma", "init_epochs"):
-            value = getattr(self, name)
-            self._require(name, value == "auto" or _above_0(value), 'above 0 or "auto"')
-        several = _whole(self.batch_size) and self.batch_size != 1
-        self._require("batch_size", self.batch_size == "auto" or several, 'at least 2 or "auto"')
-        self._require("lr", _above_0(self.lr), "above 0, say 0.03")
-        self._require("optimizer", self.optimizer in ("adamw", "sgd"), '"adamw" or "sgd"')
-        self._require("weight_decay", _number(self.weight_decay), "at least 0")
-        for name in ("noise", "dropout", "average"):
-            value = getattr(self, name)
-            self._require(name, _number(value) and value < 1, "in [0, 1)")
-        self._require("patience", self.patience is None or _whole(self.patience), "1 or more")
-        self._require("n_jobs", _whole(self.n_jobs), "at least 1")
 
 
 def _inner(network: nn.Module) -> DSNNetwork:
@@ -294,15 +345,3 @@ def _inner(network: nn.Module) -> DSNNetwork:
     inner = network.network if isinstance(network, Rescaled) else network
     assert isinstance(inner, DSNNetwork)
     return inner
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(0 <= value < math.inf)
-
-
-def _above_0(value: Any) -> bool:
-    return _number(value) and bool(value > 0)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and bool(value >= 1)

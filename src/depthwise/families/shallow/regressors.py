@@ -11,7 +11,6 @@ Shapes: N items, B batch, D features, T targets.
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from depthwise.families.shallow.ridge import choose_ridge, solve_ridge
 from depthwise.families.shallow.shallow import LinearNetwork
 from depthwise.layers import Rescaled
 from depthwise.models.supervised import Regressor
-from depthwise.settings import settings
+from depthwise.settings import AUTO, check_settings, number, one_of, setting, settings
 from depthwise.training.loop import train
 from depthwise.training.run import Run
 from depthwise.training.step import GradientUpdate, Recipe
@@ -47,19 +46,17 @@ class ConstantNetwork(nn.Module):
 
 @settings
 class MeanRegressor(Regressor):
-    """The mean of the training targets, whatever is asked: R2 is 0, or just below.
-
-    Parameters
-    ----------
-    statistic : "mean", the least squared error of all constants, or "median", the least absolute.
-    random_state : as other families have it; there is no randomness.
-    """
+    """The mean of the training targets, whatever is asked: R2 is 0, or just below."""
 
     family: ClassVar[str] = "mean"
     resumes: ClassVar[bool] = False
 
-    statistic: str = "mean"
-    random_state: Any = 0
+    statistic: str = setting(
+        default="mean",
+        range=one_of("mean", "median"),
+        doc='"mean", the least squared error of all constants, or "median", the least absolute',
+    )
+    random_state: Any = setting(default=0, doc="as other families have it; there is no randomness")
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return ConstantNetwork(n_outputs)
@@ -73,8 +70,7 @@ class MeanRegressor(Regressor):
         return {}
 
     def _train(self, data: TrainingData, run: Run) -> None:
-        known = ("mean", "median")
-        self._require("statistic", self.statistic in known, " or ".join(map(repr, known)))
+        check_settings(self)
         network = self._whole_network(self.input_shape_, self.n_targets_)
         self._set_scale(network, data.targets, data.weights)
         if self.statistic == "median":
@@ -102,22 +98,23 @@ def _median(targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 class LinearRegression(Regressor):
     """Ridge regression on standardised inputs, solved in one piece. An item of `sample_weight` 2 is
     one that is there twice.
-
-    Parameters
-    ----------
-    alpha : penalty on the weights for all training items together, 0.01 .. 1e4 times; "auto" is
-        chosen by generalised cross-validation.
-    lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
-    random_state : seed of `partial_fit`'s order, and of the items that "auto" looks at where there
-        are many; else `fit` has no randomness.
     """
 
     family: ClassVar[str] = "linear"
     resumes: ClassVar[bool] = False
 
-    alpha: float | str = "auto"
-    lr: float = 1e-3
-    random_state: Any = 0
+    alpha: float | str = setting(
+        default="auto",
+        range=number("[0, inf)", usual=(0.01, 1e4)) | AUTO,
+        doc='penalty on the weights for all training items together; "auto" is chosen by '
+        "generalised cross-validation",
+    )
+    lr: float = setting(default=1e-3, doc="learning rate of `partial_fit`")
+    random_state: Any = setting(
+        default=0,
+        doc='seed of `partial_fit`\'s order, and of the items that "auto" looks at where there are '
+        "many; else `fit` has no randomness",
+    )
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return LinearNetwork(tuple(input_shape), n_outputs)
@@ -126,8 +123,7 @@ class LinearRegression(Regressor):
         return {}
 
     def _train(self, data: TrainingData, run: Run) -> None:
-        number = isinstance(self.alpha, int | float | np.number) and 0 <= self.alpha < math.inf
-        self._require("alpha", self.alpha == "auto" or number, 'at least 0, or "auto"')
+        check_settings(self)
         network = self._new_network(data.inputs, data.targets, data.weights)
         counts = None if data.weights is None else torch.from_numpy(data.weights)
         compute = Compute(threads=free_cores())

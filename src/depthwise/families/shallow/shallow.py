@@ -31,7 +31,7 @@ from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble,
 from depthwise.layers import Standardise
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.supervised import Classifier
-from depthwise.settings import settings
+from depthwise.settings import check_settings, number, setting, settings, whole
 from depthwise.training.loop import train
 from depthwise.training.run import Run
 from depthwise.training.step import GradientUpdate, Recipe
@@ -59,14 +59,6 @@ class LinearNetwork(nn.Module):
 class LogisticRegression(Classifier):
     """Multinomial logistic regression on standardised inputs, by scikit-learn's L-BFGS. A limit of
     seconds leaves out iterations; an item of `sample_weight` 2 is one that is there twice.
-
-    Parameters
-    ----------
-    C : inverse strength of the penalty on weights, 1e-4 .. 1e2.
-    max_iter : L-BFGS iterations at most, 20 .. 1000.
-    lr : learning rate of `partial_fit`, 1e-4 .. 1e-2.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed of `partial_fit`'s order; `fit` has no randomness.
     """
 
     family: ClassVar[str] = "logistic"
@@ -74,17 +66,24 @@ class LogisticRegression(Classifier):
     priority: ClassVar[dict[str, int]] = {"images": 3, "table": 0}
     resource: ClassVar[str] = "max_iter"
 
-    C: float = 0.1
-    max_iter: int = 100
-    lr: float = 1e-3
-    random_state: Any = 0
+    C: float = setting(
+        default=0.1,
+        range=number("(0, inf)", usual=(1e-4, 100)),
+        doc="inverse strength of the penalty on weights",
+    )
+    max_iter: int = setting(
+        default=100, range=whole("[1, inf)", usual=(20, 1000)), doc="L-BFGS iterations at most"
+    )
+    lr: float = setting(default=1e-3, doc="learning rate of `partial_fit`")
+    random_state: Any = setting(
+        default=0, doc="seed of `partial_fit`'s order; `fit` has no randomness"
+    )
 
     def build(self, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
         return LinearNetwork(tuple(input_shape), n_classes)
 
     def _train(self, data: TrainingData, run: Run) -> None:
-        self._require("C", self.C > 0, "above 0")
-        self._require("max_iter", self.max_iter >= 1, "at least 1")
+        check_settings(self)
         network = self._drawn_network()
         network.standardise.set_statistics(*statistics(data.inputs, data.weights))
         with torch.inference_mode():
@@ -142,19 +141,6 @@ class GradientBoosting(Boosting, Classifier):
     `validation` chooses the number of rounds. A limit of seconds ends the growth in time, or takes
     some of the rows where all would take too long. Thresholds are put between the items whatever
     their `sample_weight`, so that one of weight 2 is nearly, not quite, one twice.
-
-    Parameters
-    ----------
-    size : "xs" (150 rounds of trees with 8 leaves, for few or noisy items), "s" (20 rounds of 31
-        leaves), "m" (100 rounds) or "l" (500 rounds of deeper trees, each node choosing among some
-        of the features); a round is one tree a class.
-    max_iter : rounds at most, in place of `size`'s; 10 .. 2000.
-    learning_rate : share of each tree that is added, 0.03 .. 0.3; "auto" is 0.05 of "xs", 0.15 of
-        "s" and "m", 0.1 of "l".
-    patience : rounds without a smaller cross-entropy on `validation` before stopping, 5 .. 100;
-        "auto" is 1.5 / learning_rate. The rounds up to the best one are kept.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed of the binning's sample and of the features that nodes choose among.
     """
 
     family: ClassVar[str] = "boosting"

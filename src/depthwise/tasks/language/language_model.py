@@ -126,7 +126,7 @@ class LanguageModel(Learning, Estimator):
     weight_decay: float = 0.1
     clip_norm: float | None = 1.0
     average: float = 0.02
-    patience: int | None = None
+    patience: int | None = setting(default=None, range=whole("[1, inf)") | NONE)
     validation_fraction: float = setting(
         default=0.05,
         range=number("[0, 1)", usual=(0, 0.2)),
