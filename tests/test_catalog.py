@@ -87,3 +87,17 @@ def test_pandas_waits_for_the_first_frame_and_what_is_missing_stays_missing() ->
         "assert pandas.DataFrame({'a': [1, 2]}).shape == (2, 1)"
     )
     assert "pandas.core" in modules_after(code)
+
+
+def test_a_captioner_is_built_and_rebuilt_without_torchs_compiler() -> None:
+    code = (
+        "import torch\n"
+        "from depthwise import Captioner\n"
+        "from depthwise.tasks.captioning.network import map_shape\n"
+        "network = Captioner(size='s').build((3, 40, 56), 50)\n"
+        "below = network.backbone.eval()\n"
+        "shape = map_shape(below)\n"
+        "assert shape[1:] == tuple(below.features(torch.zeros(1, 3, 40, 56))[-1].shape[2:])\n"
+        "assert map_shape(below.to('meta')) == shape"
+    )
+    assert "torch._dynamo" not in modules_after(code)

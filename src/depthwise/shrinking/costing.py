@@ -4,20 +4,19 @@
 | ------------ | -------------------- | ---------------------------------------------------------- |
 | size_mb      | 10^6 bytes           | the file that it runs from: model.safetensors, or the      |
 |              |                      | graph of another runtime, model.onnx                       |
-| latency_ms   | ms, one item         | mean of the quietest burst here, or predicted              |
+| latency_ms   | ms, one item         | median of the quietest burst here, or predicted            |
 | energy_mj    | mJ an item           | predicted from that latency and the device                 |
 | memory_mb    | 10^6 bytes           | that file, and the most activations alive at once          |
 """
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from depthwise.measuring.as_run import counts_of, precision_on, size_bytes
 from depthwise.measuring.counting import Counts
@@ -26,7 +25,8 @@ from depthwise.measuring.energy import predict_energy
 from depthwise.measuring.limits import Limits
 from depthwise.measuring.metric import Metric
 from depthwise.measuring.predict import by_layer, predict_latency, predict_memory
-from depthwise.measuring.speed import timed
+from depthwise.measuring.speed import ByRuntime
+from depthwise.measuring.speed import latency as measured_latency
 from depthwise.models.estimator import Estimator
 from depthwise.models.networks import NetworkEstimator
 from depthwise.reshaping.quantise import quantise
@@ -36,8 +36,6 @@ from depthwise.shrinking.storing import store
 
 __all__ = ["FLOAT", "Costing", "Figures", "Way"]
 
-BURSTS, MOST_BURSTS = 10, 60
-AGREEING = 1.05  # longest to shortest of the quietest bursts
 BYTES = {"int8": 0.25}  # of a value, as a share of fp32's
 
 
@@ -119,7 +117,7 @@ class Costing:
         network = model.network_
         precision, here = precision_on(network, self.device), self.device.is_here
         if here:
-            latency = self._measured(program, way)
+            latency = self._measured(network, program)
         else:
             latency = predict_latency(counts, self.device, precision=precision)
         energy = predict_energy(
@@ -156,22 +154,8 @@ class Costing:
         runtime = RUNTIMES[way.runtime]
         return runtime.prepare(model.network_, example, precision=precision, threads=1)
 
-    def _measured(self, program: Program, way: Way) -> Metric:
-        """Time of one item, over several items in turn, in bursts."""
-        rows = [row[None] for row in self.samples[:16]]
-        for row in rows[:3]:
-            program(row)
-        means: list[float] = []
-        while len(means) < BURSTS or (len(means) < MOST_BURSTS and not _agree(means)):
-            turn = iter(rows * 1000)
-            times = timed(lambda turn=turn: program(next(turn)), self.seconds / BURSTS, least=8)  # type: ignore[misc]
-            means.append(statistics.mean(sorted(times)[: max(1, len(times) * 3 // 4)]))
-        value, high = 1e3 * min(means), 1e3 * statistics.median(means)
-        source = f"{len(means)} bursts by {way.runtime}, 1 thread"
-        return Metric(value, "ms", "measured", value, high, source, {"threads": 1})
-
-
-def _agree(means: list[float]) -> bool:
-    """Whether the three quietest bursts are alike: else a neighbour may have had the core."""
-    quiet = sorted(means)[:3]
-    return quiet[-1] <= AGREEING * quiet[0]
+    def _measured(self, network: nn.Module, program: Program) -> Metric:
+        """Time of one item on one thread, as `measure` takes it."""
+        sample = self.one()
+        network = ByRuntime(network, program)
+        return measured_latency(network, sample, seconds=self.seconds, threads=1)

@@ -45,10 +45,15 @@ Remembered = list[tuple[Tensor, Tensor]]
 
 
 def map_shape(backbone: Backbone) -> tuple[int, int, int]:
-    """(C, h, w) of the last map of images as the backbone was built for; nothing is computed."""
-    empty = copy.deepcopy(backbone).to("meta").eval()
-    x = torch.zeros(1, *backbone.description["input_shape"], device="meta")
-    channels, height, width = empty.features(x)[-1].shape[1:]
+    """(C, h, w) of the last map of images as the backbone was built for. A copy looks at one image:
+    without memory ("meta") its first difference would have torch import its compiler, which takes
+    far longer."""
+    known = copy.deepcopy(backbone).eval()
+    if next(known.parameters()).is_meta:
+        known = known.to_empty(device="cpu")
+    with torch.device("cpu"), torch.no_grad():
+        x = torch.zeros(1, *backbone.description["input_shape"])
+        channels, height, width = known.to("cpu").features(x)[-1].shape[1:]
     return channels, height, width
 
 
