@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from depthwise.errors import InputError, ModelFileError
+from depthwise.errors import InputError, ModelFileError, reason_of
 from depthwise.scratch import scratch_beside, sweep_once
 
 __all__ = ["moved", "read_state", "write_atomically", "write_state"]
@@ -71,7 +71,7 @@ def write_atomically(path: Path, write: Any) -> None:
             os.fsync(file.fileno())
         scratch.replace(path)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise InputError(
             f"cannot write {path}: {reason}. Choose a writable folder with enough free space."
         ) from None

@@ -21,6 +21,7 @@ __all__ = [
     "ModelFileError",
     "NothingFitsError",
     "one_line",
+    "reason_of",
 ]
 
 
@@ -58,3 +59,8 @@ def one_line(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be read or written: the system's own words, without number and path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 __all__ = ["ConsoleProgress", "as_clock", "as_duration"]
 
@@ -32,6 +32,31 @@ def as_duration(seconds: float) -> str:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     amount, unit = (seconds / 60, "minute") if seconds < 3600 else (seconds / 3600, "hour")
     return f"{amount:.3g} {unit}{'' if amount == 1 else 's'}"
+
+
+class _Event(Protocol):
+    """What of an event of training is shown."""
+
+    @property
+    def epoch(self) -> float: ...
+
+    @property
+    def epochs(self) -> float: ...
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def score(self) -> float | None: ...
+
+    @property
+    def items_per_second(self) -> float: ...
+
+    @property
+    def seconds_left(self) -> float: ...
+
+    @property
+    def stage(self) -> str: ...
 
 
 class ConsoleProgress:
@@ -96,9 +121,9 @@ def _roughly(seconds: float) -> float:
     return float(step * round(seconds / step))
 
 
-def line(event: Any, words: Callable[[float], str] = "{:.4f}".format) -> str:
+def line(event: _Event, words: Callable[[float], str] = "{:.4f}".format) -> str:
     score = f"  best {words(event.score)}" if event.score is not None else ""
-    stage = f"{event.stage}  " if getattr(event, "stage", "") else ""
+    stage = f"{event.stage}  " if event.stage else ""
     return (
         f"{stage}epoch {event.epoch:.1f}/{event.epochs:.4g}  loss {event.loss:.4f}{score}"
         f"  {event.items_per_second:,.0f} items/s  {as_clock(event.seconds_left)} left"

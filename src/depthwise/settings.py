@@ -283,7 +283,7 @@ def _setting(cls: type, name: str, default: Any) -> Setting:
     return Setting(name, default, (ranges or [range])[0], (docs or [doc])[0])
 
 
-def check_settings(model: Any) -> None:
+def check_settings(model: object) -> None:
     """Raises InputError for the first setting of an estimator that is out of its range, with its
     name, value and what it must be."""
     cls: type = type(model)

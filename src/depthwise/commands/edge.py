@@ -4,6 +4,7 @@ anything is computed, and how an error becomes one line and an exit code.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def survive_any_name() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 

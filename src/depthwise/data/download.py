@@ -80,7 +80,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return f"the server answers {error.code} {error.reason}"
-    return str(getattr(error, "reason", "") or error) or type(error).__name__
+    reason = error.reason if isinstance(error, urllib.error.URLError) else ""
+    return str(reason or error) or type(error).__name__
 
 
 def _append(remote: Remote, part: Path, have: int, timeout_s: float) -> None:

@@ -16,12 +16,24 @@ from torch import Tensor
 from depthwise.errors import InputError
 
 __all__ = [
-    "as_clips", "as_images", "as_tensor", "check_labels", "check_weights", "fingerprint_arrays",
-    "statistics", "weights_of_classes",
+    "as_clips",
+    "as_images",
+    "as_tensor",
+    "check_labels",
+    "check_weights",
+    "fingerprint_arrays",
+    "shape_of",
+    "statistics",
+    "weights_of_classes",
 ]  # fmt: skip
 
 
 _ORDERS = {"NTHWC": 4, "NCTHW": 1}  # other orders of a clip's axes, and where channels are then
+
+
+def shape_of(X: Any) -> tuple[int, ...]:
+    """The shape of an array, a tensor or a data frame of any library; () of what has none."""
+    return tuple(getattr(X, "shape", ()))
 
 
 def as_images(X: Any) -> np.ndarray:

@@ -41,7 +41,7 @@ from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_tree import FrameTree, may_hold_texts
 from depthwise.data.tables.frames import Frame, as_frame, is_frame, is_series, name_of
 from depthwise.data.tables.offsets import rebased
-from depthwise.errors import DataError, InputError
+from depthwise.errors import DataError, InputError, reason_of
 from depthwise.host import cache_folder
 from depthwise.task import data_task_named
 
@@ -211,9 +211,7 @@ def _locate(source: Any, cache: bool) -> tuple[Path, str, list[str]]:
             return path, path.name.split(".")[0] or path.resolve().name, []
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{text!r} cannot be read ({getattr(error, 'strerror', '') or error})."
-        ) from None
+        raise DataError(f"{text!r} cannot be read ({reason_of(error)}).") from None
     known = list(named.NAMED) if path.parent == Path() else []
     close = difflib.get_close_matches(path.name.lower(), known, 1, 0.6)
     close = close or difflib.get_close_matches(path.name, beside, 1, 0.7)

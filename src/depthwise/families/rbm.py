@@ -89,8 +89,9 @@ class ItemRBM(RBMNetwork):
 
     @property
     def base(self) -> Base:
-        variance = getattr(self, "base_log_variance", None)
-        return Base(self.base_bias, variance, getattr(self, "base_label_bias", None))
+        variance = self.base_log_variance if self.gaussian else None
+        labels = self.base_label_bias if self.n_labels else None
+        return Base(self.base_bias, variance, labels)
 
     def visible(self, x: Tensor) -> Tensor:
         """Raw items -> visible units (B, D)."""

@@ -40,7 +40,7 @@ from depthwise.data.tables.delimited import cut, decoded
 from depthwise.data.tables.numbers import as_number
 from depthwise.data.tables.offsets import less_offsets
 from depthwise.data.tables.rows import headed
-from depthwise.errors import DataError, InputError
+from depthwise.errors import DataError, InputError, reason_of
 from depthwise.models.abilities import Predicts
 from depthwise.models.estimator import Estimator
 from depthwise.models.supervised import Classifier
@@ -273,7 +273,7 @@ def read_inputs(
     except IsADirectoryError:
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.") from None
     how_read = partial(_tell_of, str(path), tell)
     if dtype == "int64" and len(shape) == 2:
         return text_tables.parse_pairs(data, str(path), text_columns, how_read)
@@ -417,7 +417,3 @@ def _numbers(cells: Sequence[str], where: str, lines: Sequence[int]) -> np.ndarr
 
 def _words(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -40,7 +40,13 @@ from torch import Tensor, nn
 
 from depthwise.compute import own_randomness
 from depthwise.data.dataset import Dataset, SplitMarks
-from depthwise.data.inputs import as_images, check_labels, check_weights, fingerprint_arrays
+from depthwise.data.inputs import (
+    as_images,
+    check_labels,
+    check_weights,
+    fingerprint_arrays,
+    shape_of,
+)
 from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_features import (
     plain_targets,
@@ -556,4 +562,4 @@ def _told(shape: tuple[int, ...]) -> str:
 
 
 def _dimensions(X: Any) -> int:
-    return X.ndim if hasattr(X, "ndim") else np.ndim(X) if isinstance(X, list | tuple) else 2
+    return np.ndim(X) if isinstance(X, list | tuple) else len(shape_of(X)) or 2

@@ -58,7 +58,7 @@ BINARISE_SEED = 20080705
 SCORED = 5000  # items that the threshold is taken from, at most
 
 
-def _tells_labels(model: Any) -> bool:
+def _tells_labels(model: Generative) -> bool:
     if model._learns_labels():
         return True
     raise AttributeError(f"this {type(model).__name__} does not learn labels; see its settings.")

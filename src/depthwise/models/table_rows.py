@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
+from depthwise.data.inputs import shape_of
 from depthwise.data.tables.columns import Column
 from depthwise.data.tables.frame_features import (
     all_numbers,
@@ -107,7 +108,7 @@ def _require_names(model: LearnsRows, frame: Any) -> None:
 
 def _is_encoded(model: LearnsRows, X: Any) -> bool:
     """Whether these rows are features already, of a model that was fitted on a data frame."""
-    wide = getattr(X, "shape", ())[1:] == model.input_shape_ and model.columns_ is not None
+    wide = shape_of(X)[1:] == model.input_shape_ and model.columns_ is not None
     return wide and model.input_shape_ != (model.n_features_in_,)
 
 

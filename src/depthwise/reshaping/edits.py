@@ -70,4 +70,4 @@ def reshape(network: nn.Module, edits: Sequence[Edit]) -> nn.Module:
 
 def edits_of(network: nn.Module) -> list[Edit]:
     """The edits applied since the family built the network, in order; [] without any."""
-    return list(getattr(network, "edits", []))
+    return list(vars(network).get("edits", []))

@@ -177,7 +177,7 @@ class Plan:
         alike = not hasattr(self.network, "raw") or bool(
             (standardise.inverse_std == standardise.inverse_std.flatten()[0]).all()
         )
-        return alike and getattr(layer, "groups", 1) == 1
+        return alike and not (isinstance(layer, nn.Conv2d) and layer.groups > 1)
 
     def _take_pixels(self, path: str, layer_path: str) -> None:
         """One zero point pads every channel with its mean, or the means are put around first."""

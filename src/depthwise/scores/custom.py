@@ -24,7 +24,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from depthwise.errors import InputError
 from depthwise.scores.classification import CLASS_SCORES, ClassAnswers, ClassScore
 
-__all__ = ["ALIASES", "CUSTOM_RESAMPLES", "as_name", "class_score", "require_works"]
+__all__ = ["ALIASES", "CUSTOM_RESAMPLES", "as_name", "class_score", "name_of", "require_works"]
 
 ALIASES = {"roc_auc": "auroc", "neg_log_loss": "log_loss", "logloss": "log_loss"}
 SCORES_OF_TWO = ("y_score", "y_proba", "y_prob")
@@ -74,7 +74,7 @@ def as_name(metric: str) -> str:
 
 
 def _made_of(metric: Callable[..., Any]) -> ClassScore:
-    name = _name(metric)
+    name = name_of(metric)
     ask, of_decisions = _manner(metric, name)
 
     def of(answers: ClassAnswers, w: np.ndarray) -> np.ndarray:
@@ -83,8 +83,9 @@ def _made_of(metric: Callable[..., Any]) -> ClassScore:
     return ClassScore(name, name, of, of_decisions=of_decisions)
 
 
-def _name(metric: Callable[..., Any]) -> str:
-    inner = getattr(metric, "_score_func", metric)  # of a scorer
+def name_of(metric: Callable[..., Any]) -> str:
+    """What a function or a scorer of scikit-learn is called."""
+    inner = getattr(metric, "_score_func", metric)
     return str(getattr(inner, "__name__", type(metric).__name__))
 
 

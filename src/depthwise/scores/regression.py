@@ -26,6 +26,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from depthwise.errors import InputError
+from depthwise.scores.custom import name_of
 
 __all__ = [
     "ALIASES", "NUMBER_SCORES", "NumberScore", "mae", "number_score", "r2", "regression_report",
@@ -187,8 +188,7 @@ class _Answered(RegressorMixin, BaseEstimator):
 
 
 def _made_of(metric: Callable[..., Any]) -> NumberScore:
-    inner = getattr(metric, "_score_func", metric)  # of a scorer
-    name = str(getattr(inner, "__name__", type(metric).__name__))
+    name = name_of(metric)
     scorer = _takes_three(metric, name)
 
     def one(truth: np.ndarray, predicted: np.ndarray) -> float:

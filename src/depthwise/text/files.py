@@ -62,7 +62,8 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
 
 
 def _items(X: Any) -> Any:
-    if hasattr(X, "ndim") and X.ndim == 2 and X.shape[1] == 1:  # one column of a table
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    if len(shape) == 2 and shape[1] == 1:  # one column of a table
         return np.asarray(X)[:, 0]
     return X
 

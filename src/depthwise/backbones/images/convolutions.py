@@ -29,7 +29,7 @@ from depthwise.backbones.images.features import (
 )
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN, SIZES, CNNNetwork, CNNRegressor, Rung, pooled
-from depthwise.layers import Standardise
+from depthwise.layers import Rescaled, Standardise
 from depthwise.models.modelfile import read_model
 from depthwise.reshaping.edits import edits_of, reshape
 
@@ -129,7 +129,8 @@ def from_folder(folder: Path, input_shape: Shape, *, pretrained: bool, **options
     are no plain convolutions any more.
     """
     model = read_model(folder, FAMILIES)
-    network = getattr(model.network_, "network", model.network_)  # a regressor's is wrapped
+    whole = model.network_  # a regressor's is wrapped
+    network: Any = whole.network if isinstance(whole, Rescaled) else whole
     edits = edits_of(model.network_)
     unfit = [edit["kind"] for edit in edits if edit["kind"] not in PLAIN_EDITS]
     if unfit or (edits and network is not model.network_):

@@ -33,11 +33,11 @@ from depthwise.backbones.images.features import (
     checked_shape,
     whole,
 )
+from depthwise.backbones.transformers_models import NO_CODE, attribute, names_code
 from depthwise.errors import InputError, MissingExtraError
 
 __all__ = ["TransformersBackbone", "from_name", "rebuilt"]
 
-NO_CODE: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": "eager"}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -73,7 +73,7 @@ class TransformersBackbone(Backbone):
         if self.side is not None:
             x = functional.interpolate(x, size=self.side, mode="bilinear", align_corners=False)
         answer = self.model(pixel_values=x, output_hidden_states=True, return_dict=True)
-        hidden = getattr(answer, "reshaped_hidden_states", None) or answer.hidden_states
+        hidden = attribute(answer, "reshaped_hidden_states", None) or answer.hidden_states
         maps: dict[tuple[int, ...], Tensor] = {}
         for state in hidden:
             shaped = state if state.dim() == 4 else _in_rows(state, x.shape[2] / x.shape[3])
@@ -135,7 +135,7 @@ def from_name(
 def rebuilt(description: dict[str, Any]) -> Backbone:
     """From a backbone's description, on any device."""
     library = _transformers()
-    about = {k: v for k, v in description["config"].items() if not _names_code(k)}
+    about = {k: v for k, v in description["config"].items() if not names_code(k)}
     config = library.AutoConfig.for_model(about.pop("model_type"), **about)
     model = library.AutoModel.from_config(config, **NO_CODE)
     shape = checked_shape(description["input_shape"])
@@ -147,14 +147,9 @@ def rebuilt(description: dict[str, Any]) -> Backbone:
     return _checked(TransformersBackbone, model, shape, mean, std, **options)
 
 
-def _names_code(key: str) -> bool:
-    """Whether an entry of a config could make transformers fetch or import code."""
-    return key.startswith("_") or key in ("auto_map", "attn_implementation", "quantization_config")
-
-
 def _checked(make: type[TransformersBackbone], model: Any, *args: Any, **options: Any) -> Backbone:
     """Check that the model can be saved as tensors and rebuilt. Raises InputError."""
-    if getattr(model, "main_input_name", "pixel_values") != "pixel_values":
+    if attribute(model, "main_input_name", "pixel_values") != "pixel_values":
         raise InputError(f"{type(model).__name__} takes no images; give an image model.")
     kept = set(model.state_dict())
     unsaved = [name for name, _ in model.named_buffers() if name not in kept]
@@ -191,8 +186,8 @@ def _pixel_scale(library: Any, name_or_path: str) -> tuple[tuple[float, ...], tu
 
 def _one_size(config: Any) -> tuple[int, int] | None:
     """The image size of a model of attention, whose positions were learnt for it; None for any."""
-    side = getattr(config, "image_size", None)
-    if side is None or getattr(config, "num_attention_heads", None) is None:
+    side = attribute(config, "image_size", None)
+    if side is None or attribute(config, "num_attention_heads", None) is None:
         return None
     high, wide = side if isinstance(side, list | tuple) else (side, side)
     return int(high), int(wide)

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depthwise.backbones.transformers_models import NO_CODE, attribute, names_code
 from depthwise.errors import InputError, MissingExtraError
 
 __all__ = ["TransformersText", "from_name", "may_be", "rebuilt"]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-NO_CODE: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": "eager"}
 
 
 class TransformersText(nn.Module):
@@ -35,10 +35,10 @@ class TransformersText(nn.Module):
         config = model.config
         self.width = int(config.hidden_size)
         self.filling = int(config.pad_token_id or 0)
-        places = int(getattr(config, "max_position_embeddings", 512))
+        places = int(attribute(config, "max_position_embeddings", 512))
         # positions of RoBERTa's kind are counted on from the piece for filling
         self.longest = places - self.filling - 1 if self.filling else places
-        self.has_kinds = int(getattr(config, "type_vocab_size", 0) or 0) > 1
+        self.has_kinds = int(attribute(config, "type_vocab_size", 0) or 0) > 1
 
     def forward(self, pieces: Tensor, kinds: Tensor | None = None) -> Tensor:
         said = {"token_type_ids": kinds} if self.has_kinds and kinds is not None else {}
@@ -86,20 +86,15 @@ def from_name(name_or_path: str, *, pretrained: bool) -> tuple[TransformersText,
 def rebuilt(config: dict[str, Any]) -> TransformersText:
     """From the config of a description, on any device."""
     library = _transformers()
-    about = {k: v for k, v in config.items() if not _names_code(k)}
+    about = {k: v for k, v in config.items() if not names_code(k)}
     made = library.AutoConfig.for_model(about.pop("model_type"), **about)
     return _checked(library.AutoModel.from_config(made, **NO_CODE))
 
 
-def _names_code(key: str) -> bool:
-    """Whether an entry of a config could make transformers fetch or import code."""
-    return key.startswith("_") or key in ("auto_map", "attn_implementation", "quantization_config")
-
-
 def _checked(model: Any) -> TransformersText:
-    if getattr(model, "main_input_name", "input_ids") != "input_ids":
+    if attribute(model, "main_input_name", "input_ids") != "input_ids":
         raise InputError(f"{type(model).__name__} takes no text; give a text model.")
-    if getattr(model.config, "is_encoder_decoder", False):
+    if attribute(model.config, "is_encoder_decoder", False):
         raise InputError(f"{type(model).__name__} is no encoder alone; give BERT's kind.")
     _set_counters(model)
     return TransformersText(model)

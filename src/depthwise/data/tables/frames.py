@@ -63,28 +63,39 @@ def is_frame(given: Any) -> bool:
         return bool(given) and isinstance(given[0], Mapping)
     if isinstance(given, np.ndarray | Mapping | str | bytes) or _is_arrow_column(given):
         return False
-    names = getattr(given, "columns", None)
-    by_name = names is not None and not callable(names) and hasattr(given, "__getitem__")
-    is_table = hasattr(given, "dtypes") or hasattr(given, "schema")
-    return (by_name and is_table) or hasattr(given, "__arrow_c_stream__")
+    by_name = _names_of(given) is not None and _offers(given, "__getitem__")
+    is_table = _offers(given, "dtypes") or _offers(given, "schema")
+    return (by_name and is_table) or _offers(given, "__arrow_c_stream__")
 
 
 def is_series(given: Any) -> bool:
     """Whether this is one column of a frame."""
     if isinstance(given, np.ndarray) or is_frame(given):
         return False
-    listed = hasattr(given, "to_list") or hasattr(given, "to_pylist")
-    return listed and hasattr(given, "to_numpy") and hasattr(given, "__len__")
+    listed = _offers(given, "to_list") or _offers(given, "to_pylist")
+    return listed and _offers(given, "to_numpy", "__len__")
 
 
 def _is_arrow_column(given: Any) -> bool:
     """Of Arrow or polars: a stream too, but of one column."""
-    return hasattr(given, "to_numpy") and not hasattr(given, "columns")
+    return _offers(given, "to_numpy") and not _offers(given, "columns")
+
+
+def _offers(given: Any, *names: str) -> bool:
+    """Whether an object of another library, none of which need be installed, has these
+    attributes."""
+    return all(hasattr(given, name) for name in names)
+
+
+def _names_of(given: Any) -> Any:
+    """The names of a frame's columns; None of what has no such list."""
+    names = given.columns if _offers(given, "columns") else None
+    return None if callable(names) else names
 
 
 def name_of(series: Any) -> str | None:
     """What a series is called."""
-    name = getattr(series, "name", None)
+    name = series.name if _offers(series, "name") else None
     return None if name is None or callable(name) else str(name)
 
 
@@ -106,8 +117,8 @@ def as_frame(given: Any, where: str = "the data frame") -> Frame:
     MissingExtraError for an Arrow stream where there is no pyarrow."""
     if isinstance(given, list):
         return _of_dicts(given, where)
-    names = getattr(given, "columns", None)
-    if names is None or callable(names) or (not hasattr(given, "dtypes") and _is_arrow(given)):
+    names = _names_of(given)
+    if names is None or (not _offers(given, "dtypes") and _is_arrow(given)):
         return _of_arrow(given, where)
     names = list(names)
     texts = _named(names, where)
@@ -136,7 +147,7 @@ def _of_dicts(rows: list[Mapping[Any, Any]], where: str) -> Frame:
 
 
 def _is_arrow(given: Any) -> bool:
-    return hasattr(given, "column_names")
+    return _offers(given, "column_names")
 
 
 def _of_arrow(given: Any, where: str) -> Frame:

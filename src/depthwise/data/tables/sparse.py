@@ -5,6 +5,7 @@ Shapes: N rows, D features.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -20,7 +21,8 @@ BLOCK_BYTES = 1 << 26
 
 def is_sparse(given: Any) -> bool:
     """Whether this is one of scipy's sparse matrices or arrays."""
-    return hasattr(given, "tocsr") and hasattr(given, "nnz")
+    loaded = sys.modules.get("scipy.sparse")  # nobody has one before it is imported
+    return loaded is not None and bool(loaded.issparse(given))
 
 
 def densified(matrix: Any) -> np.ndarray:

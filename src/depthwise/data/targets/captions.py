@@ -6,7 +6,7 @@
 N images, M captions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -40,7 +40,8 @@ class CaptionTable:
         a sequence of captions for each. Raises InputError naming the image that has none, and the
         caption that is empty or no text.
         """
-        if isinstance(y, str | bytes) or not hasattr(y, "__len__"):
+        is_list = isinstance(y, Sized) and not isinstance(y, str | bytes)
+        if not is_list:
             raise InputError(
                 f"{name} must be a caption, or a list of captions, for each image; got "
                 f"{type(y).__name__}."

@@ -74,7 +74,7 @@ class GradientBoostingRegressor(Boosting, Regressor):
         """Add ten rounds of trees, each fitted to what is still wrong on X, y. The first call
         fixes the targets' mean and scale."""
         inputs, targets = self._take_more(X, y, None)
-        if not hasattr(self, "network_"):
+        if not self.is_fitted:
             self.network_ = self._empty(targets).eval()
         network: Any = self.network_
         answers = self._standardised(network, self._logits(inputs).double().numpy())

@@ -184,7 +184,7 @@ class DBN(Generative):
         if not self.network_.is_greedy:
             self._up_down(stages, recipes[-1])
             return
-        first, below = not hasattr(self, "history_"), None
+        first, below = "history_" not in vars(self), None
         for depth, once in enumerate(recipes):
             below = self._grow(stages, depth, below, once, begin=first)
 

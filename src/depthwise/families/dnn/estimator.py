@@ -270,7 +270,7 @@ class Layers(NetworkEstimator):
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
         """A first piece of data is what the layers are pretrained on."""
-        if self.pretrain is not None and not hasattr(self, "network_"):
+        if self.pretrain is not None and not self.is_fitted:
             inputs, labels = self._take_more(X, y, classes)
             self._check_settings(inputs)
             self.network_ = self._new_network(inputs, labels)

@@ -248,7 +248,7 @@ class DeepStacking(Learning, TransformerMixin, Estimator):
 
         `classes`: every label there will ever be; needed on the first call unless y has them all.
         """
-        first = not hasattr(self, "network_")
+        first = not self.is_fitted
         inputs, targets = self._take_more(X, y, classes)
         self._check_settings()
         if first:

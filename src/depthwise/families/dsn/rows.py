@@ -150,5 +150,5 @@ def _on_disk(inputs: np.ndarray) -> bool:
     while array is not None:
         if isinstance(array, np.memmap):
             return True
-        array = getattr(array, "base", None)
+        array = array.base if isinstance(array, np.ndarray) else None
     return False

@@ -144,7 +144,7 @@ class LinearRegression(Regressor):
         """One pass of gradient descent over X, y from the present weights. The first call fixes the
         standardisation of inputs and targets."""
         inputs, targets = self._take_more(X, y, None)
-        if not hasattr(self, "network_"):
+        if not self.is_fitted:
             self.network_ = self._new_network(inputs, targets)
         network: Any = self.network_
         recipe = Recipe(1, 32, self.lr, schedule="constant", average=0.0, seed=self._seed())

@@ -121,7 +121,7 @@ class LogisticRegression(Classifier):
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """One pass of gradient descent over X, y from the present weights."""
         inputs, labels = self._take_more(X, y, classes)
-        if not hasattr(self, "network_"):
+        if not self.is_fitted:
             network = self._drawn_network()
             network.standardise.set_statistics(*statistics(inputs))
             self.network_ = network
@@ -173,7 +173,7 @@ class GradientBoosting(Boosting, Classifier):
         gradient, r_k = [y = k] - p_k (Friedman 2001)."""
         inputs, labels = self._take_more(X, y, classes)
         columns, n_classes = as_columns(inputs), len(self.classes_)
-        if not hasattr(self, "network_"):
+        if not self.is_fitted:
             none = Grown([], np.zeros(n_classes if n_classes > 2 else 1), [])
             self.network_ = as_ensemble(none, n_classes, columns.shape[1])
         logits = self._logits(inputs).double().numpy()

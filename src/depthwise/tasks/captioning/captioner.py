@@ -236,7 +236,8 @@ class Captioner(BackboneEstimator):
     ) -> tuple[float, ...]:
         """(minus nats a token,)."""
         total, part = 0.0, WRITTEN_AT_ONCE
-        writer: Any = getattr(network.eval(), "writer", network)
+        network.eval()
+        writer: Any = network.writer if isinstance(network, CaptionNetwork) else network
         device = next(writer.parameters()).device
         for i in range(0, len(inputs), part):
             x = as_tensor(inputs[i : i + part]).to(device)

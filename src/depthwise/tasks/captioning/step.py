@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import Compute
 from depthwise.data.targets.captions import CaptionTable
-from depthwise.tasks.captioning.network import FILLING, Writer, caption_nats
+from depthwise.tasks.captioning.network import FILLING, CaptionNetwork, Writer, caption_nats
 from depthwise.tasks.captioning.scores import plain_caption
 from depthwise.text.tokens import Tokenizer
 from depthwise.training.backbone_step import BackboneUpdate
@@ -74,7 +74,7 @@ class CaptionUpdate(BackboneUpdate):
         share: float,
     ):
         loss: Any = caption_nats
-        below = getattr(network, "backbone", nn.Identity())
+        below = network.backbone if isinstance(network, CaptionNetwork) else nn.Identity()
         super().__init__(network, loss, recipe, compute, augment, below=below, share=share)
         self.smoothing = smoothing
 

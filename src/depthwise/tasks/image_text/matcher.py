@@ -27,7 +27,7 @@ from depthwise.backbones.images.features import Backbone
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
 from depthwise.data.dataset import Dataset
-from depthwise.data.inputs import as_images
+from depthwise.data.inputs import as_images, shape_of
 from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Searches
@@ -84,7 +84,7 @@ class MatchUpdate(BackboneUpdate):
 
     def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         network: Any = self.network
-        matching: Matching = getattr(network, "matching", network)
+        matching: Matching = network if isinstance(network, Matching) else network.matching
         texts = one_caption_each(targets)
         if network is not matching:
             inputs = self.compute.place_batch(self.augment(inputs))
@@ -230,7 +230,7 @@ class ImageTextMatcher(BackboneEstimator):
         return float(self.assess(X, y)["value"])
 
     def _vectors(self, given: Any, name: str) -> np.ndarray:
-        if getattr(given, "ndim", 0) == 4:
+        if len(shape_of(given)) == 4:
             return self.encode_images(given)
         vectors = as_vectors(given, name, self.n_outputs)
         if vectors is not None:
@@ -316,7 +316,7 @@ class ImageTextMatcher(BackboneEstimator):
         self, loss: Callable[[Tensor, Tensor], Tensor], recipe: Recipe, compute: Compute
     ) -> GradientUpdate:
         share, network = (self.backbone_rate if self.is_transfer else 1.0), self.network_
-        below = getattr(network, "backbone", nn.Identity())
+        below = network.backbone if isinstance(network, ImageTextNetwork) else nn.Identity()
         augment = self._augmenter()
         return MatchUpdate(network, loss, recipe, compute, augment, below=below, share=share)
 

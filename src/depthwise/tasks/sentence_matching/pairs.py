@@ -6,10 +6,12 @@ Shapes: N pairs, T tokens of the longest sentence.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
 
+from depthwise.data.inputs import shape_of
 from depthwise.errors import InputError
 from depthwise.tasks.sentence_matching.hashed import FILLING, pieces_of
 
@@ -34,7 +36,7 @@ def as_pairs(X: Any, name: str = "X") -> list[Pair]:
 
     Raises InputError for pairs of another shape and for what is no text.
     """
-    shape = getattr(X, "shape", None)
+    shape = shape_of(X) or None
     if isinstance(X, str | bytes) or (shape is not None and (len(shape) != 2 or shape[1] != 2)):
         got = type(X).__name__ if shape is None else f"an array of {tuple(shape)}"
         raise InputError(
@@ -52,8 +54,12 @@ def as_pairs(X: Any, name: str = "X") -> list[Pair]:
     return [_pair(row, f"{name}[{place}]") for place, row in enumerate(rows)]
 
 
+def _are_two(row: Any) -> bool:
+    return isinstance(row, Sized) and not isinstance(row, str | bytes) and len(row) == 2
+
+
 def _pair(row: Any, name: str) -> Pair:
-    if isinstance(row, str | bytes) or not hasattr(row, "__len__") or len(row) != 2:
+    if not _are_two(row):
         raise InputError(
             f"{name} must be a pair of sentences (a, b); got {row!r:.60}. Of two lists of "
             "sentences make pairs: list(zip(first, second))."

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.data.inputs import shape_of
 from depthwise.errors import InputError
 from depthwise.text.files import as_texts
 from depthwise.text.words import FILLING, Words, words_of
@@ -56,7 +57,7 @@ def _is_long(text: str, max_words: int) -> bool:
 
 def single_texts(X: Any) -> list[str]:
     """Texts (N,). Raises InputError for several columns of them."""
-    shape = tuple(getattr(X, "shape", ()))
+    shape = shape_of(X)
     if len(shape) == 2 and shape[1] > 1:
         raise InputError(
             f"X must be texts (N,); got {shape}. Pairs of sentences are for "
