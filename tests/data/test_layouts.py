@@ -45,6 +45,18 @@ def some(root, n=12, folder=".", size=(9, 11, 3)):
         (root / folder / f"{k}.png").write_bytes(encoded(noise_u8(*size, seed=k)))
 
 
+def called_by_class(root):
+    some(root, folder="train")
+    for k in range(12):
+        (root / f"train/{k}.png").rename(root / f"train/{('cat', 'dog')[k % 2]}.{k // 2}.png")
+
+
+def tabled(root, name, header, row, folder="images"):
+    some(root, folder=folder)
+    rows = [row.format(k=k, c=k % 2) for k in range(12)]
+    (root / name).write_text("\n".join([header, *rows] if header else rows))
+
+
 def with_box_lists(root):
     pictures(root / "images", some_items())
     rows = [f'p{k},60,40,"[2.0, 3.0, 30.0, 30.0]"' for k in range(6)]
@@ -92,6 +104,20 @@ MAKERS = {
     "one archive a class": archived,
     "one archive a part": parts_archived,
     "pictures alone": some,
+    "classes in the names": called_by_class,
+    "pictures and a table of labels": lambda root: tabled(
+        root, "labels.csv", "id,label", "{k},c{c}"
+    ),
+    "the same, with a number": lambda root: tabled(root, "ages.csv", "id,age", "{k}.png,{k}.5"),
+    "a list apart by white space": lambda root: tabled(
+        root, "train.txt", None, "images/{k}.png {c}"
+    ),
+    "Hugging Face's folder, CSV": lambda root: tabled(
+        root, "train/metadata.csv", "file_name,label", "{k}.png,c{c}", "train"
+    ),
+    "Hugging Face's folder, JSON lines": lambda root: tabled(
+        root, "train/metadata.jsonl", None, '{{"file_name": "{k}.png", "label": {c}}}', "train"
+    ),
     "Pascal VOC": lambda root: make_voc(root, some_items()),
     "COCO": lambda root: make_coco(root, some_items()),
     "YOLO": lambda root: make_yolo(root, some_items()),

@@ -33,6 +33,7 @@ from depthwise.data.readers import (
     faces,
     idx,
     npz,
+    picture_labels,
     pictures,
     prose,
     table,
@@ -179,6 +180,12 @@ def _reader_of(tree: Tree, options: Options) -> str:
     if seen := _seen_in(tree, options.task):
         return seen
     found = recognise(tree)
+    if (
+        found == "folder"
+        and options.labelled is not False
+        and picture_labels.has_labels(tree, options)
+    ):
+        return "labels"
     if asked and asked.expected and found not in ("npz", "idx"):
         other = _seen_in(tree, None)
         like = f" (it looks like data for {_SEEN[other].task})" if other else ""
@@ -240,6 +247,8 @@ def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
         require_labels_read(tree, items, in_classes)
     if chosen in _SEEN:
         return _SEEN[chosen].read(tree, memory, options)
+    if chosen == "labels":
+        return picture_labels.read(tree, memory, options)
     if chosen == "folder":
         return pictures.read(
             *(tree, memory, options.image_size, options.channels),

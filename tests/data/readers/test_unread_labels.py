@@ -22,7 +22,7 @@ ODD = {
     "images/3.txt": ("a cat, seen from the left\n", "images/3.txt, line 1: 'a cat"),
     "annotations/3.xml": ("<thing><a/></thing>\n", "annotations/3.xml, line 1: '<thing>"),
     "marks/3.json": ('{"what": 1}\n', 'marks/3.json, line 1: \'{"what": 1}'),
-    "seen.csv": ("a,b,c\nx,3.png,7\n", "seen.csv, line 1: 'a,b,c'"),
+    "seen.csv": ("look at 3.png, it is odd\n", "seen.csv, line 1: 'look at 3"),
     "seen.txt": ("\n".join(f"{k} ? {k}" for k in range(8)), "seen.txt, line 1: '0 [?] 0'"),
 }
 
@@ -41,7 +41,7 @@ def test_labels_of_no_known_kind_are_told_with_file_and_line(tmp_path, file):
 
 def test_the_command_line_ends_with_2_unless_anomaly_was_asked_for(tmp_path, capsys):
     side_by_side(tmp_path)
-    (tmp_path / "seen.csv").write_text("a,b,c\nx,3.png,7\n")
+    (tmp_path / "seen.csv").write_text("look at 3.png, it is odd\n")
     with pytest.raises(SystemExit) as ended:
         main(["inspect", str(tmp_path)])
     assert ended.value.code == 2 and "labels seen but not read" in capsys.readouterr().err

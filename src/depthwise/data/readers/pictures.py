@@ -1,6 +1,7 @@
 """Folders of pictures, one folder a class, with or without train/ val/ test/ above them.
 
     cats/1.jpg  dogs/2.jpg                     two classes, to be split
+    cat.1.jpg   dog.2.jpg                      the same, told by their names
     train/cats/1.jpg  test/dogs/2.jpg          the split is the data's own
 
 Pictures side by side, or in train/ and test/ alone, are items without labels. Lists that number
@@ -120,6 +121,8 @@ def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[
     paths = without_wrapper([name.split("/") for name in names])
     parts = _parts_of_tops(paths)
     if _is_unlabelled(paths, parts):
+        if called := _called_by_class(names, paths, parts):
+            return called
         return [Placed(n, "", parts.get(path[0])) for n, path in zip(names, paths)], []
     pictures, outside = [], []
     for name, (*folders, _) in zip(names, paths):
@@ -131,6 +134,34 @@ def placed(names: list[str], what: str = "picture") -> tuple[list[Placed], list[
             outside.append(name)
     detail = "outside a class folder, left out"
     return pictures, left_out(f"stray {what}", outside, detail)
+
+
+_CLASS_AND_NUMBER = re.compile(r"([^\W\d_][^.]*)\.\d+(?=\.[^.]+$|$)")
+
+
+def _called_by_class(
+    names: list[str], paths: list[list[str]], parts: Mapping[str, int]
+) -> tuple[list[Placed], list[Problem]] | None:
+    """Class and part of pictures that are called "cat.0.jpg", all that lie in one folder; those of
+    other folders, called by numbers, are to be asked about."""
+    found = [_CLASS_AND_NUMBER.match(path[-1]) for path in paths]
+    called = {path[0] for path, match in zip(paths, found) if match and len(path) > 1}
+    fitting = [match is not None or path[0] not in called for path, match in zip(paths, found)]
+    if len({match[1] for match in found if match}) < 2 or not all(fitting):
+        return None
+    if not called and not all(found):
+        return None
+    pictures = [
+        Placed(name, match[1], parts.get(path[0]))
+        for name, path, match in zip(names, paths, found)
+        if match
+    ]
+    outside = [name for name, match in zip(names, found) if not match]
+    parted = {picture.part for picture in pictures}
+    if len(parted) == 1:  # of one part only, which is then to be split
+        pictures = [replace(picture, part=None) for picture in pictures]
+    taken = Problem("classes in names", "", f"the first word of each, as in {pictures[0].name}")
+    return pictures, [taken, *left_out("stray picture", outside, "not called by a class, left out")]
 
 
 def _below_part(folders: list[str]) -> list[str]:
