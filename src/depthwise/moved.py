@@ -30,7 +30,7 @@ MOVED = {
     "backbones.features": "backbones.images.features",
     "backbones.huggingface": "backbones.images.huggingface",
     "backbones.huggingface_text": "backbones.texts.huggingface",
-    "backbones.learning": "training.backbone_step",
+    "backbones.learning": "training.step",
     "backbones.named": "backbones.images.named",
     "backbones.once": "models.frozen_features",
     "backbones.reading": "tasks.encoder_estimator",
@@ -245,7 +245,8 @@ MOVED = {
     "tasks.language.sizes": "tasks.language.language_model",
     "tasks.language_settings": "tasks.language.language_model",
     "tasks.segmentation": "tasks.segmentation.segmenter",
-    "tasks.segmentation_learning": "tasks.segmentation.step",
+    "tasks.segmentation.step": "tasks.segmentation.network",
+    "tasks.segmentation_learning": "tasks.segmentation.network",
     "tasks.segmentation_loss": "tasks.segmentation.loss",
     "tasks.segmentation_masks": "tasks.segmentation.masks",
     "tasks.segmentation_network": "tasks.segmentation.network",
@@ -270,6 +271,7 @@ MOVED = {
     "thresholds": "scores.thresholds",
     "tracing": "reshaping.tracing",
     "training": "training.loop",
+    "training.backbone_step": "training.step",
     "updates": "training.step",
 }
 

@@ -19,7 +19,8 @@ from depthwise.families.dsn.gram import Gram
 from depthwise.families.shallow import ridge
 from depthwise.families.shallow.regressors import _median
 from depthwise.losses import Weighted, smoothed_cross_entropy, squared_error
-from depthwise.training.loop import Event, _drawn
+from depthwise.training.loop import Event
+from depthwise.training.visits import drawn_by_visits
 
 X, Y = make_classification(71, 5, n_informative=4, n_redundant=0, n_classes=3, random_state=3)
 X = X.astype(np.float32)
@@ -250,7 +251,7 @@ def test_visits_are_as_many_as_weights_say(weights: np.ndarray) -> None:
     generator = torch.Generator().manual_seed(4)
     share = weights * len(weights) / weights.sum()
     for _ in range(400):
-        counts = np.bincount(_drawn(visits, generator), minlength=len(weights))
+        counts = np.bincount(drawn_by_visits(visits, generator), minlength=len(weights))
         assert (counts >= np.floor(share - 1e-9)).all() and (counts <= np.ceil(share + 1e-9)).all()
         assert counts.sum() == len(weights)
         total += counts

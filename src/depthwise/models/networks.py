@@ -47,7 +47,8 @@ from depthwise.models.supervised import Classifier, Regressor
 from depthwise.reshaping.int8 import learning
 from depthwise.settings import check_settings, no_setting, settings
 from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
-from depthwise.training.loop import recorded_compute, train
+from depthwise.training.history import recorded_compute
+from depthwise.training.loop import train
 from depthwise.training.run import Run
 from depthwise.training.schedules import Passes, of_quality
 from depthwise.training.step import GradientUpdate, Recipe, Update

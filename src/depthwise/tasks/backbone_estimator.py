@@ -25,8 +25,7 @@ from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.models.networks import NetworkEstimator
 from depthwise.settings import no_setting, settings
-from depthwise.training.backbone_step import BackboneUpdate
-from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["BackboneEstimator"]
 

@@ -26,8 +26,7 @@ from depthwise.compute import Compute
 from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.networks import NetworkEstimator
 from depthwise.settings import no_setting, settings
-from depthwise.training.backbone_step import BackboneUpdate
-from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["EncoderEstimator", "FeatureHead", "trimmed"]
 

@@ -30,9 +30,8 @@ from depthwise.data.inputs import as_images
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import InputError
 from depthwise.tasks.backbone_estimator import BackboneEstimator
-from depthwise.training.backbone_step import BackboneUpdate
 from depthwise.training.events import Watch
-from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["SpatialEstimator"]
 

@@ -30,6 +30,32 @@ class Event:
     seconds_left: float
     stage: str = ""
 
+    @classmethod
+    def at(
+        cls,
+        step: int,
+        steps: int,
+        seconds: float,
+        *,
+        loss: float,
+        score: float | None,
+        items: int,
+        steps_per_epoch: int = 1,
+    ) -> Event:
+        """After `step` of `steps`, which took `seconds`; an epoch goes over so many `items`."""
+        rate = step / max(seconds, 1e-9)
+        return cls(
+            epoch=step / steps_per_epoch,
+            epochs=steps / steps_per_epoch,
+            step=step,
+            steps=steps,
+            loss=loss,
+            score=score,
+            items_per_second=rate * items / steps_per_epoch,
+            seconds=seconds,
+            seconds_left=(steps - step) / rate if rate else math.inf,
+        )
+
 
 Watch = Callable[[Event], None]
 

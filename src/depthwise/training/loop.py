@@ -22,7 +22,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,6 @@ from torch import Tensor, nn
 from depthwise.checkpoint import moved, read_state, write_state
 from depthwise.compute import (
     Compute,
-    has_room,
-    is_here,
     keep_freed_memory,
     own_randomness,
     seed_draws,
@@ -41,40 +39,17 @@ from depthwise.compute import (
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.losses import Weighted
 from depthwise.training.events import Event, Watch, finished, watching
-from depthwise.training.pacing import Pace
+from depthwise.training.history import History, recorded_compute
+from depthwise.training.pacing import Pace, StepClock
 from depthwise.training.run import look_in_time, time_left
 from depthwise.training.step import Recipe, Update, WeightAverage
+from depthwise.training.time_limit import TimeLimit
+from depthwise.training.visits import mixed, on_device_if_room, visiting_order
 
 __all__ = [
-    "Event",
-    "History",
-    "Watch",
-    "finished",
-    "look_in_time",
-    "recorded_compute",
-    "time_left",
-    "train",
-    "watching",
-]
-
-
-SLOW_STEP = 0.1  # of a limit: whether the next step still fits is asked before it is made
-MOST_SCORING = 0.3  # of a limit that a validation is foretold to take
-FORWARD_SHARE = 0.4  # of a training step's time that an item's answer takes
-FIRST_STEPS, CUT_SECONDS = 5, 0.25  # before and between looks at whether the plan fits the limit
-
-
-@dataclass
-class History:
-    """What happened. `epochs`: one {"epoch", "loss", "score", "seconds"} each; `stopped`:
-    "finished", "patience", "time" or "interrupted"; `seconds`: training time over all sittings."""
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str = "finished"
-    steps: int = 0
-    seconds: float = 0.0
-    compute: dict[str, Any] = field(default_factory=dict)
-    recipe: dict[str, Any] = field(default_factory=dict)
+    "Event", "History", "Watch", "finished", "look_in_time", "recorded_compute", "time_left",
+    "train", "watching",
+]  # fmt: skip
 
 
 def train(
@@ -109,17 +84,36 @@ def train(
     """
     if len(inputs) == 0:
         raise InputError("there is nothing to train on: inputs has 0 items.")
-    loop = _Loop(network, update, inputs, targets, recipe, compute, validate, watch)
-    loop.checkpoint, loop.fingerprint = checkpoint, fingerprint
-    loop.seconds_limit, loop.checkpoint_seconds = seconds_limit, checkpoint_seconds
-    loop.held_out, loop.scorings = held_out, scorings
-    loop.visits = visits
+    about = (network, update, inputs, targets, recipe, compute, validate, watch)
+    limits = (seconds_limit, checkpoint_seconds, held_out, scorings)
+    loop = _Loop(*about, checkpoint, fingerprint, *limits, visits)
     keep_freed_memory()
     with own_randomness(device=compute.device), compute.active():
-        return loop.run()
+        loop.begin()
+        try:
+            while loop.goes_on():
+                for items, wanted, progress in loop.batches():
+                    loss = update(items, wanted, progress)
+                    if loop.ends_with_step(loss):
+                        break
+                loop.close_epoch()
+        except KeyboardInterrupt:
+            loop.history.stopped = "interrupted"
+        return loop.finish()
 
 
+@dataclass
 class _Loop:
+    """One call of `train`, with its arguments."""
+
+    network: nn.Module
+    update: Update
+    inputs: Tensor
+    targets: Tensor | Weighted
+    recipe: Recipe
+    compute: Compute
+    validate: Callable[[nn.Module], tuple[float, ...]] | None
+    watch: Watch | None
     checkpoint: Path | None
     fingerprint: str
     seconds_limit: float | None
@@ -128,48 +122,75 @@ class _Loop:
     scorings: int
     visits: Tensor | None
 
-    def __init__(
-        self,
-        network: nn.Module,
-        update: Update,
-        inputs: Tensor,
-        targets: Tensor | Weighted,
-        recipe: Recipe,
-        compute: Compute,
-        validate: Callable[[nn.Module], tuple[float, ...]] | None,
-        watch: Callable[[Event], None] | None,
-    ):
-        self.network, self.update, self.recipe, self.compute = network, update, recipe, compute
-        self.inputs, self.targets = kept(inputs, compute.device), targets.to(compute.device)
-        self.validate, self.watch = validate, watch
+    def __post_init__(self) -> None:
+        recipe, device = self.recipe, self.compute.device
+        self.inputs = on_device_if_room(self.inputs, device)
+        self.targets = self.targets.to(device)
         # never a batch of one item: batch normalisation has nothing to compare it with
         self.steps_per_epoch = max(
-            1, min(math.ceil(len(inputs) / recipe.batch_size), len(inputs) // 2)
+            1, min(math.ceil(len(self.inputs) / recipe.batch_size), len(self.inputs) // 2)
         )
         self.planned = self.steps = max(1, round(recipe.epochs * self.steps_per_epoch))
-        self.average = WeightAverage(network, horizon=recipe.average * self.steps)
-        self.history = History(compute=compute.to_dict(), recipe=asdict(recipe))
+        self.average = WeightAverage(self.network, horizon=recipe.average * self.steps)
+        self.history = History(compute=self.compute.to_dict(), recipe=asdict(recipe))
         self.step = 0
-        self.loss_sum = torch.zeros((), device=compute.device)
-        self.pace = Pace(compute.device)
+        self.loss_sum = torch.zeros((), device=device)
+        self.pace, self.clock = Pace(device), StepClock()
         self.best: dict[str, Tensor] | None = None
         self.best_scores: tuple[float, ...] = ()
         self.best_epoch = 0
         self.seconds_before = 0.0
-        self.scoring_seconds: float | None = None  # that the latest validation took
-        self.settled: float | None = None  # when the first steps were over
-        self.begun = self.told = self.saved = self.cut = time.monotonic()
+        self.begun = self.told = self.saved = time.monotonic()
+        scorings = self.scorings if self.validate else 0
+        batches = self.held_out * self.steps_per_epoch / len(self.inputs)
+        self.limit = TimeLimit(self.seconds_limit, self.clock, scorings, batches)
 
     # -- the run --------------------------------------------------------------------------------
 
-    def run(self) -> History:
+    def begin(self) -> None:
+        """From the checkpoint's step, where there is one."""
         self._resume()
-        self.first_step = self.step
-        try:
-            while self.step < self.steps and not self._should_stop():
-                self._epoch()
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
+        self.clock.begin()
+
+    def goes_on(self) -> bool:
+        return self.step < self.steps and not self._should_stop()
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor | Weighted, float]]:
+        """Of this epoch those that are left: items (B, ...) and targets (B, ...), and how much of
+        the run lies behind; the step's own randomness is ready."""
+        epoch, start = divmod(self.step, self.steps_per_epoch)
+        self.network.train()
+        for batch in self._order(epoch)[start:]:
+            seed_draws(mixed(self.recipe.seed, self.step), self.compute.device)
+            items = self.inputs[batch].to(self.compute.device)
+            yield items, self.targets[batch], self.step / self.steps
+
+    def _order(self, epoch: int) -> tuple[Tensor, ...]:
+        """Index batches (B,) of one epoch: sizes differ by at most one, so none is a sliver."""
+        order = visiting_order(len(self.inputs), mixed(self.recipe.seed, -1 - epoch), self.visits)
+        return order.to(self.inputs.device).tensor_split(self.steps_per_epoch)
+
+    def ends_with_step(self, loss: Tensor) -> bool:
+        """Whether the epoch is over, or the time, with the step that had this loss."""
+        self.average.update(self.step)
+        self.loss_sum += loss
+        self.step += 1
+        self.pace()
+        self.clock.step()
+        self._cut_to_time()
+        if self.step >= self.steps or self._out_of_time():
+            return True
+        self._look_around()
+        if self.step % self.steps_per_epoch:  # an epoch's last step is saved once it is closed
+            self._save_now_and_then()
+        return False
+
+    def close_epoch(self) -> None:
+        self._close_epoch()
+        self._save_now_and_then()
+
+    def finish(self) -> History:
+        """The network has the best weights, or the last average; the checkpoint the result."""
         if self.steps < self.planned and self.history.stopped == "finished":
             self.history.stopped = "time"
         self.history.steps, self.history.seconds = self.step, self.seconds
@@ -178,37 +199,6 @@ class _Loop:
         self.network.load_state_dict(self.best or self.average.network.state_dict())
         self.network.eval()
         return self.history
-
-    def _epoch(self) -> None:
-        epoch = self.step // self.steps_per_epoch
-        self.network.train()
-        for batch in self._batches(epoch, start=self.step % self.steps_per_epoch):
-            seed_draws(_mix(self.recipe.seed, self.step), self.compute.device)
-            items = self.inputs[batch].to(self.compute.device)
-            loss = self.update(items, self.targets[batch], self.step / self.steps)
-            self.average.update(self.step)
-            self.loss_sum += loss
-            self.step += 1
-            self.pace()
-            if self.step - self.first_step == FIRST_STEPS:
-                self.settled = time.monotonic()
-            self._cut_to_time()
-            if self.step >= self.steps or self._out_of_time():
-                break
-            self._look_around()
-            if self.step % self.steps_per_epoch:  # an epoch's last step is saved once it is closed
-                self._save_now_and_then()
-        self._close_epoch()
-        self._save_now_and_then()
-
-    def _batches(self, epoch: int, start: int) -> Iterator[Tensor]:
-        """Index batches (B,) of one epoch: sizes differ by at most one, so none is a sliver."""
-        generator = torch.Generator().manual_seed(_mix(self.recipe.seed, -1 - epoch))
-        order = torch.randperm(len(self.inputs), generator=generator)
-        if self.visits is not None:
-            order = _drawn(self.visits, generator)[order]
-        order = order.to(self.inputs.device)
-        yield from order.tensor_split(self.steps_per_epoch)[start:]
 
     def _close_epoch(self) -> None:
         steps_done = (self.step - 1) % self.steps_per_epoch + 1
@@ -244,7 +234,7 @@ class _Loop:
             return ()
         begun = time.monotonic()
         scores = self.validate(self.average.network)
-        self.scoring_seconds = time.monotonic() - begun
+        self.limit.scoring_seconds = time.monotonic() - begun
         return scores
 
     def _should_stop(self) -> bool:
@@ -263,44 +253,14 @@ class _Loop:
 
     def _out_of_time(self) -> bool:
         """One step is always made: a network that never learnt is of no use to anybody."""
-        if self.seconds_limit is None or self.step == 0:
-            return False
-        step = self._step_seconds()
-        if step < SLOW_STEP * self.seconds_limit:
-            return self.seconds + self._scoring() >= self.seconds_limit
-        return self.seconds + self._scoring() + step >= (1 + SLOW_STEP) * self.seconds_limit
-
-    def _scoring(self) -> float:
-        """Seconds that the validation to come will take; before the first a guess."""
-        if self.validate is None:
-            return 0.0
-        if self.scoring_seconds is not None:
-            return self.scorings * self.scoring_seconds
-        if self.seconds_limit is None or self.step - self.first_step < FIRST_STEPS:
-            return 0.0  # the first steps are slow ones and foretell nothing
-        batch_size = len(self.inputs) / self.steps_per_epoch
-        once = FORWARD_SHARE * self._step_seconds() * self.held_out / batch_size
-        return min(self.scorings * once, MOST_SCORING * self.seconds_limit)
-
-    def _step_seconds(self) -> float:
-        """Of this sitting, validation included; the first steps do not count, once there are
-        others."""
-        done = self.step - self.first_step
-        if done > FIRST_STEPS and self.settled is not None:
-            return (time.monotonic() - self.settled) / (done - FIRST_STEPS)
-        return (time.monotonic() - self.begun) / max(1, done)
+        return self.step > 0 and self.limit.is_over(self.seconds)
 
     def _cut_to_time(self) -> None:
-        """Under a limit: as many of the planned steps as fit, by the pace so far, so that the
-        learning rate has come down when the time is over."""
-        now = time.monotonic()
-        settled = self.step - self.first_step > FIRST_STEPS
-        if self.seconds_limit is None or not settled or now - self.cut < CUT_SECONDS:
-            return
-        self.cut = now
-        left = self.seconds_limit - self.seconds - self._scoring()
-        fit = self.step + int(max(0.0, left) / self._step_seconds())
-        self.steps = min(self.planned, max(fit, self.step))
+        """Under a limit: as many of the planned steps as fit, so that the learning rate has come
+        down when the time is over."""
+        left = self.limit.steps_left(self.seconds)
+        if left is not None:
+            self.steps = min(self.planned, self.step + left)
 
     def _look_around(self) -> None:
         now = time.monotonic()
@@ -313,19 +273,15 @@ class _Loop:
     def _tell(self, loss: float) -> None:
         if self.watch is None:
             return
-        done = self.step / self.steps_per_epoch
-        rate = self.step / max(self.seconds, 1e-9)
         self.watch(
-            Event(
-                epoch=done,
-                epochs=self.steps / self.steps_per_epoch,
-                step=self.step,
-                steps=self.steps,
+            Event.at(
+                self.step,
+                self.steps,
+                self.seconds,
                 loss=loss,
                 score=self.best_scores[0] if self.best_scores else None,
-                items_per_second=rate * len(self.inputs) / self.steps_per_epoch,
-                seconds=self.seconds,
-                seconds_left=(self.steps - self.step) / rate if rate else math.inf,
+                items=len(self.inputs),
+                steps_per_epoch=self.steps_per_epoch,
             )
         )
 
@@ -382,42 +338,3 @@ class _Loop:
         self.history = History(**{**state["history"], "compute": self.compute.to_dict()})
         self._shorten()
         self.seconds_before = self.history.seconds
-
-
-def recorded_compute(checkpoint: Path | None, device: str = "auto") -> Compute | None:
-    """How the run behind a checkpoint is computed, so that it goes on in the same way, bit for bit;
-    None where there is no checkpoint yet, or where it was begun on a GPU that is not here, or on
-    another `device` than is asked for now: then it goes on in a way of its own."""
-    if checkpoint is None or not checkpoint.exists():
-        return None
-    try:
-        recorded = Compute(**read_state(checkpoint)["history"]["compute"])
-    except (KeyError, TypeError):
-        raise ModelFileError(
-            f"{checkpoint} is not a checkpoint. Delete it to start again."
-        ) from None
-    wanted = device in ("auto", recorded.device)
-    return recorded if wanted and is_here(recorded.device) else None
-
-
-def kept(inputs: Tensor, device: str) -> Tensor:
-    """The items of a run, on its device where they have room; else each batch is brought there."""
-    return inputs.to(device) if has_room(device, inputs.nbytes) else inputs
-
-
-def _drawn(visits: Tensor, generator: torch.Generator) -> Tensor:
-    """N of N items, item i n_i or n_i + 1 times where N visits_i / sum visits lies between the two,
-    and that often on average (systematic sampling, Madow 1949): int64 (N,), in order."""
-    ends = visits.double().cumsum(0)
-    ends *= len(visits) / ends[-1]
-    ends[-1] = len(visits)
-    marks = torch.arange(len(visits)) + torch.rand((), generator=generator, dtype=torch.float64)
-    return torch.searchsorted(ends, marks, right=True).clamp(max=len(visits) - 1)
-
-
-def _mix(seed: int, number: int) -> int:
-    """A 64-bit seed from two integers, by the finaliser of SplitMix64 (Steele et al. 2014)."""
-    z = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return z ^ (z >> 31)

@@ -8,6 +8,7 @@ far sees the GPU's own.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,9 +17,10 @@ import torch
 
 from depthwise.compute import is_gpu
 
-__all__ = ["AHEAD", "Pace"]
+__all__ = ["AHEAD", "FIRST_STEPS", "Pace", "StepClock"]
 
 AHEAD = 4  # steps that may be asked for before the first of them is done
+FIRST_STEPS = 5  # of a run, which are slow ones and foretell nothing
 
 
 class Pace:
@@ -39,3 +41,32 @@ class Pace:
         self.asked.append(now)
         if len(self.asked) > AHEAD:
             self.asked.popleft().synchronize()
+
+
+class StepClock:
+    """How long a step takes in this sitting, validation included; the first steps do not count,
+    once there are others."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """No step has been made."""
+        self.steps, self.settled = 0, None
+        self.begun = time.monotonic()
+
+    steps: int
+    settled: float | None  # when the first steps were over
+
+    def step(self) -> None:
+        """One more has been made."""
+        self.steps += 1
+        if self.steps == FIRST_STEPS:
+            self.settled = time.monotonic()
+
+    @property
+    def step_seconds(self) -> float:
+        """The mean so far."""
+        if self.steps > FIRST_STEPS and self.settled is not None:
+            return (time.monotonic() - self.settled) / (self.steps - FIRST_STEPS)
+        return (time.monotonic() - self.begun) / max(1, self.steps)

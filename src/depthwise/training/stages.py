@@ -24,37 +24,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from depthwise.checkpoint import read_state
 from depthwise.compute import (
     Compute,
-    cached_choice,
-    fastest,
-    free_cores,
-    has_bfloat16,
     own_randomness,
-    resolve_device,
     seed_draws,
     synchronise,
 )
 from depthwise.data.inputs import as_tensor
-from depthwise.errors import InputError, ModelFileError
+from depthwise.errors import ModelFileError
 from depthwise.losses import Weighted
+from depthwise.training.compute_for import compute_for
 from depthwise.training.events import Event, Watch
-from depthwise.training.loop import History, kept, recorded_compute, train
+from depthwise.training.history import History, recorded_compute
+from depthwise.training.loop import train
 from depthwise.training.run import Run
 from depthwise.training.step import Recipe, Update
 from depthwise.training.training_data import TrainingData
+from depthwise.training.visits import on_device_if_room
 
 __all__ = ["Interrupted", "Stages", "stage_file", "stage_files"]
 
 MARGIN = 0.85  # of a stage's share of the time that its steps are planned to take
 WARM_STEPS, PACE_SECONDS = 2, 0.15  # how the pace of a stage is taken
-PRODUCTS_MACS, PRODUCTS_SECONDS = 1_000_000_000, 2.0  # multiply-accumulates a timing; all of it
-TINY = 100_000  # weights: below, a second thread costs more than it gives
 
 
 class Interrupted(Exception):
@@ -70,17 +65,6 @@ def stage_files(checkpoint: Path) -> list[Path]:
     """The files of all stages that there are beside `checkpoint`, and itself."""
     beside = checkpoint.parent.glob(f"{checkpoint.stem}.*{checkpoint.suffix}")
     return sorted({path for path in (checkpoint, *beside) if path.is_file()})
-
-
-class Computing(Protocol):
-    """A model that says how it is to be computed. precisions: those that "auto" chooses among."""
-
-    device: str
-    precision: str
-    threads: int | str
-
-    @property
-    def precisions(self) -> tuple[str, ...]: ...
 
 
 class Staged(Protocol):
@@ -257,7 +241,7 @@ class Stages:
         trial = copy.deepcopy(update)
         taken: list[float] = []
         device = self.compute.device
-        x, y = kept(inputs, device), targets.to(device)
+        x, y = on_device_if_room(inputs, device), targets.to(device)
         with own_randomness(device=device), self.compute.active():
             while len(taken) < WARM_STEPS + 4 or sum(taken) < PACE_SECONDS:
                 started = time.perf_counter()
@@ -323,44 +307,6 @@ class Stages:
         files = stage_files(self.checkpoint) if self.checkpoint else []
         recorded = recorded_compute(files[0], self.model.device) if files else None
         return recorded or compute_for(self.model, self.network)
-
-
-def compute_for(model: Computing, network: nn.Module) -> Compute:
-    """Device, precision and threads as `model` sets them. precision "auto" takes bfloat16 where
-    products of the network's size are clearly faster in it and the family allows it; threads
-    "auto" takes the cores that are free, one for a tiny network. Raises InputError."""
-    device = resolve_device(model.device)
-    known = ("auto", "float32", "bfloat16")
-    if model.precision not in known:
-        names = " or ".join(map(repr, known))
-        raise InputError(f"precision must be {names}; got {model.precision!r}.")
-    whole = isinstance(model.threads, int | np.integer) and model.threads > 0
-    if not (whole or model.threads == "auto"):
-        raise InputError(f'threads must be at least 1 or "auto"; got {model.threads!r}.')
-    weights = sum(p.numel() for p in network.parameters())
-    threads = int(model.threads) if whole else 1 if weights < TINY else free_cores()
-    if model.precision != "auto":
-        return Compute(device, model.precision, False, threads)
-    allowed = model.precisions if has_bfloat16(device) else ("float32",)
-    ways = [Compute(device, precision, False, threads) for precision in allowed]
-    if weights < TINY or len(ways) == 1:
-        return ways[0]
-    largest = max(network.parameters(), key=Tensor.numel)
-    rows, columns = largest.shape[0], largest[0].numel()
-
-    def race() -> Compute:
-        both = torch.randn(128, rows).to(device), torch.randn(rows, columns).to(device)
-        product = partial(_products, *both)
-        return fastest(product, ways, advantage=1.3, seconds=PRODUCTS_SECONDS)
-
-    return cached_choice(f"product 128x{rows}x{columns}|{ways}", race)
-
-
-def _products(a: Tensor, b: Tensor, compute: Compute) -> None:
-    times = max(1, min(20, PRODUCTS_MACS // (a.numel() * b.shape[1])))
-    with torch.inference_mode(), compute.autocast():
-        for _ in range(times):
-            torch.mm(a, b)
 
 
 def _settings(model: Staged) -> dict[str, Any]:

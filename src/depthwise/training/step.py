@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from depthwise.compute import Compute
 
-__all__ = ["GradientUpdate", "Recipe", "Update", "WeightAverage", "lr_factor", "set_rate"]
+__all__ = [
+    "BackboneUpdate",
+    "GradientUpdate",
+    "Recipe",
+    "Update",
+    "WeightAverage",
+    "lr_factor",
+    "set_rate",
+]
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,12 @@ class GradientUpdate:
     def __call__(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
         for group in self.optimizer.param_groups:
             set_rate(group, self.rate(group, progress))
-        return self.descend(inputs, targets, progress)
+        loss = self.descend(inputs, targets, progress)
+        self.after_step()
+        return loss
+
+    def after_step(self) -> None:
+        """What else is done to the weights once a step is made."""
 
     def descend(self, inputs: Tensor, targets: Any, progress: float) -> Tensor:
         """The step itself, at the rates as they are set."""
@@ -158,6 +171,34 @@ class GradientUpdate:
         self.optimizer.load_state_dict(state)
         if self.compute.channels_last:
             _order_moments(self.optimizer)
+
+
+class BackboneUpdate(GradientUpdate):
+    """Gradient descent that is gentler with a backbone, `below`, than with all else.
+
+        rate of the rest        eta(t)
+        rate of the backbone    share * eta(t)
+
+    What has been learnt on a million pictures should be adapted, not unlearnt; what is new must be
+    learnt. Discriminative rates: Howard and Ruder 2018, section 3.2.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        recipe: Recipe,
+        compute: Compute,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        *,
+        below: nn.Module,
+        share: float = 0.1,
+    ):
+        super().__init__(network, loss, recipe, compute, augment)
+        set_apart(self.optimizer, below, {"share": share}, {"share": 1.0})
+
+    def rate(self, group: dict[str, Any], progress: float) -> float:
+        return float(group["share"]) * super().rate(group, progress)
 
 
 def _keep_gradients_channels_last(network: nn.Module) -> None:

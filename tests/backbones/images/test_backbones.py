@@ -22,8 +22,7 @@ from depthwise.families.cnn import CNN, CNNRegressor
 from depthwise.layers import Standardise
 from depthwise.reshaping.edits import reshape
 from depthwise.reshaping.folding import foldable
-from depthwise.training.backbone_step import BackboneUpdate
-from depthwise.training.step import Recipe
+from depthwise.training.step import BackboneUpdate, Recipe
 
 KINDS = ["efficientnet-lite0", "cnn-xxs", "residual-xs", "folder"]
 SHAPE = (1, 40, 24)

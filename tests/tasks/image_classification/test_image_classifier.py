@@ -20,7 +20,7 @@ from depthwise.errors import InputError, MissingExtraError, ModelFileError
 from depthwise.families.cnn import CNN
 from depthwise.models.modelfile import read_model
 from depthwise.tasks.image_classification.classifier import ImageClassifier
-from depthwise.training.backbone_step import BackboneUpdate
+from depthwise.training.step import BackboneUpdate
 
 
 def load(folder: Path) -> ImageClassifier:

@@ -18,7 +18,7 @@ from depthwise.data.dataset import IGNORE
 from depthwise.errors import InputError
 from depthwise.tasks.segmentation.loss import Shown, class_weights, pixel_loss
 from depthwise.tasks.segmentation.masks import as_masks
-from depthwise.tasks.segmentation.network import UNet, continued
+from depthwise.tasks.segmentation.network import UNet, continued, depthwise_in_float32
 from depthwise.tasks.segmentation.scores import (
     confusions,
     iou,
@@ -26,7 +26,6 @@ from depthwise.tasks.segmentation.scores import (
     mean_iou,
     segmentation_report,
 )
-from depthwise.tasks.segmentation.step import depthwise_in_float32
 from depthwise.tasks.segmentation.tiles import blended_bands, cuts
 
 pytestmark = pytest.mark.numerical

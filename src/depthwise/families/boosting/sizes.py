@@ -135,19 +135,7 @@ class _Telling:
         if now - self.told < EVERY:
             return
         self.told, seconds = now, now - self.begun
-        self.watch(
-            Event(
-                epoch=done,
-                epochs=self.rounds,
-                step=done,
-                steps=self.rounds,
-                loss=loss,
-                score=score,
-                items_per_second=done * self.items / max(seconds, 1e-9),
-                seconds=seconds,
-                seconds_left=(self.rounds - done) * seconds / done,
-            )
-        )
+        self.watch(Event.at(done, self.rounds, seconds, loss=loss, score=score, items=self.items))
 
 
 def as_columns(inputs: np.ndarray) -> np.ndarray:

@@ -65,13 +65,11 @@ class FineTuning(GradientUpdate):
         outputs (B, K)."""
         self.agreement = Agreement(items, weight, answer, self.network)
 
-    def __call__(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
-        loss = super().__call__(inputs, targets, progress)
+    def after_step(self) -> None:
         if self.max_norm is not None:
             limit_norms(self.core.linears, self.max_norm)
         if self.agreement is not None:
             self.agreement.follow()
-        return loss
 
     def objective(self, inputs: Tensor, targets: Tensor, progress: float) -> Tensor:
         if self.agreement is None:

@@ -39,7 +39,7 @@ from depthwise.tasks.captioning.scores import caption_report
 from depthwise.tasks.captioning.search import BEAMS, WholeCaption, beam_search
 from depthwise.tasks.captioning.step import CaptionUpdate, as_said, token_rows
 from depthwise.text.tokens import KINDS, Tokenizer, learn_tokens
-from depthwise.training.stages import compute_for
+from depthwise.training.compute_for import compute_for
 from depthwise.training.step import GradientUpdate, Recipe
 
 __all__ = ["SIZES", "Captioner", "CaptionerRung"]

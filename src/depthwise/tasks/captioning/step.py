@@ -22,8 +22,7 @@ from depthwise.data.targets.captions import CaptionTable
 from depthwise.tasks.captioning.network import FILLING, CaptionNetwork, Writer, caption_nats
 from depthwise.tasks.captioning.scores import plain_caption
 from depthwise.text.tokens import Tokenizer
-from depthwise.training.backbone_step import BackboneUpdate
-from depthwise.training.step import Recipe
+from depthwise.training.step import BackboneUpdate, Recipe
 
 __all__ = ["CaptionUpdate", "as_said", "token_rows"]
 

@@ -52,9 +52,8 @@ from depthwise.tasks.image_text.texts import (
 )
 from depthwise.text.files import as_texts
 from depthwise.text.words import Words
-from depthwise.training.backbone_step import BackboneUpdate
-from depthwise.training.stages import compute_for
-from depthwise.training.step import GradientUpdate, Recipe
+from depthwise.training.compute_for import compute_for
+from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["SIZES", "ImageTextMatcher", "MatcherRung"]
 

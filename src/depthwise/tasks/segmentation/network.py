@@ -22,8 +22,11 @@ Shapes: B batch, C channels, H W image, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +36,7 @@ from depthwise.backbones.images.features import Backbone
 from depthwise.families.cnn import conv_norm
 from depthwise.layers import Standardise
 
-__all__ = ["UNet", "continued"]
+__all__ = ["UNet", "continued", "depthwise_in_float32"]
 
 FINE_STRIDE = 2  # of the logits, at most
 FINE_CHANNELS = 16
@@ -121,3 +124,36 @@ def continued(x: Tensor, multiple: int) -> Tensor:
     if down:
         x = torch.cat([x, x[:, :, -1:].expand(-1, -1, down, -1)], dim=2)
     return x
+
+
+@contextlib.contextmanager
+def depthwise_in_float32(network: nn.Module) -> Iterator[None]:
+    """Inside, the network's depthwise convolutions compute in float32, under autocast too.
+
+    They multiply little and move much, so that a narrower type gains them nothing; and oneDNN's
+    gradient of their weights, of 5 x 5 in bfloat16 and channels-last order, takes three to five
+    times as long as in float32 (torch 2.13 on a processor with AVX-512 BF16: 20 against 4 ms of
+    672 channels at 12 x 16, batch 4). A step of a U-Net on EfficientNet-lite0 takes 0.21 s for
+    0.37.
+    """
+    narrow: list[Any] = []
+
+    def before(module: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        plain = torch.autocast(inputs[0].device.type, enabled=False)
+        plain.__enter__()
+        narrow.append(plain)
+        return (inputs[0].to(module.weight.dtype),)
+
+    def after(module: nn.Module, inputs: Any, output: Any) -> None:
+        narrow.pop().__exit__(None, None, None)
+
+    hooks: list[Any] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            hooks.append(module.register_forward_pre_hook(before))
+            hooks.append(module.register_forward_hook(after, always_call=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

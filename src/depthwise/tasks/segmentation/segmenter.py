@@ -44,9 +44,8 @@ from depthwise.tasks.segmentation.loss import (
     pixel_loss,
 )
 from depthwise.tasks.segmentation.masks import as_masks, checked_against
-from depthwise.tasks.segmentation.network import UNet
+from depthwise.tasks.segmentation.network import UNet, depthwise_in_float32
 from depthwise.tasks.segmentation.scores import confusions, mean_iou, segmentation_report
-from depthwise.tasks.segmentation.step import depthwise_in_float32
 from depthwise.tasks.segmentation.tiles import blended_bands
 from depthwise.tasks.spatial_estimator import SpatialEstimator
 from depthwise.training.run import Run
