@@ -15,7 +15,7 @@ from depthwise.catalog import FAMILIES
 from depthwise.families.cnn import CNN
 from depthwise.families.dnn.dnn import DNN
 from depthwise.models import gpu_answers
-from depthwise.training import loop
+from depthwise.training import visits
 
 
 def test_data_that_have_no_room_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,9 +24,9 @@ def test_data_that_have_no_room_stay_where_they_are(monkeypatch: pytest.MonkeyPa
     assert computing.has_room("cpu", 10**12)
     assert computing.has_room("cuda", 400) and not computing.has_room("cuda", 401)
     items = torch.zeros(1000, dtype=torch.uint8)
-    assert loop.kept(items, "cuda") is items
-    monkeypatch.setattr(loop, "has_room", lambda device, size: True)
-    assert loop.kept(items, "meta").device.type == "meta"
+    assert visits.on_device_if_room(items, "cuda") is items
+    monkeypatch.setattr(visits, "has_room", lambda device, size: True)
+    assert visits.on_device_if_room(items, "meta").device.type == "meta"
 
 
 def test_held_out_items_are_uploaded_once(monkeypatch: pytest.MonkeyPatch, digits: Any) -> None:
@@ -92,7 +92,7 @@ def test_a_gpu_without_memory_leaves_answers_to_the_processor(
     model.network_ = nn.Linear(3, 2)
     copied_there = copy.deepcopy(model.network_)
     monkeypatch.setattr(
-        "depthwise.models.estimator.placed", lambda model, network, inputs: copied_there
+        "depthwise.models.answers.placed", lambda model, network, inputs: copied_there
     )
 
     def run(network: nn.Module, x: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from depthwise.families.dbm.learning import JointUpdate
 from depthwise.families.dbm.network import DBMNetwork
 from depthwise.families.rbm import RBM
 from depthwise.losses import smoothed_cross_entropy
+from depthwise.training import compute_for as choosing
 from depthwise.training import loop as training
-from depthwise.training import stages
 from depthwise.training.loop import recorded_compute, train
 from depthwise.training.pacing import AHEAD, Pace
 from depthwise.training.step import GradientUpdate, Recipe
@@ -86,12 +86,12 @@ def test_products_are_timed_without_the_way_there(monkeypatch: pytest.MonkeyPatc
         shown.extend(run.args)
         return ways[0]
 
-    monkeypatch.setattr(stages, "fastest", note)
-    monkeypatch.setattr(stages, "cached_choice", lambda key, measure: measure())
-    monkeypatch.setattr(stages, "resolve_device", lambda device: "meta")
-    monkeypatch.setattr(stages, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(choosing, "fastest", note)
+    monkeypatch.setattr(choosing, "cached_choice", lambda key, measure: measure())
+    monkeypatch.setattr(choosing, "resolve_device", lambda device: "meta")
+    monkeypatch.setattr(choosing, "has_bfloat16", lambda device: True)
     model = RBM(device="cuda")
-    chosen = stages.compute_for(model, nn.Linear(400, 300))
+    chosen = choosing.compute_for(model, nn.Linear(400, 300))
     assert chosen.device == "meta"
     assert [matrix.device.type for matrix in shown] == ["meta", "meta"]
 

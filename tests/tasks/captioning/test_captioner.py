@@ -96,8 +96,8 @@ def test_a_frozen_backbone_stays_as_it_was_and_sees_once() -> None:
     X, y = told_shapes(24)
     model = make(freeze="all", validation_fraction=0.25)
     looks: list[int] = []
-    see = model._seen
-    model._seen = lambda images: looks.append(len(images)) or see(images)  # type: ignore[method-assign,func-returns-value]
+    see = model._features
+    model._features = lambda images: looks.append(len(images)) or see(images)  # type: ignore[method-assign,func-returns-value]
     model.fit(X, y)
     assert looks == [18, 6]
     fresh = make(freeze="all")
@@ -112,13 +112,13 @@ def test_under_a_limit_it_looks_at_what_fits_and_taken_up_again_at_as_much(tmp_p
     X, y = told_shapes(300)
 
     def slowly(model: Captioner) -> Captioner:
-        see = model._seen
+        see = model._features
 
         def look(images: np.ndarray) -> np.ndarray:
             time.sleep(0.01 * len(images))
             return see(images)
 
-        model._seen = look  # type: ignore[method-assign]
+        model._features = look  # type: ignore[method-assign]
         return model
 
     class Stop(Exception):

@@ -81,8 +81,8 @@ def test_a_reader_of_word_order_learns_too() -> None:
 def test_a_frozen_backbone_embeds_every_image_once() -> None:
     X, y = told_shapes(32)
     model, looks = make(freeze="all", validation_fraction=0.25), []
-    see = model._seen
-    model._seen = lambda images: looks.append(len(images)) or see(images)  # type: ignore[method-assign,func-returns-value]
+    see = model._features
+    model._features = lambda images: looks.append(len(images)) or see(images)  # type: ignore[method-assign,func-returns-value]
     model.fit(X, y)
     assert looks == [24, 8]
     assert not model.network_.backbone.training
