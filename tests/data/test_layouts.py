@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_pictures import encoded, make_folder, noise_u8
 from made_seen import make_coco, make_csv, make_voc, make_yolo, pictures, some_items
+from made_tables import TABLE_MAKERS
 
 from depthwise.data.load import load
 
@@ -127,6 +128,7 @@ MAKERS = {
     "masks": with_masks,
     "folders of frames": with_frames,
     "captions": with_captions,
+    **TABLE_MAKERS,
 }
 
 

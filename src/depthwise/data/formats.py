@@ -5,7 +5,7 @@ tar    "ustar" at byte 257, perhaps gzipped
 idx    two zero bytes, a type, a number of axes, perhaps gzipped
 cifar  data_batch_1 and the like, pickled or .bin
 npz    npy arrays, "\\x93NUMPY"
-csv    text with a separator
+csv    text with a separator; JSON, Parquet, Excel and ARFF are read as the CSV they would be
 
 and, looked for first, pictures with more beside them:
 
@@ -13,11 +13,13 @@ voc, coco, yolo, boxes   XML, JSON, text or a table of boxes        masks    a f
 videos, frames, clips    video files, folders or strips of frames   faces    people and pairs.txt
 captions                 text, a table or COCO's JSON of what is said of them
 text, pairs              tables of prose and class; of two sentences and what is said of them
+text-folder              a folder a class of text files
 prose                    text files and nothing else
 """
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -37,6 +39,7 @@ from depthwise.data.readers import (
     pictures,
     prose,
     table,
+    text_folders,
     text_tables,
 )
 from depthwise.data.readers.boxes import boxes_csv, coco, voc, yolo
@@ -50,6 +53,8 @@ from depthwise.data.readers.trees.texts import alike_classes
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.readers.unread_labels import require_labels_read
 from depthwise.data.tables.readings import Readings
+from depthwise.data.tables.record_files import is_records
+from depthwise.data.tables.record_tree import record_tree
 from depthwise.errors import DataError
 from depthwise.task import data_task_named
 
@@ -64,6 +69,8 @@ def open_tree(path: Path, extra: list[str] | None = None) -> Tree:
     """A folder, an archive, or a file with its companions (and `extra` ones) as a Tree."""
     if path.suffix.lower() in _POINTING and path.is_file():
         return _pointed_at(path)
+    if path.is_file() and is_records(path.name):
+        return FolderTree(path.parent, [path.name])
     if path.is_dir():
         tree: Tree = FolderTree(path)
         return _only_archive(tree, path) or _of_archives(tree, path) or tree
@@ -103,6 +110,8 @@ def _only_archive(tree: Tree, path: Path) -> Tree | None:
     if len(tree.sizes) != 1:
         return None
     only = path / next(iter(tree.sizes))
+    if is_records(only.name):  # an .xlsx is a zip inside
+        return None
     if zipfile.is_zipfile(only):
         return ZipTree(only)
     return TarTree(only) if is_tar(only, tree.head(only.name)) else None
@@ -153,6 +162,7 @@ _SEEN = {
     "captions": _Seen("captions", captions.has_captions, captions.read),
     "text": _Seen("text", text_tables.has_texts, text_tables.read),
     "pairs": _Seen("pairs", text_tables.has_pairs, text_tables.read),
+    "text-folder": _Seen("text", text_folders.has_text_folders, text_folders.read),
     "prose": _Seen("language", prose.has_prose, prose.read),
 }
 
@@ -218,19 +228,24 @@ def recognise(tree: Tree) -> str:
             raise DataError(f"{tree.where} is a {packed} archive; unpack it, or pack it as zip.")
         raise DataError(
             f"{tree.where} is of no known kind (it begins with {begin}); "
-            "known are pictures, zip, tar, IDX, CIFAR, npz, npy, csv and tsv."
+            "known are pictures, zip, tar, IDX, CIFAR, npz, npy, csv, tsv, JSON, Parquet, xlsx "
+            "and ARFF."
         )
     if not names:
         raise DataError(f"{tree.where} is empty; expected one folder of pictures for each class.")
     raise DataError(
         f"{tree.where} holds no data of a known kind ({listed(names)}); expected class folders of "
-        "pictures, IDX, CIFAR, npz, npy, csv or tsv."
+        "pictures or texts, IDX, CIFAR, npz, npy, csv, tsv, JSON, Parquet, xlsx or ARFF."
     )
 
 
 def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) -> Raw:
     """Reads the tree in the format asked for or recognised; classes that are numbers get the names
     of a list beside them."""
+    if not pictures.picture_names(tree) and (records := record_tree(tree)):
+        tree = records
+        if records.has_names:
+            options = replace(options, readings=(*options.readings, "header"))
     raw = _read(tree, options, allocate)
     if not raw.task_row.is_spatial:  # whose readers know lists of classes
         call_classes(tree, raw)

@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "READINGS", "Options", "other_reading", "text_columns_of"]
 FORMATS = (
     *("folder", "idx", "cifar", "npz", "csv"),
     *("voc", "coco", "yolo", "boxes", "masks", "videos", "frames", "clips", "captions", "labels"),
-    *("text", "pairs", "prose"),
+    *("text", "pairs", "text-folder", "prose"),
 )
 READINGS = {  # after a colon: what is meant where the files themselves do not decide
     "outlines": ("yolo",),  # "class x y x y ...": points round the object

@@ -4,7 +4,8 @@
     a video, a folder of frames      one item        for a model of clips
     .npy, .npz with one such array   many items      images (N, H, W[, C]) or rows (N, D), clips
                                                      (N, T, H, W[, C])
-    .csv, .tsv                       a row an item   for a model of tables
+    .csv, .tsv                       a row an item   for a model of tables; also .json, .jsonl,
+                                                     .parquet, .xlsx, .arff
     .txt, or a table of texts        a line or a row an item        for a model of texts, or of
                                                      pairs of them: two columns
 
@@ -39,6 +40,7 @@ from depthwise.data.tables.columns import Column, label_of
 from depthwise.data.tables.delimited import cut, decoded
 from depthwise.data.tables.numbers import as_number
 from depthwise.data.tables.offsets import less_offsets
+from depthwise.data.tables.record_files import as_csv, is_records
 from depthwise.data.tables.rows import headed
 from depthwise.errors import DataError, InputError, reason_of
 from depthwise.models.abilities import Predicts
@@ -274,6 +276,8 @@ def read_inputs(
         raise DataError(f"{path} is a folder; give its files, such as {path}/*.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.") from None
+    if is_records(path.name) and (dtype == "int64" or len(shape) == 1):
+        data = as_csv(path.name, data, str(path))
     how_read = partial(_tell_of, str(path), tell)
     if dtype == "int64" and len(shape) == 2:
         return text_tables.parse_pairs(data, str(path), text_columns, how_read)

@@ -39,6 +39,7 @@ from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.tables.delimited import cut, decoded, lines_in
 from depthwise.data.tables.header import is_header, told_of_header
 from depthwise.data.tables.readings import Readings
+from depthwise.data.tables.record_files import is_records
 from depthwise.data.tables.rows import without_blank_end
 from depthwise.errors import DataError
 from depthwise.task import DATA_TASKS, data_task_named
@@ -216,7 +217,7 @@ def parse_texts(
     text, told = decoded(data, where)
     for problem in told:
         tell(problem)
-    if named is None and not where.lower().endswith(TABLES):
+    if named is None and not (where.lower().endswith(TABLES) or is_records(where)):
         texts = [line.strip() for line in lines_in(text)]
     else:
         table = _cut(text, where, keep_blank=True)
