@@ -196,6 +196,16 @@ COMMON: dict[str, tuple[Range | None, str]] = {
         number("[0, 1)", usual=(0, 0.5)),
         "share of the features below the output layer that is silenced in training",
     ),
+    "n_embedding": (
+        whole("[1, inf)", usual=(32, 1024)) | NONE,
+        "numbers of an embedding, in place of the size's",
+    ),
+    "max_words": (whole("[1, inf)"), "words of a text that are read; longer texts are cut"),
+    "word_dropout": (
+        number("[0, 1)", usual=(0, 0.4)),
+        "share of words that is silenced in training",
+    ),
+    "vocabulary": (whole("[1, inf)"), "words that are kept, the most frequent ones"),
     "label_smoothing": (
         number("[0, 1)", usual=(0, 0.2)),
         "share of each target that is spread over all classes",

@@ -24,7 +24,7 @@ from depthwise.compute import Compute
 from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.models.networks import NetworkEstimator
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, number, setting, settings
 from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["BackboneEstimator"]
@@ -35,21 +35,23 @@ PIXELS_AT_ONCE = 1 << 20  # of images through a backbone: some hundred megabytes
 
 @settings
 class BackboneEstimator(NetworkEstimator):
-    """A network on a backbone.
-
-    backbone : a name or folder, see backbones/images/named.py.
-    freeze : how many of its lowest stages do not learn, 0 .. all of them, or "all"; None is "all"
-        for what has learnt before and 0 for what starts from scratch.
-    backbone_rate : its learning rate as a share of the rest's, 0.01 .. 1; of what starts from
-        scratch it is 1, whatever is said here.
-    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to
-        `sees_well` pixels a side at least, where the backbone has learnt before.
-    """
+    """A network on a backbone."""
 
     image_only: ClassVar[bool] = True
-    backbone: str | None = None
-    freeze: int | str | None = None
-    backbone_rate: float = 0.1
+    backbone: str | None = setting(
+        default=None, doc="a name or folder, see backbones/images/named.py; None is the size's"
+    )
+    freeze: int | str | None = setting(
+        default=None,
+        doc="how many of the lowest stages of the backbone do not learn, 0 .. all of them, or "
+        '"all"; None is "all" for what has learnt before and 0 for what starts from scratch',
+    )
+    backbone_rate: float = setting(
+        default=0.1,
+        range=number("(0, 1]", usual=(0.01, 1)),
+        doc="the backbone's learning rate as a share of `lr`; of one that starts from scratch it "
+        "is 1",
+    )
     enlarge: int | str = no_setting(default=1)
     sees_well: ClassVar[int] = 128  # pixels a side that pretrained weights want
     embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
@@ -154,10 +156,3 @@ class BackboneEstimator(NetworkEstimator):
 
     def _augmenter(self) -> Callable[[Tensor], Tensor]:
         return augmenter(self.augment, self.input_shape_)
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        rate = self.backbone_rate
-        self._require("backbone_rate", 0 < rate <= 1, "above 0 and at most 1, say 0.1")
-        whole = isinstance(self.enlarge, int | np.integer) and 1 <= self.enlarge <= LARGEST_FACTOR
-        self._require("enlarge", self.enlarge == "auto" or whole, '1 .. 8 or "auto"')

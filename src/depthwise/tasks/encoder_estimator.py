@@ -25,7 +25,7 @@ from depthwise.backbones.texts.pieces import Pieces
 from depthwise.compute import Compute
 from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.networks import NetworkEstimator
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, number, setting, settings
 from depthwise.training.step import BackboneUpdate, GradientUpdate, Recipe
 
 __all__ = ["EncoderEstimator", "FeatureHead", "trimmed"]
@@ -62,16 +62,23 @@ def trimmed(tokens: Tensor, filling: int) -> Tensor:
 
 @settings
 class EncoderEstimator(NetworkEstimator):
-    """A network on a sentence encoder, or on what the task itself makes of texts.
+    """A network on a sentence encoder, or on what the task itself makes of texts."""
 
-    encoder : None, or a name or folder, see backbones/texts/named.py.
-    freeze : how many of its lowest stages (embeddings, then each layer) do not learn, or "all".
-    encoder_rate : its learning rate as a share of the head's, 0.01 .. 0.1.
-    """
-
-    encoder: str | None = None
-    freeze: int | str = "all"
-    encoder_rate: float = 0.05
+    encoder: str | None = setting(
+        default=None,
+        doc='None learns from scratch; "minilm-l6" (extra `sentences`), or a text model by folder '
+        "or name, see backbones/texts/named.py",
+    )
+    freeze: int | str = setting(
+        default="all",
+        doc='"all" learns the head alone, on vectors that are made once; 0 .. 7 lowest stages '
+        "(embeddings, then each layer) adapt the rest",
+    )
+    encoder_rate: float = setting(
+        default=0.05,
+        range=number("(0, 1]", usual=(0.01, 0.1)),
+        doc="learning rate of a pretrained encoder, as a share of `lr`",
+    )
     dropout: float = 0.1
     pieces_: Pieces = no_setting()
 
@@ -144,10 +151,6 @@ class EncoderEstimator(NetworkEstimator):
     def _filling(self) -> int | None:
         """The token behind a text's end, where rows may be shortened to what is before it."""
         return None if self.encoder is None else self.pieces_.filling
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        self._require("encoder_rate", 0 < self.encoder_rate <= 1, "above 0, at most 1, say 0.05")
 
     # -- learning -------------------------------------------------------------------------------
 

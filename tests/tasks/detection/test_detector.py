@@ -290,8 +290,8 @@ def test_images_of_other_channels_are_refused(model: Detector) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("size", "huge", "size must be one of xs, s, m, lite"),
-        ("overlap", 1.5, "overlap must be in"),
+        ("size", "huge", "size must be one of 'xs', 's', 'm' or 'lite'"),
+        ("overlap", 1.5, "overlap must be a number in"),
         ("augment", ("wobble",), "augment must be"),
         ("freeze", 9, "freeze must be"),
     ],

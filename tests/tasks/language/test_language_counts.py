@@ -116,7 +116,7 @@ def test_a_crafted_model_is_refused(fitted: LanguageModel, tmp_path: Path, sizes
 
 @pytest.mark.parametrize("counts", [0, 21, 5.0, "5"])
 def test_an_order_that_is_none_is_refused(counts: Any) -> None:
-    with pytest.raises(InputError, match="counts must be None or 1"):
+    with pytest.raises(InputError, match=r"counts must be a whole number in \[1, 20\]"):
         LanguageModel(**{**QUICK, "counts": counts}).fit(TEXT)
 
 

@@ -32,7 +32,7 @@ from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Predicts
 from depthwise.models.frozen_features import FrozenFeatures
-from depthwise.settings import no_setting, settings
+from depthwise.settings import AUTO, check_settings, no_setting, one_of, setting, settings, whole
 from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.captioning.network import CaptionNetwork, caption_nats
 from depthwise.tasks.captioning.scores import caption_report
@@ -69,26 +69,6 @@ class Captioner(BackboneEstimator):
     """Writes what is on images (N, C, H, W), uint8 or floats 0..1.
 
     `network_` answers raw images with logits (B, V) of a caption's first token.
-
-    Parameters
-    ----------
-    size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
-    backbone : another than the rung's, see backbones/images/named.py.
-    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
-        what has learnt before and 0 for what starts from scratch.
-    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
-    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
-        pixels a side at least, where the backbone has learnt before.
-    tokens : "bpe" (extra `text`), "characters" or "bytes"; see text/tokens.py.
-    vocabulary : pieces of "bpe", 512 .. 8,000.
-    lowercase : whether captions are learnt in lower case and without marks, as they are scored.
-    max_tokens : of a caption that are learnt and written, 16 .. 64; longer ones are cut.
-    dropout : share of what is seen and of what a layer adds silenced in training, 0 .. 0.4.
-    augment : as in `CNN`; has no meaning with freeze="all", and None says where left and right
-        matter.
-    epochs, batch_size (images), lr, optimizer, schedule, weight_decay, clip_norm, average,
-    patience, label_smoothing, validation_fraction, warm_start, random_state, device, precision,
-    threads, verbose : as in `DNN`.
     """
 
     family: ClassVar[str] = "captioner"
@@ -100,14 +80,40 @@ class Captioner(BackboneEstimator):
     tokenizer_: Tokenizer = no_setting()
     n_tokens_: int = no_setting()
 
-    size: str = "lite"
-    enlarge: int | str = "auto"
-    tokens: str = "bpe"
-    vocabulary: int = 2048
-    lowercase: bool = True
-    max_tokens: int = 24
-    dropout: float = 0.2
-    augment: str | tuple[str, ...] | None = None
+    size: str = setting(
+        default="lite", doc='"xs", "s", "m" (all from scratch) or "lite" (extra `backbones`)'
+    )
+    enlarge: int | str = setting(
+        default="auto",
+        range=whole("[1, 8]") | AUTO,
+        doc='how many times larger images are made first; "auto" brings small ones to 128 pixels '
+        "a side at least, where the backbone has learnt before",
+    )
+    tokens: str = setting(
+        default="bpe",
+        range=one_of(*KINDS),
+        doc='what captions are cut into ("bpe": extra `text`); see text/tokens.py',
+    )
+    vocabulary: int = setting(
+        default=2048, range=whole("[1, inf)", usual=(512, 8000)), doc='pieces of "bpe"'
+    )
+    lowercase: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="whether captions are learnt in lower case and without marks, as they are scored",
+    )
+    max_tokens: int = setting(
+        default=24,
+        range=whole(f"[1, {MOST_TOKENS}]", usual=(16, 64)),
+        doc="tokens of a caption that are learnt and written; longer ones are cut",
+    )
+    dropout: float = setting(
+        default=0.2, doc="share of what is seen and of what a layer adds silenced in training"
+    )
+    augment: str | tuple[str, ...] | None = setting(
+        default=None,
+        doc='as in `CNN`; has no meaning with freeze="all"; None where left and right matter',
+    )
     clip_norm: float | None = 1.0
     patience: int | str | None = None
     label_smoothing: float = 0.1
@@ -201,18 +207,11 @@ class Captioner(BackboneEstimator):
 
     def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
         """(N, K, T) int32, see `token_rows`."""
-        self._check_text_settings()
+        check_settings(self)
         if reset and not (self.warm_start and self.is_fitted):
             self.tokenizer_ = learn_tokens(self.tokens, targets.texts, self.vocabulary)
             self.n_tokens_ = self.tokenizer_.size
         return token_rows(targets, self.tokenizer_, int(self.max_tokens))
-
-    def _check_text_settings(self) -> None:
-        self._require("tokens", self.tokens in KINDS, "one of " + ", ".join(KINDS))
-        whole = (
-            isinstance(self.max_tokens, int | np.integer) and 1 <= self.max_tokens <= MOST_TOKENS
-        )
-        self._require("max_tokens", whole, f"a whole number, 1 .. {MOST_TOKENS}")
 
     def _loss(self) -> Any:
         return caption_nats  # CaptionUpdate says what it is given

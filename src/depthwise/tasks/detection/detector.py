@@ -29,7 +29,7 @@ from depthwise.boxes import area, clip, nms
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import FindsObjects
 from depthwise.models.networks import LONG
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, number, setting, settings
 from depthwise.tasks.detection.counts import best_thresholds, counted, counting_report, true_counts
 from depthwise.tasks.detection.loss import DetectionLoss
 from depthwise.tasks.detection.network import DetectionNetwork, positions
@@ -81,18 +81,6 @@ class Detector(SpatialEstimator):
     """Finds objects in images (N, C, H, W), uint8 or floats 0..1; y is a BoxTable, or a list with
     (boxes_xyxy (m, 4) in pixels, labels (m,) from 0) for each image, none for one without objects.
 
-    Parameters
-    ----------
-    size : a rung of the ladder, "xs" .. "m" from scratch; "lite" starts from ImageNet.
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
-    overlap : IoU above which two boxes of a class are one object, 0.4 .. 0.7.
-    augment : "auto" for window, mirror and colours; a tuple of these and "upside"; None.
-    validation_fraction : share of the images held out, where no validation data was given.
-    epochs : passes over the data; "auto" is about 450 steps, within 12 .. 25 passes; at quality
-        "paper" 3,000, within 12 .. 100.
-    quality, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    warm_start, random_state, device, precision, threads, verbose : as in `DNN`.
-
     Attributes: classes_ (K,), thresholds_ (K,) scores, counting_ (the mean absolute error of counts
     by class at these, and on which images it was found).
     """
@@ -108,11 +96,23 @@ class Detector(SpatialEstimator):
     thresholds_: np.ndarray = no_setting()
     counting_: dict[str, Any] = no_setting()
 
-    size: str = "s"
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" is about 450 steps, within 12 .. 25 passes; at quality '
+        '"paper" 3,000, within 12 .. 100',
+    )
+    size: str = setting(default="s", doc='"xs" .. "m" from scratch; "lite" starts from ImageNet')
     freeze: int | str = 0
     backbone_rate: float = 0.3
-    overlap: float = 0.6
-    augment: str | tuple[str, ...] | None = "auto"
+    overlap: float = setting(
+        default=0.6,
+        range=number("(0, 1)", usual=(0.4, 0.7)),
+        doc="IoU above which two boxes of a class are one object",
+    )
+    augment: str | tuple[str, ...] | None = setting(
+        default="auto",
+        doc='"auto" for window, mirror and colours; a tuple of these and "upside"; None',
+    )
     lr: float = 3e-3
     clip_norm: float | None = 5.0
     average: float = 0.03
@@ -222,7 +222,6 @@ class Detector(SpatialEstimator):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        self._require("overlap", 0 < self.overlap < 1, "in (0, 1), say 0.6")
         unknown = [kind for kind in self._augmentations() if kind not in AUGMENTATIONS]
         self._require("augment", not unknown, f'"auto", None or some of {AUGMENTATIONS}')
 

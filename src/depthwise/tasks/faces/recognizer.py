@@ -31,7 +31,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import RecognizesPeople
 from depthwise.models.datasets import class_order, columns_of, dataset_parts, is_dataset
 from depthwise.models.supervised import Classifier
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, number, one_of, setting, settings
 from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.faces.gallery import (
     Gallery,
@@ -80,24 +80,6 @@ class FaceRecognizer(BackboneEstimator, Classifier):
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
 
-    Parameters
-    ----------
-    size : a rung of the ladder, "xs" (0.1 million weights) .. "l" (3 million).
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
-    n_embedding : E in place of the rung's, 32 .. 512.
-    loss : "arcface" or "cosface".
-    margin : radians for ArcFace, 0.1 .. 0.5; a cosine for CosFace, 0.1 .. 0.4.
-    scale : s, 16 .. 64; the more people the larger.
-    dropout : share of the backbone's embedding silenced in training, 0 .. 0.5.
-    mirror : whether an embedding is that of the picture and its mirror image together, which
-        takes twice as long and errs less.
-    false_accept_rate : share of pairs of two people taken for one, at which the threshold is put.
-    validation_fraction : share of the people held out for the threshold and the best epoch, where
-        there are at least 20 and no validation data was given.
-    augment : "auto" turns, moves, mirrors and covers faces a little; None; or as in `CNN`.
-    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, warm_start, random_state, device, precision, threads, verbose : as in `DNN`.
-
     Attributes: enrolled_ (names -> number of pictures), threshold_, verification_ (rates at the
     threshold, and on whom they were measured), classes_ (people trained on).
     """
@@ -111,20 +93,44 @@ class FaceRecognizer(BackboneEstimator, Classifier):
     threshold_: float = no_setting()
     verification_: dict[str, Any] = no_setting()
 
-    size: str = "s"
+    size: str = setting(default="s", doc='"xs" (0.1 million weights) .. "l" (3 million)')
     freeze: int | str = 0
     n_embedding: int | None = None
-    loss: str = "arcface"
-    margin: float = 0.3
-    scale: float = 24.0
-    dropout: float = 0.2
-    mirror: bool = True
-    false_accept_rate: float = 0.01
-    augment: str | tuple[str, ...] | None = "auto"
+    loss: str = setting(default="arcface", range=one_of(*LOSSES), doc="the margin loss")
+    margin: float = setting(
+        default=0.3,
+        range=number("[0, 1.5)", usual=(0.1, 0.5)),
+        doc="radians for ArcFace; a cosine for CosFace",
+    )
+    scale: float = setting(
+        default=24.0, range=number("(0, inf)", usual=(16, 64)), doc="s; the more people the larger"
+    )
+    dropout: float = setting(
+        default=0.2, doc="share of the backbone's embedding silenced in training"
+    )
+    mirror: bool = setting(
+        default=True,
+        range=one_of(True, False),
+        doc="whether an embedding is that of the picture and its mirror image together, which "
+        "takes twice as long and errs less",
+    )
+    false_accept_rate: float = setting(
+        default=0.01,
+        range=number("(0, 1)", usual=(0.001, 0.1)),
+        doc="share of pairs of two people taken for one, at which the threshold is put",
+    )
+    augment: str | tuple[str, ...] | None = setting(
+        default="auto",
+        doc='"auto" turns, moves, mirrors and covers faces a little; None; or as in `CNN`',
+    )
     lr: float = 1e-2
     average: float = 0.03
     label_smoothing: float = 0.0
-    validation_fraction: float = 0.1
+    validation_fraction: float = setting(
+        default=0.1,
+        doc="share of the people held out for the threshold and the best epoch, where there are "
+        "at least 20 and no validation data was given",
+    )
     warm_start: bool = False
     class_weight: None = no_setting(default=None)
     metric: None = no_setting(default=None)
@@ -367,17 +373,6 @@ class FaceRecognizer(BackboneEstimator, Classifier):
         return super().rebuild(description)
 
     # -- inside ---------------------------------------------------------------------------------
-
-    def _check_settings(self, inputs: np.ndarray) -> None:
-        super()._check_settings(inputs)
-        known = " or ".join(map(repr, LOSSES))
-        self._require("loss", self.loss in LOSSES, known)
-        self._require("margin", 0 <= self.margin < 1.5, "0 .. 1.5, say 0.3")
-        self._require("scale", self.scale > 0, "above 0, say 24")
-        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
-        whole = self.n_embedding is None or self.n_embedding > 0
-        self._require("n_embedding", whole, "at least 1, or None")
-        self._require("false_accept_rate", 0 < self.false_accept_rate < 1, "in (0, 1), say 0.01")
 
     def _embeddings(self, images: np.ndarray, network: nn.Module | None = None) -> np.ndarray:
         """Unit embeddings (N, E)."""

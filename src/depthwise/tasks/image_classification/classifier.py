@@ -34,7 +34,7 @@ from depthwise.errors import InputError
 from depthwise.models.abilities import Teaches
 from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.supervised import Classifier
-from depthwise.settings import settings
+from depthwise.settings import AUTO, NONE, check_settings, number, one_of, setting, settings, whole
 from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.image_classification.network import BackboneClassifier, name_of, quickened
 from depthwise.training.events import Event, Watch
@@ -54,27 +54,7 @@ SEEING = 0.8  # of a time limit, for looking at images: the rest is for solving
 
 @settings
 class ImageClassifier(BackboneEstimator, Classifier):
-    """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before.
-
-    Parameters
-    ----------
-    backbone : "efficientnet-lite0", a folder of a saved CNN, or another of
-    backbones/images/named.py. freeze : "all" learns the output layer only; 0 .. 4 lowest stages
-    adapt the rest. backbone_rate : learning rate of what is adapted, as a share of `lr`, 0.01 .. 1.
-    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
-        pixels a side at least, where the backbone has been learnt before.
-    side : pixels of the shorter side that images are brought to, 64 .. 384, in place of `enlarge`;
-        None is as `enlarge` says. Fewer are quicker: time is as the square.
-    levels : "all" pools every level of the backbone, "last" its embedding alone.
-    hidden : units of a layer between the features and the output, 64 .. 512; 0 is none.
-    dropout : share of the features silenced in training, 0 .. 0.7.
-    augment : as in `CNN`; has no meaning with freeze="all", where each image is seen once.
-    epochs : passes over the data; "auto" solves for the output layer, where that is all that learns
-        (its penalty by cross-validation), else as in `DNN`.
-    batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose, class_weight, metric : as in `DNN`.
-    """
+    """Labels of images (N, C, H, W), uint8 or floats 0..1, on a backbone that was learnt before."""
 
     family: ClassVar[str] = "image-classifier"
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
@@ -86,12 +66,41 @@ class ImageClassifier(BackboneEstimator, Classifier):
         "tuned": {"side": 96, "freeze": 2, "epochs": 8, "backbone_rate": 0.3},
     }
 
-    backbone: str = "efficientnet-lite0"
-    freeze: int | str = "all"
-    enlarge: int | str = "auto"
-    side: int | None = None
-    levels: str = "all"
-    hidden: int = 0
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto" solves for the output layer, where that is all that '
+        "learns (its penalty by cross-validation), else as in `DNN`",
+    )
+    backbone: str = setting(
+        default="efficientnet-lite0",
+        doc='"efficientnet-lite0", a folder of a saved CNN, or another of '
+        "backbones/images/named.py",
+    )
+    freeze: int | str = setting(
+        default="all", doc='"all" learns the output layer only; 0 .. 4 lowest stages adapt the rest'
+    )
+    enlarge: int | str = setting(
+        default="auto",
+        range=whole("[1, 8]") | AUTO,
+        doc='how many times larger images are made first; "auto" brings small ones to 128 pixels '
+        "a side at least, where the backbone has learnt before",
+    )
+    side: int | None = setting(
+        default=None,
+        range=number("(0, inf)", usual=(64, 384)) | NONE,
+        doc="pixels of the shorter side that images are brought to, in place of `enlarge`; None "
+        "is as `enlarge` says. Fewer are quicker: time is as the square",
+    )
+    levels: str = setting(
+        default="all",
+        range=one_of(*LEVELS),
+        doc='"all" pools every level of the backbone, "last" its embedding alone',
+    )
+    hidden: int = setting(
+        default=0,
+        range=whole("[0, inf)", usual=(0, 512)),
+        doc="units of a layer between the features and the output; 0 is none",
+    )
     dropout: float = 0.5
     augment: str | tuple[str, ...] | None = "auto"
     label_smoothing: float = 0.05
@@ -122,17 +131,12 @@ class ImageClassifier(BackboneEstimator, Classifier):
         return ""
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
-        self._require("levels", self.levels in LEVELS, '"all" or "last"')
-        whole = isinstance(self.hidden, int | np.integer) and self.hidden >= 0
-        self._require("hidden", whole, "a whole number, 0 or more")
+        check_settings(self)
         return BackboneClassifier(below, n_outputs, self.dropout, self.levels, int(self.hidden))
 
     def _enlarge(self, input_shape: tuple[int, ...]) -> float:
         if self.side is None:
             return super()._enlarge(input_shape)
-        self._require("side", self.side > 0, "above 0 pixels, say 160")
         return float(self.side) / min(input_shape[1:])
 
     @property

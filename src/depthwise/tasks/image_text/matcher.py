@@ -32,7 +32,7 @@ from depthwise.data.targets.captions import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Searches
 from depthwise.models.frozen_features import FrozenFeatures
-from depthwise.settings import no_setting, settings
+from depthwise.settings import AUTO, check_settings, no_setting, setting, settings, whole
 from depthwise.tasks.backbone_estimator import BackboneEstimator
 from depthwise.tasks.image_text.network import (
     ImageTextNetwork,
@@ -98,29 +98,6 @@ class ImageTextMatcher(BackboneEstimator):
 
     `network_` answers raw images with unit vectors (B, D). The task is "retrieval"; it learns from
     a Dataset of captions.
-
-    Parameters
-    ----------
-    size : "xs", "s", "m" (all from scratch) or "lite" (extra `backbones`).
-    backbone : another than the rung's, see backbones/images/named.py.
-    encoder : "words" learns to read from the captions; "minilm-l6" (extra `sentences`) or another
-        of backbones/texts/named.py has learnt it before, and stays as it is.
-    n_embedding : D in place of the rung's, 32 .. 1024.
-    vocabulary : words that are kept, the most frequent ones, 2,000 .. 20,000.
-    max_words : of a text that are read, 16 .. 256.
-    word_dropout : share of words silenced in training, 0 .. 0.4.
-    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
-        what has learnt before and 0 for what starts from scratch.
-    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
-    enlarge : how many times larger images are made first, 1 .. 8; "auto" brings small ones to 128
-        pixels a side at least, where the backbone has learnt before.
-    dropout : share of an embedding silenced in training, 0 .. 0.6.
-    augment : as in `CNN`; has no meaning with freeze="all".
-    batch_size : images a step, of which each is to be told from all others: the larger the better,
-        64 .. 512.
-    epochs, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    validation_fraction, warm_start, random_state, device, precision, threads, verbose : as in
-        `DNN`.
     """
 
     family: ClassVar[str] = "image-text"
@@ -134,14 +111,25 @@ class ImageTextMatcher(BackboneEstimator):
     # of the encoder of a model that is being rebuilt
     _described: dict[str, Any] | None = no_setting(default=None)
 
-    size: str = "lite"
-    encoder: str = "words"
+    size: str = setting(
+        default="lite", doc='"xs", "s", "m" (all from scratch) or "lite" (extra `backbones`)'
+    )
+    encoder: str = setting(
+        default="words",
+        doc='"words" learns to read from the captions; "minilm-l6" (extra `sentences`) or another '
+        "of backbones/texts/named.py has learnt it before, and stays as it is",
+    )
     n_embedding: int | None = None
-    vocabulary: int = 8000
-    max_words: int = 48
+    vocabulary: int = setting(default=8000, range=whole("[1, inf)", usual=(2000, 20_000)))
+    max_words: int = setting(default=48, range=whole("[1, inf)", usual=(16, 256)))
     word_dropout: float = 0.1
-    enlarge: int | str = "auto"
-    dropout: float = 0.3
+    enlarge: int | str = setting(
+        default="auto",
+        range=whole("[1, 8]") | AUTO,
+        doc='how many times larger images are made first; "auto" brings small ones to 128 pixels '
+        "a side at least, where the backbone has learnt before",
+    )
+    dropout: float = setting(default=0.3, doc="share of an embedding silenced in training")
     augment: str | tuple[str, ...] | None = None
     lr: float = 2e-3
     patience: int | str | None = None
@@ -162,10 +150,7 @@ class ImageTextMatcher(BackboneEstimator):
         return self._rung().n_embedding if self.n_embedding is None else int(self.n_embedding)
 
     def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
-        for name in ("dropout", "word_dropout"):
-            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
-        whole = self.n_embedding is None or self.n_embedding > 0
-        self._require("n_embedding", whole, "at least 1, or None")
+        check_settings(self)
         rung, size = self._rung(), self.n_outputs
         dropout, silent = float(self.dropout), float(self.word_dropout)
         sentences = frozen_encoder(self.encoder, self._described)
@@ -250,12 +235,6 @@ class ImageTextMatcher(BackboneEstimator):
         found: np.ndarray = encoder.encode(list(texts), int(self.max_words))
         return found
 
-    def _check_text_settings(self) -> None:
-        for name in ("vocabulary", "max_words"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and bool(value >= 1)
-            self._require(name, whole, "a whole number, at least 1")
-
     # -- saving -----------------------------------------------------------------------------------
 
     def describe_network(self) -> dict[str, Any]:
@@ -302,7 +281,7 @@ class ImageTextMatcher(BackboneEstimator):
 
     def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
         """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
-        self._check_text_settings()
+        check_settings(self)
         if reset and not (self.warm_start and self.is_fitted):
             most, read = int(self.vocabulary), int(self.max_words)
             self.words_ = vocabulary_of(list(targets.texts), self.encoder, most, read)

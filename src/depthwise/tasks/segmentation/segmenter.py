@@ -35,7 +35,7 @@ from depthwise.data.pictures.augment_targets import (
 from depthwise.data.targets.classed import ClassedTargets
 from depthwise.errors import DivergedError, InputError
 from depthwise.models.abilities import Predicts
-from depthwise.settings import no_setting, settings
+from depthwise.settings import AUTO, no_setting, number, one_of, setting, settings, whole
 from depthwise.tasks.segmentation.loss import (
     ClassWeight,
     Shown,
@@ -79,24 +79,6 @@ SIZES: dict[str, Rung] = {
 class Segmenter(SpatialEstimator):
     """A class for each pixel of images (N, C, H, W), uint8 or floats 0..1.
 
-    Parameters
-    ----------
-    size : a rung of the ladder, "xs" (0.1 million weights) .. "m" (1 million) from scratch, or
-        "lite" (3 million) on what was learnt on ImageNet (extra `backbones`).
-    backbone, freeze, backbone_rate : another backbone than the rung's, as in `BackboneEstimator`.
-    enlarge : how many times larger images are made first, 1 .. 8; what is thin or small in small
-        pictures gains by 2, at four times the cost.
-    class_weight : 0 .. 1, the power of median frequency balancing: 1 ("balanced") makes all classes
-        count about alike, 0 (None) all pixels; or K weights, in the order of the classes.
-    dice : weight of the Dice loss beside the cross-entropy, 0 .. 1.
-    dropout : share of the last map's channels silenced in training, 0 .. 0.3.
-    tile : pixels; what is longer is answered in tiles that overlap by a quarter, 256 .. 1024.
-    augment : "auto" shows each image in a window of 0.7 to 1.5 times its scale, half of them
-        mirrored, in changed colours; "plain" without mirroring; None.
-    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose : as in `DNN`.
-
     Attributes: classes_ (K names or numbers), class_weight_ (K,).
     """
 
@@ -106,14 +88,42 @@ class Segmenter(SpatialEstimator):
     seen_task: ClassVar[str] = "segmentation"
     class_weight_: np.ndarray = no_setting()
 
-    size: str = "s"
+    size: str = setting(
+        default="s",
+        doc='"xs" (0.1 million weights) .. "m" (1 million) from scratch, or "lite" (3 million) on '
+        "what was learnt on ImageNet (extra `backbones`)",
+    )
     freeze: int | str = 0
-    enlarge: int | str = 1
-    class_weight: ClassWeight = 0.5
-    dice: float = 0.0
-    dropout: float = 0.0
-    tile: int = 512
-    augment: str | None = "auto"
+    enlarge: int | str = setting(
+        default=1,
+        range=whole("[1, 8]") | AUTO,
+        doc="how many times larger images are made first; what is thin or small in small pictures "
+        "gains by 2, at four times the cost",
+    )
+    class_weight: ClassWeight = setting(
+        default=0.5,
+        doc='0 .. 1, the power of median frequency balancing: 1 ("balanced") makes all classes '
+        "count about alike, 0 (None) all pixels; or K weights, in the order of the classes",
+    )
+    dice: float = setting(
+        default=0.0,
+        range=number("[0, inf)", usual=(0, 1)),
+        doc="weight of the Dice loss beside the cross-entropy",
+    )
+    dropout: float = setting(
+        default=0.0, doc="share of the last map's channels silenced in training"
+    )
+    tile: int = setting(
+        default=512,
+        range=whole("[64, inf)", usual=(256, 1024)),
+        doc="pixels; what is longer is answered in tiles that overlap by a quarter",
+    )
+    augment: str | None = setting(
+        default="auto",
+        range=one_of("auto", "plain", None),
+        doc='"auto" shows each image in a window of 0.7 to 1.5 times its scale, half of them '
+        'mirrored, in changed colours; "plain" without mirroring',
+    )
     lr: float = 3e-3
     average: float = 0.03
     label_smoothing: float = 0.0
@@ -217,11 +227,6 @@ class Segmenter(SpatialEstimator):
         weighs = is_class_weight(self.class_weight, k)
         wanted = f'0 .. 1, "balanced", None, or {k} weights of 0 or more'
         self._require("class_weight", weighs, wanted)
-        self._require("dice", self.dice >= 0, "0 or more, say 0.5")
-        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
-        whole = isinstance(self.tile, int | np.integer) and self.tile >= 64
-        self._require("tile", whole, "64 pixels or more, say 512")
-        self._require("augment", self.augment in ("auto", "plain", None), '"auto", "plain" or None')
 
     # -- answers ----------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.losses import over_answers
 from depthwise.models.supervised import Classifier
 from depthwise.scores.accuracy import wilson_interval
-from depthwise.settings import no_setting, settings
+from depthwise.settings import no_setting, one_of, setting, settings, whole
 from depthwise.task import Answer
 from depthwise.tasks.encoder_estimator import EncoderEstimator
 from depthwise.tasks.sentence_matching.hashed import (
@@ -83,31 +83,6 @@ FEWEST_STEPS = 200  # of few pairs
 class SentenceMatcher(EncoderEstimator, Classifier):
     """Learns from pairs of sentences, [(a, b), ...] or an array (N, 2), and what is said of them.
 
-    Parameters
-    ----------
-    encoder : None learns from scratch; "minilm-l6" (extra `sentences`), or a text model by folder
-        or name, see backbones/texts/named.py.
-    cross : False encodes the sentences apart; True reads them together, which can be better and
-        has no vectors to search by.
-    targets : what y holds: "classes", or the range of similarities, say (0, 5); "auto" takes
-        numbers with fractions for similarities, of the range that they have.
-    size : what is learnt from scratch, "xs" (words and parts of words) .. "m" (with 2 layers).
-    freeze : "all" learns the head alone, on vectors that are made once; 0 .. 7 lowest stages
-        (embeddings, then each layer) adapt the rest.
-    encoder_rate : learning rate of a pretrained encoder, as a share of `lr`, 0.01 .. 0.1.
-    max_words : of a sentence that are read, 32 .. 512; of a pretrained encoder, pieces of words,
-        and with cross=True those of a pair. Longer ones are cut, and that is said.
-    dropout : share of features silenced in training, 0 .. 0.5.
-    word_dropout : share of words silenced in training from scratch, 0 .. 0.3.
-    epochs, batch_size : "auto": 4 passes by 64 from scratch, 10 by 128 for the head alone, 3 by 32
-        for an encoder that is adapted; more of few pairs.
-    lr : peak learning rate, from scratch 1e-3 .. 5e-3, of a head alone 2e-4 .. 1e-3.
-    optimizer, schedule, weight_decay, clip_norm, average, patience : see `training.step.Recipe`.
-    label_smoothing : of classes, 0 .. 0.2.
-    warm_start : True goes on with the network, its classes or its range, in the next `fit`.
-    validation_fraction, random_state, device, precision, threads, verbose : as in `DNN`; a frozen
-        encoder makes its vectors in bfloat16 where that is the precision.
-
     Attributes: kind_ ("similarity" or "classes"), range_ (of similarities), classes_.
     """
 
@@ -124,10 +99,32 @@ class SentenceMatcher(EncoderEstimator, Classifier):
     kind_: str = no_setting()
     range_: tuple[float, float] | None = no_setting()
 
-    cross: bool = False
-    targets: str | tuple[float, float] = "auto"
-    size: str = "s"
-    max_words: int = 128
+    epochs: float | str = setting(
+        default="auto",
+        doc='passes over the data; "auto", with `batch_size`: 4 by 64 from scratch, 10 by 128 for '
+        "the head alone, 3 by 32 for an encoder that is adapted; more of few pairs",
+    )
+    cross: bool = setting(
+        default=False,
+        range=one_of(True, False),
+        doc="False encodes the sentences apart; True reads them together, which can be better and "
+        "has no vectors to search by",
+    )
+    targets: str | tuple[float, float] = setting(
+        default="auto",
+        doc='what y holds: "classes", or the range of similarities, say (0, 5); "auto" takes '
+        "numbers with fractions for similarities, of the range that they have",
+    )
+    size: str = setting(
+        default="s",
+        doc='what is learnt from scratch, "xs" (words and parts of words) .. "m" (with 2 layers)',
+    )
+    max_words: int = setting(
+        default=128,
+        range=whole("[1, inf)", usual=(32, 512)),
+        doc="words of a sentence that are read; of a pretrained encoder, pieces of words, and "
+        "with cross=True those of a pair; longer ones are cut, and that is said",
+    )
     word_dropout: float = 0.1
     patience: int | str | None = None
     label_smoothing: float = 0.0
@@ -402,6 +399,3 @@ class SentenceMatcher(EncoderEstimator, Classifier):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
-        self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
-        self._require("cross", isinstance(self.cross, bool | np.bool_), "True or False")

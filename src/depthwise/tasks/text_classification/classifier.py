@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from depthwise.backbones.texts.named import SentenceEncoder
 from depthwise.backbones.texts.transformer import Rung, Transformer
 from depthwise.models.supervised import Classifier
-from depthwise.settings import no_setting, settings
+from depthwise.settings import check_settings, no_setting, setting, settings, whole
 from depthwise.tasks.encoder_estimator import EncoderEstimator, FeatureHead, trimmed
 from depthwise.tasks.text_classification.texts import (
     described_words,
@@ -184,30 +184,6 @@ class EncodedText(nn.Module):
 class TextClassifier(EncoderEstimator, Classifier):
     """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
-
-    Parameters
-    ----------
-    size : "xs" (a bag of words and pairs) .. "l" (with an encoder of 4 layers, 192 wide).
-    encoder : None learns from scratch, by `size`; "minilm-l6" (extra `sentences`), or a text model
-        by folder or name, see backbones/texts/named.py.
-    freeze : "all" learns the output alone, on vectors that are made once; 0 .. 7 lowest stages
-        (embeddings, then each layer) adapt the rest.
-    encoder_rate : learning rate of a pretrained encoder, as a share of `lr`, 0.01 .. 0.1.
-    vocabulary : words that are kept, the most frequent ones, 2,000 .. 50,000; not of an encoder.
-    max_words : of a text that are read, 32 .. 2048, or pieces of words of an encoder, which sees
-        512; longer ones are cut, and that is said.
-    dropout : share of units silenced in training, 0.1 .. 0.5.
-    word_dropout : share of words silenced in training from scratch, 0 .. 0.5.
-    epochs : passes over the data; "auto" is about 3,000 steps, within 12 .. 100 passes.
-    batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience : see
-        `training.step.Recipe`.
-    label_smoothing : 0 .. 0.2.
-    validation_fraction : share of the training data held out to choose the best epoch; 0 .. 0.3.
-    warm_start : True goes on with the network, its words and its classes, in the next `fit`.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : seed; the same one gives the same network (same machine, same threads).
-    device, precision, threads : "auto" measures; or e.g. "cpu", "bfloat16", 2.
-    verbose : show progress on stderr.
     """
 
     family: ClassVar[str] = "text"
@@ -222,10 +198,22 @@ class TextClassifier(EncoderEstimator, Classifier):
     }
     augment = None
 
-    size: str = "s"
-    vocabulary: int = 20_000
-    max_words: int = 256
-    dropout: float = 0.3
+    size: str = setting(
+        default="s",
+        doc='"xs" (a bag of words and pairs) .. "l" (with an encoder of 4 layers, 192 wide)',
+    )
+    vocabulary: int = setting(
+        default=20_000,
+        range=whole("[1, inf)", usual=(2000, 50_000)),
+        doc="words that are kept, the most frequent ones; not of an encoder",
+    )
+    max_words: int = setting(
+        default=256,
+        range=whole("[1, inf)", usual=(32, 2048)),
+        doc="words of a text that are read, or pieces of words of an encoder, which sees 512; "
+        "longer ones are cut, and that is said",
+    )
+    dropout: float = setting(default=0.3, doc="share of units silenced in training")
     word_dropout: float = 0.3
     epochs: float | str = 6
     batch_size: int | str = 64
@@ -236,8 +224,7 @@ class TextClassifier(EncoderEstimator, Classifier):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         rung = self._rung()
-        self._require("dropout", 0 <= self.dropout < 1, "in [0, 1)")
-        self._require("word_dropout", 0 <= self.word_dropout < 1, "in [0, 1)")
+        check_settings(self)
         if self.encoder is not None:
             return self._on_encoder(n_outputs, pretrained=False)
         words = vars(self).get("words_")
@@ -276,7 +263,6 @@ class TextClassifier(EncoderEstimator, Classifier):
         if self.encoder is not None:
             self._find_pieces()
             return
-        self._require("vocabulary", self.vocabulary >= 1, "at least 1")
         most, read = int(self.vocabulary), int(self.max_words)
         words = learn_words(items, most, least=2, words=read)
         self.words_ = [words, learn_words(items, RUNS * most, longest=2, words=read)]

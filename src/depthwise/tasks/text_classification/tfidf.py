@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from depthwise.compute import free_cores
 from depthwise.models.supervised import Classifier
-from depthwise.settings import no_setting, settings
+from depthwise.settings import check_settings, no_setting, number, setting, settings, whole
 from depthwise.tasks.text_classification.texts import (
     described_words,
     rebuilt_words,
@@ -64,16 +64,6 @@ class TfidfNetwork(nn.Module):
 class TextLogistic(Classifier):
     """Logistic regression on the words and pairs of words of a text. Words are weighed by how many
     texts have them, whatever their `sample_weight`.
-
-    Parameters
-    ----------
-    C : inverse strength of the penalty on weights, 1 .. 100.
-    longest : words of a run that counts as one, 1 .. 3.
-    vocabulary : pieces that are kept, the most frequent ones, 10,000 .. 200,000.
-    max_words : of a text that are read, 100 .. 10,000.
-    max_iter : iterations of L-BFGS at most, 50 .. 1000.
-    class_weight, metric : of rare classes; see `models.supervised.Classifier`.
-    random_state : for scikit-learn's sake; nothing is drawn.
     """
 
     family: ClassVar[str] = "tfidf"
@@ -83,20 +73,31 @@ class TextLogistic(Classifier):
     warm_start: bool = no_setting(default=False)
     words_: list[Words] = no_setting()
 
-    C: float = 10.0
-    longest: int = 2
-    vocabulary: int = 100_000
-    max_words: int = 1000
-    max_iter: int = 200
-    random_state: Any = 0
+    C: float = setting(
+        default=10.0,
+        range=number("(0, inf)", usual=(1, 100)),
+        doc="inverse strength of the penalty on weights",
+    )
+    longest: int = setting(
+        default=2, range=whole("[1, 5]", usual=(1, 3)), doc="words of a run that counts as one"
+    )
+    vocabulary: int = setting(
+        default=100_000,
+        range=whole("[1, inf)", usual=(10_000, 200_000)),
+        doc="pieces that are kept, the most frequent ones",
+    )
+    max_words: int = setting(default=1000, range=whole("[1, inf)", usual=(100, 10_000)))
+    max_iter: int = setting(
+        default=200, range=whole("[1, inf)", usual=(50, 1000)), doc="iterations of L-BFGS at most"
+    )
+    random_state: Any = setting(default=0, doc="for scikit-learn's sake; nothing is drawn")
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> TfidfNetwork:
         words = vars(self).get("words_")
         return TfidfNetwork(words[0].size if words else int(self.vocabulary), n_outputs)
 
     def _train(self, data: TrainingData, run: Run) -> None:
-        self._require("C", self.C > 0, "above 0")
-        self._require("max_iter", self.max_iter >= 1, "at least 1")
+        check_settings(self)
         network = self._drawn_network()
         about = (self.C, self.max_iter, data.weights)
         steps = solve(network, data.inputs, data.targets, *about)
@@ -121,9 +122,7 @@ class TextLogistic(Classifier):
         return self.tokenize(X, learn)
 
     def _learn_words(self, items: list[str]) -> None:
-        whole = isinstance(self.longest, int | np.integer) and 1 <= self.longest <= 5
-        self._require("longest", whole, "1 to 5 words")
-        self._require("vocabulary", self.vocabulary >= 1, "at least 1")
+        check_settings(self)
         most, longest, read = int(self.vocabulary), int(self.longest), int(self.max_words)
         self.words_ = [learn_words(items, most, longest=longest, words=read)]
 

@@ -27,7 +27,7 @@ from depthwise.errors import InputError
 from depthwise.models.estimator import Estimator
 from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.models.supervised import Classifier
-from depthwise.settings import settings
+from depthwise.settings import AUTO, setting, settings, whole
 from depthwise.tasks.backbone_estimator import PIXELS_AT_ONCE, BackboneEstimator
 from depthwise.tasks.video.network import TEMPORAL, VideoNetwork
 from depthwise.training.step import Recipe
@@ -59,40 +59,41 @@ SIZES: dict[str, Rung] = {
 
 @settings
 class VideoClassifier(BackboneEstimator, Classifier):
-    """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K).
-
-    Parameters
-    ----------
-    size : "frame" (the single-frame baseline), "xs", "s", "m" (from scratch) or "lite" (extra
-        `backbones`).
-    backbone : another than the rung's, see backbones/images/named.py.
-    temporal : "motion", "attention", "conv" or "none" in place of the rung's; "motion" knows how
-        much moves, "attention" and "conv" also in which order.
-    frames : how many frames are looked at, evenly spaced, 1 .. 64, in place of the rung's.
-    freeze : 0 .. all lowest stages of the backbone that do not learn, or "all"; None is "all" for
-        what has learnt before and 0 for what starts from scratch.
-    backbone_rate : learning rate of a backbone that has learnt before, as a share of `lr`.
-    enlarge : how many times larger frames are made first, 1 .. 8; "auto" brings small ones to 112
-        pixels a side at least, where the backbone has learnt before.
-    dropout : share of what is seen of a frame silenced in training, 0 .. 0.7.
-    augment : as in `CNN`, for all frames of a clip alike; has no meaning with freeze="all". "auto"
-        mirrors clips in colour: give "shift" where left and right must be told apart.
-    epochs, batch_size, lr, optimizer, schedule, weight_decay, clip_norm, average, patience,
-    label_smoothing, validation_fraction, warm_start, random_state, device, precision, threads,
-    verbose, class_weight, metric : as in `DNN`.
-    """
+    """Labels of clips (N, T, C, H, W), uint8 or floats 0..1; `network_` answers with (B, K)."""
 
     family: ClassVar[str] = "video"
     tasks: ClassVar[tuple[str, ...]] = ("video",)
     sizes: ClassVar[dict[str, Any]] = SIZES
     sees_well: ClassVar[int] = 112
 
-    size: str = "lite"
-    temporal: str | None = None
-    frames: int | None = None
-    enlarge: int | str = "auto"
-    dropout: float = 0.5
-    augment: str | tuple[str, ...] | None = "auto"
+    size: str = setting(
+        default="lite",
+        doc='"frame" (the single-frame baseline), "xs", "s", "m" (from scratch) or "lite" (extra '
+        "`backbones`)",
+    )
+    temporal: str | None = setting(
+        default=None,
+        doc='"motion", "attention", "conv" or "none" in place of the size\'s; "motion" knows how '
+        'much moves, "attention" and "conv" also in which order',
+    )
+    frames: int | None = setting(
+        default=None,
+        doc="how many frames are looked at, evenly spaced, 1 .. 64, in place of the size's",
+    )
+    enlarge: int | str = setting(
+        default="auto",
+        range=whole("[1, 8]") | AUTO,
+        doc='how many times larger frames are made first; "auto" brings small ones to 112 pixels '
+        "a side at least, where the backbone has learnt before",
+    )
+    dropout: float = setting(
+        default=0.5, doc="share of the features of a frame silenced in training"
+    )
+    augment: str | tuple[str, ...] | None = setting(
+        default="auto",
+        doc='as in `CNN`, for all frames of a clip alike; has no meaning with freeze="all". '
+        '"auto" mirrors clips in colour: give "shift" where left and right must be told apart',
+    )
     label_smoothing: float = 0.05
     warm_start: bool = False
 
