@@ -142,9 +142,9 @@ def _survey(positions: Sequence[int], read: Read) -> _Survey:
         for i in chunk:
             try:
                 image = open_picture(read(i))
+                seen.append((i, upright_size(image), is_grey(image), is_deep(image)))
             except Unreadable:
                 continue
-            seen.append((i, upright_size(image), is_grey(image), is_deep(image)))
         return seen
 
     found = [one for chunk in in_chunks(positions, look) for one in chunk]

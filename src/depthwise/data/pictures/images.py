@@ -105,11 +105,21 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def is_grey(image: Image.Image) -> bool:
-    """Whether the picture can hold no colour: grey modes, and palettes of greys."""
+    """Whether the picture can hold no colour: grey modes, and palettes of greys.
+
+    Raises Unreadable for a palette that cannot be read.
+    """
     if image.mode == "P":
-        palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+        palette = np.array(_palette(image), np.uint8).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
     return image.mode in {"1", "L", "LA", "La", "F"} or image.mode.startswith("I")
+
+
+def _palette(image: Image.Image) -> list[int]:
+    try:
+        return image.getpalette("RGB") or []
+    except Exception as error:  # some formats decode the whole picture first
+        raise Unreadable(_reason(error)) from None
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -185,6 +185,7 @@ class TarTree:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
                 for member in archive:
                     self._keep(archive, member)
+                self._require_end(data[archive.offset :])
         except (OSError, tarfile.TarError, ValueError, EOFError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
@@ -200,6 +201,12 @@ class TarTree:
 
     def stamp(self) -> str:
         return _file_stamp(self._path)
+
+    def _require_end(self, rest: bytes) -> None:
+        """A tar ends in blocks of zeros; what lacks them has been cut off or written over."""
+        if not rest or rest.strip(b"\0"):
+            reason = "it ends without its end mark, and files may be missing; fetch it again"
+            self.problems.append(Problem("cut archive", self.where, reason))
 
     def _keep(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         link = not (member.isreg() or member.isdir())

@@ -100,7 +100,8 @@ def loads(data: bytes, where: str) -> Any:
     try:
         return _Plain().value(_Unpickler(io.BytesIO(data), encoding="bytes").load(), _MAX_DEPTH)
     except Exception as error:  # hostile pickles raise anything at all
-        reason = (str(error) or type(error).__name__).split("\n")[0][:100]
+        text = (str(error) or type(error).__name__).split("\n")[0][:100]
+        reason = "".join(ch if ch.isprintable() else "?" for ch in text)
         raise DataError(f"{where} is not a pickle of plain data ({reason}); not opened.") from None
 
 
