@@ -96,6 +96,15 @@ def test_without_time_or_gain_the_validated_network_stays(
     assert refit(known, best) == (best, None) and "came out worse" in told[-1]
 
 
+def test_what_testing_and_the_report_do_not_need_is_enough_for_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    known = trials(tmp_path, told)
+    best = trained(known)
+    best.seconds = 0.5
+    known.clock.before = 60.0 - 5.0 - known.clock.spent  # 3.6 s of the last 5 are kept
+    assert refit(known, best)[1] is not None or "came out worse" in told[-1]
+
+
 def test_an_interrupted_refit_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

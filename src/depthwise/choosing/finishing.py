@@ -13,7 +13,7 @@ from depthwise.measuring.breakdown import PASSES, SECONDS
 from depthwise.measuring.devices.device import Device
 from depthwise.measuring.scorecard import Scorecard, costs
 
-__all__ = ["final_card", "final_cards", "layers_seconds", "testing_seconds"]
+__all__ = ["LAST", "final_card", "final_cards", "layers_seconds", "testing_seconds"]
 
 MEASURED_AGAIN = 5.0  # seconds of measuring all trained candidates, at most half a second each
 RUN_IN_CELLS = 100  # times, about, that a network answers for a support matrix

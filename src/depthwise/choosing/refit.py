@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.choosing.finishing import LAST
 from depthwise.choosing.trials import FAILURES, Trained, Trials
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.scorecard import quality
@@ -27,7 +28,6 @@ from depthwise.training.stages import stage_files
 
 __all__ = ["needed_seconds", "refit", "refit_seconds"]
 
-KEPT = 0.1  # of the budget, for measuring, testing and the report
 INTERRUPTED = "interrupted"
 MARGIN = 1.3  # the time that it may take, over what is expected
 MOST = 0.3  # of the time for training that is kept for it
@@ -80,7 +80,7 @@ def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
     if validated.shrunk_ or not best.candidate.learns_anew:
         return {"reason": ""}  # learnt anew it would be another network
     items = len(both.indices["train"])
-    left = trials.clock.left - KEPT * trials.clock.seconds
+    left = trials.clock.left - LAST * trials.clock.finishing
     needed = _expected_seconds(best, length, _growth(trials.data))
     if left < MARGIN * needed:
         return {"reason": f"it takes about {needed:.1f} s, and {max(0.0, left):.1f} s are left"}
