@@ -24,7 +24,7 @@ SET = [name for name, make in FAMILIES.items() if "quality" in make().get_params
 
 def recipe(make: Any, items: int, **settings: Any) -> Recipe:
     model = make(**settings)
-    return dbn_recipe(model, items, 0) if make is DBN else model.recipe(items)
+    return dbn_recipe(model, items, 0, 0) if make is DBN else model.recipe(items)
 
 
 def power_of_two(items: int, steps: int, least: int, most: int) -> int:

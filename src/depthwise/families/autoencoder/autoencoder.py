@@ -179,7 +179,7 @@ class DeepAutoencoder(Generative):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Raw inputs (B, *input_shape) -> logits (B, K), or the reconstruction (B, D) for 0."""
-        rung = widths(self)
+        rung = widths(self._rung(), self)
         activation, last = self._activation(), self.code_activation
         if self.convolutional:
             if len(input_shape) != 3:
@@ -238,7 +238,7 @@ class DeepAutoencoder(Generative):
         costs |= {"autoencoder": 1.0} if network.head is None else {"autoencoder": 1.0, "head": 0.1}
         stages.plan(costs)
         if depth:
-            rung, recipe = widths(self), self._machine_recipe(stages)
+            rung, recipe = widths(self._rung(), self), self._machine_recipe(stages)
             shape = (network.n_visible, *rung.hidden, rung.code)
             machines = pretrain_stack(stages, network, shape, self.code_activation, recipe)
             unroll(network, machines)
@@ -329,7 +329,7 @@ class DeepAutoencoder(Generative):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        widths(self)
+        widths(self._rung(), self)
         check_together(self)
 
     # -- what it can do -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from depthwise.errors import InputError
 from depthwise.settings import whole_numbers
@@ -27,48 +27,64 @@ SIZES: dict[str, Rung] = {
 }
 
 
-def widths(model: Any) -> Rung:
-    """The rung that the settings name, with `hidden` and `code_size` in place of its own."""
-    rung: Rung = model._rung()
-    if model.hidden is not None:
-        hidden = whole_numbers("hidden", model.hidden, "layer widths, all 1 or more")
+class _Settings(Protocol):
+    """The settings of an autoencoder that depend on each other."""
+
+    hidden: int | tuple[int, ...] | None
+    code_size: int | None
+    convolutional: bool
+    activation: str
+    code_activation: str
+    normalise: bool
+    pretrain: str | None
+    loss: str
+    noise: str | None
+    noise_level: float
+    sparsity: float | None
+    visible: str
+
+
+def widths(rung: Rung, its: _Settings) -> Rung:
+    """A rung with `hidden` and `code_size` in place of its own."""
+    if its.hidden is not None:
+        hidden = whole_numbers("hidden", its.hidden, "layer widths, all 1 or more")
         rung = rung._replace(hidden=hidden, units=hidden[-1] if hidden else 0)
-    if model.code_size is not None:
-        rung = rung._replace(code=int(model.code_size))
+    if its.code_size is not None:
+        rung = rung._replace(code=int(its.code_size))
     if min((*rung.hidden, rung.code)) < 1:
         raise InputError(
             "hidden must be layer widths and code_size a number of units, all 1 or more; got "
-            f"{model.hidden!r} and {model.code_size!r}."
+            f"{its.hidden!r} and {its.code_size!r}."
         )
-    if model.convolutional and not rung.hidden:
+    if its.convolutional and not rung.hidden:
         raise InputError("hidden=() leaves convolutions no layer before the code; give one width.")
     return rung
 
 
-def check_together(model: Any) -> None:
+def check_together(its: _Settings) -> None:
     """Raises InputError for settings that do not go together, with a remedy."""
-    if model.noise == "masking" and model.noise_level >= 1:
+    if its.noise == "masking" and its.noise_level >= 1:
         raise InputError(
             'noise_level must be below 1 with noise="masking", a share of the values; got '
-            f"{model.noise_level!r}."
+            f"{its.noise_level!r}."
         )
-    if model.pretrain == "rbm" and (model.convolutional or model.normalise):
+    if its.pretrain == "rbm" and (its.convolutional or its.normalise):
         raise InputError(
             'pretrain="rbm" makes dense layers without normalisation; '
             "set convolutional=False and normalise=False, or pretrain=None."
         )
-    if model.pretrain == "rbm" and model.activation not in ("auto", "logistic"):
+    if its.pretrain == "rbm" and its.activation not in ("auto", "logistic"):
         raise InputError(
-            f'pretrain="rbm" makes logistic units; got activation={model.activation!r}. '
+            f'pretrain="rbm" makes logistic units; got activation={its.activation!r}. '
             'Use "auto", or pretrain=None.'
         )
-    hidden = model.activation == "logistic" or model.pretrain == "rbm"
-    if model.sparsity is not None and not hidden and model.code_activation != "logistic":
+    hidden = its.activation == "logistic" or its.pretrain == "rbm"
+    if its.sparsity is not None and not hidden and its.code_activation != "logistic":
         raise InputError(
             'sparsity is of logistic units; set activation="logistic" or '
             'code_activation="logistic", or sparsity=None.'
         )
-    if model.loss == "cross_entropy" and model.visible == "gaussian":
+    if its.loss == "cross_entropy" and its.visible == "gaussian":
         raise InputError(
             'loss="cross_entropy" is for values in [0, 1]; this data is standardised. '
             'Use "squared" or "auto".'

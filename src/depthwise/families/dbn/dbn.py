@@ -152,15 +152,18 @@ class DBN(Generative):
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         kind = self._kind(tuple(input_shape))
-        return DBNNetwork(input_shape, widths(self), n_labels=n_outputs, visible=kind)
+        return DBNNetwork(input_shape, self._widths(), n_labels=n_outputs, visible=kind)
+
+    def _widths(self) -> tuple[int, ...]:
+        return widths(self._rung(), self.hidden)
 
     # -- learning -------------------------------------------------------------------------------
 
     def _learn(self, stages: Stages) -> None:
         network, items = self.network_, len(stages.inputs)
         network.log_z.fill_(math.nan)
-        depths = range(len(widths(self)))
-        recipes = [recipe(self, items, depth) for depth in depths]
+        depths = range(len(self._widths()))
+        recipes = [recipe(self, items, depth, self._seed()) for depth in depths]
         if stages.more:
             once = [replace(r, epochs=1, schedule="constant", average=0.0) for r in recipes]
             self._learn_more(stages, once)
@@ -322,7 +325,7 @@ class DBN(Generative):
 
     def _check_settings(self, inputs: np.ndarray) -> None:
         super()._check_settings(inputs)
-        check_layers(self)
+        check_layers(self, len(self._widths()))
 
 
 def _for_its_units(recipe: Recipe, machine: RBMNetwork) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from depthwise.errors import InputError
 from depthwise.settings import whole_numbers
@@ -21,15 +21,25 @@ SIZES: dict[str, tuple[int, ...]] = {
 PASSES = {"fast": Passes(2_100, 10, 100), "paper": Passes(4_000, 10, 200)}
 
 
-def widths(model: Any) -> tuple[int, ...]:
-    """Units of each layer, bottom up. Raises InputError."""
-    if model.hidden is not None:
-        units = whole_numbers("hidden", model.hidden, "positive layer widths")
-        if not units:
-            raise InputError(f"hidden must be positive layer widths; got {model.hidden!r}.")
-        return units
-    own: tuple[int, ...] = model._rung()
-    return own
+class _Settings(Protocol):
+    """The settings of a belief network of which each layer may have its own."""
+
+    quality: str
+    epochs: Any  # float | "auto", or a tuple with one for each layer
+    batch_size: int | str
+    lr: float | tuple[float, ...]
+    average: float
+    sweeps: int | tuple[int, ...]
+
+
+def widths(rung: tuple[int, ...], hidden: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """Units of each layer, bottom up: of `hidden`, or the rung's. Raises InputError."""
+    if hidden is None:
+        return rung
+    units = whole_numbers("hidden", hidden, "positive layer widths")
+    if not units:
+        raise InputError(f"hidden must be positive layer widths; got {hidden!r}.")
+    return units
 
 
 def of_layer(setting: Any, depth: int) -> Any:
@@ -37,31 +47,29 @@ def of_layer(setting: Any, depth: int) -> Any:
     return setting[depth] if isinstance(setting, tuple | list) else setting
 
 
-def recipe(model: Any, items: int, depth: int) -> Recipe:
+def recipe(its: _Settings, items: int, depth: int, seed: int) -> Recipe:
     """How the machine at `depth` learns from `items`, "auto" filled in."""
     small = min(100, max(10, items // 20))
-    batch_size = small if model.batch_size == "auto" else int(model.batch_size)
-    passes = of_quality(model.quality, PASSES).epochs(items, batch_size)
-    epochs = of_layer(model.epochs, depth)
+    batch_size = small if its.batch_size == "auto" else int(its.batch_size)
+    passes = of_quality(its.quality, PASSES).epochs(items, batch_size)
+    epochs = of_layer(its.epochs, depth)
     return Recipe(
         epochs=passes if epochs == "auto" else float(epochs),
         batch_size=batch_size,
-        lr=float(of_layer(model.lr, depth)),
+        lr=float(of_layer(its.lr, depth)),
         schedule="cosine",
-        average=model.average,
-        seed=model._seed(),
+        average=its.average,
+        seed=seed,
     )
 
 
-def check_layers(model: Any) -> None:
-    """Raises InputError where a setting has not one value for each layer."""
-    layers = len(widths(model))
-    for name in ("epochs", "lr"):
-        value = getattr(model, name)
+def check_layers(its: _Settings, layers: int) -> None:
+    """Raises InputError where a setting has not one value for each of so many layers."""
+    for name, value in (("epochs", its.epochs), ("lr", its.lr)):
         if isinstance(value, tuple | list) and len(value) != layers:
             raise InputError(
                 f"{name} must be one number, or a tuple with one for each of {layers} layers; "
                 f"got {value!r}."
             )
-    if not whole_numbers("sweeps", model.sweeps, "whole numbers of at least 1"):
-        raise InputError(f"sweeps must be whole numbers, such as (3, 6, 10); got {model.sweeps!r}.")
+    if not whole_numbers("sweeps", its.sweeps, "whole numbers of at least 1"):
+        raise InputError(f"sweeps must be whole numbers, such as (3, 6, 10); got {its.sweeps!r}.")
