@@ -220,3 +220,9 @@ def test_scikit_learns_check_estimator(model: Any) -> None:
     failed = [r["check_name"] for r in results if r["status"] in ("failed", "xfail")]
     assert len(results) > 40
     assert failed == []
+
+
+def test_a_model_of_numbers_has_no_use_for_classes() -> None:
+    X, y = np.eye(4, dtype=np.float32), np.arange(4.0)
+    with pytest.raises(InputError, match="learns no class labels: leave out classes"):
+        depthwise.DNNRegressor().partial_fit(X, y, classes=[0, 1])

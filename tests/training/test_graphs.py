@@ -129,9 +129,10 @@ def test_steps_are_recorded_on_a_gpu_where_that_is_asked_for(
 def test_in_a_hurry_ways_to_compute_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = CNN(size="xl")
     model.network_, model.classes_ = nn.Linear(3 * 2**10, 10**6, device="meta"), np.arange(10)
+    choice = "depthwise.models.compute_choice"
     monkeypatch.setattr("depthwise.models.networks.resolve_device", lambda device: "cuda")
-    monkeypatch.setattr("depthwise.models.networks.has_bfloat16", lambda device: True)
-    monkeypatch.setattr("depthwise.models.networks.own_randomness", lambda **_: own_randomness())
+    monkeypatch.setattr(f"{choice}.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(f"{choice}.own_randomness", lambda **_: own_randomness())
     x = torch.zeros(50_000, 3, 32, 32, device="meta")
     chosen = model._choose_compute(x, None, model.recipe(50_000), model._loss(), 30.0)
     assert chosen == Compute("cuda", "bfloat16", True, 1)

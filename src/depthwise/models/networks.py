@@ -9,10 +9,8 @@ Shapes: N items, B batch, C channels, H W image, D features, K classes.
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,19 +24,15 @@ from torch import Tensor, nn
 from depthwise.checkpoint import moved
 from depthwise.compute import (
     Compute,
-    cached_choice,
-    fastest,
-    has_bfloat16,
     is_gpu,
-    own_randomness,
     resolve_device,
-    with_threads,
 )
 from depthwise.data.inputs import as_tensor, fingerprint_arrays, statistics
 from depthwise.data.pictures.augment import augmenter
 from depthwise.errors import InputError
 from depthwise.layers import Standardise
 from depthwise.losses import Taught, Weighted
+from depthwise.models.compute_choice import Work, choose_compute
 from depthwise.models.estimator import Estimator
 from depthwise.models.frozen_features import FrozenFeatures, head_alone
 from depthwise.models.gpu_answers import keeping_there
@@ -46,7 +40,7 @@ from depthwise.models.layer_outputs import get_feature_names_out, transform
 from depthwise.models.supervised import Classifier, Regressor
 from depthwise.reshaping.int8 import learning
 from depthwise.settings import check_settings, no_setting, settings
-from depthwise.training.graphs import RecordedUpdate, are_wanted, settled_step_seconds
+from depthwise.training.graphs import RecordedUpdate, are_wanted
 from depthwise.training.history import recorded_compute
 from depthwise.training.loop import train
 from depthwise.training.run import Run
@@ -206,7 +200,8 @@ class NetworkEstimator(TransformerMixin, Estimator):
         compute.place(self.network_)
         try:
             with learning(self.network_), keeping_there(self, held, compute.device):
-                yield self._recorded(self._update(loss, recipe, compute), compute), x, y, compute
+                update = self._update(loss, recipe, compute)
+                yield (RecordedUpdate(update) if compute.graph else update), x, y, compute
         finally:
             Compute().place(self.network_)
 
@@ -234,10 +229,6 @@ class NetworkEstimator(TransformerMixin, Estimator):
             return GradientUpdate(self.network_, loss, recipe, compute)
         augment = augmenter(self.augment, self.input_shape_)
         return GradientUpdate(self.network_, loss, recipe, compute, augment)
-
-    def _recorded(self, update: GradientUpdate, compute: Compute) -> Update:
-        """The update, its steps recorded and replayed where that is how to compute."""
-        return RecordedUpdate(update) if compute.graph else update
 
     @property
     def records_steps(self) -> bool:
@@ -301,68 +292,18 @@ class NetworkEstimator(TransformerMixin, Estimator):
         loss: Callable[[Tensor, Tensor], Tensor],
         seconds_limit: float | None = None,
     ) -> Compute:
-        """Precision, memory layout and threads: as set, else by timing a few steps of each, for a
-        small share of the time that training will take."""
+        """Precision, memory layout and threads: as set, else by timing: see compute_choice.py."""
         device = resolve_device(self.device)
         precision = "float32" if self.precision == "auto" else self.precision
         threads = 1 if self.threads == "auto" else int(self.threads)
         graph = is_gpu(device) and are_wanted() and self.records_steps and not self.shrunk_
-        plain = Compute(device, precision, False, threads, graph)
-        if _is_tiny(self.network_, x):
-            return plain
-        batch_size = min(len(x), recipe.batch_size)
-
-        def steps(compute: Compute, items: int) -> None:
-            trial = compute.place(copy.deepcopy(self.network_)).train()
-            with learning(trial):
-                update = GradientUpdate(trial, loss, recipe, compute)
-                for _ in range(TIMED_STEPS):
-                    update(x[:items].to(device), y[:items].to(device), 0.5)
-
-        def settled(compute: Compute) -> float:
-            trial = compute.place(copy.deepcopy(self.network_)).train()
-            with learning(trial):
-                update = self._recorded(GradientUpdate(trial, loss, recipe, compute), compute)
-                batch = x[:batch_size].to(device), y[:batch_size].to(device)
-                return settled_step_seconds(update, *batch, compute)
-
-        def race(ways: list[Compute]) -> Compute | None:
-            few = min(batch_size, FEW_ITEMS)
-            for _ in range(2):  # the first steps prepare kernels
-                started = time.perf_counter()
-                steps(plain, few)
-            item = (time.perf_counter() - started) / few / TIMED_STEPS
-            seconds = _timing_seconds(item * len(x) * recipe.epochs, seconds_limit)
-            if item * few * TIMED_STEPS * len(ways) * 2 > 2 * seconds:
-                return None
-            fit = seconds / (item * TIMED_STEPS * len(ways) * (1 + TIMED_ROUNDS))
-            items = max(few, min(batch_size, int(fit)))
-            options: dict[str, Any] = {"rounds": TIMED_ROUNDS, "seconds": seconds}
-            return fastest(lambda way: steps(way, items), ways, **options)
-
-        shape = (batch_size, *x.shape[1:])
-        key = f"{self.network_!r}|{shape}|{device}|{self.precision}|{self.threads}"
-        with own_randomness(device=device):
-            ways = self._ways(plain, x.dim() >= 4)  # the last is what mostly wins
-            if is_gpu(device):
-                hurry = seconds_limit is not None and seconds_limit < LEAST_GPU_LIMIT
-                by_step = partial(_least, settled, ways)
-                return ways[-1] if hurry else cached_choice(f"{key}|{graph}", by_step)
-            compute = cached_choice(key, lambda: race(ways), otherwise=ways[-1])
-            if self.threads == "auto" and device == "cpu":
-                return with_threads(key, compute, race)
-        return compute
-
-    def _ways(self, plain: Compute, images: bool) -> list[Compute]:
-        """Precisions and layouts to try; on one thread, which a busy machine disturbs least."""
-        several = self.precision == "auto" and has_bfloat16(plain.device)
-        precisions = ("float32", "bfloat16") if several else (plain.precision,)
-        layouts = (False, True) if images and self.image_only else (False,)
-        return [
-            replace(plain, precision=precision, channels_last=layout)
-            for precision in precisions
-            for layout in layouts
-        ]
+        work = Work(self.network_, x, y, recipe, loss, self.image_only, seconds_limit)
+        return choose_compute(
+            work,
+            Compute(device, precision, False, threads, graph),
+            auto_precision=self.precision == "auto",
+            auto_threads=self.threads == "auto",
+        )
 
     def _hold_out(self, data: TrainingData) -> TrainingData:
         """`validation_fraction` of the training data, labels stratified, put aside."""
@@ -397,43 +338,12 @@ class NetworkRegressor(NetworkEstimator, Regressor):
     """A base for a family of your own that learns numbers."""
 
 
-TIMED_STEPS, TIMED_ROUNDS = 2, 3  # steps a run, runs that count
-FEW_ITEMS = 8  # of a first step, which says how long a batch would take
-LEAST_GPU_LIMIT = 60.0  # seconds of a run, below which ways to compute on a GPU are not timed
-TIMING_SHARE, LEAST_TIMING, MOST_TIMING = 0.03, 0.5, 5.0  # of the run; seconds
 _NOT_SETTINGS = ("verbose", "device", "precision", "threads")
 
 
 def auto_batch_size(items: int, least: int = 8) -> int:
     """128, and for small data the power of two that leaves about 20 steps an epoch, but `least`."""
     return int(min(128, max(least, 2 ** round(math.log2(max(items / 20, 1))))))
-
-
-def _timing_seconds(training: float, limit: float | None) -> float:
-    """How long to time ways to compute a run that takes `training` seconds, or `limit` at most."""
-    return min(MOST_TIMING, max(LEAST_TIMING, TIMING_SHARE * min(training, limit or math.inf)))
-
-
-def _least(seconds: Callable[[Compute], float], ways: list[Compute]) -> Compute:
-    """The way of the least seconds."""
-    taken = []
-    for way in ways:
-        with way.active():
-            taken.append(seconds(way))
-    return ways[taken.index(min(taken))]
-
-
-def _is_tiny(network: nn.Module, x: Tensor) -> bool:
-    """So little work that choosing how to do it would cost more than doing it."""
-    weights = sum(p.numel() for p in network.parameters())
-    positions = 1
-    if x.dim() >= 4:  # of images, or of all frames of clips
-        positions = x[0].numel() // x.shape[-3]
-    return len(x) * weights * positions < 2e9
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(0 < value < math.inf)
 
 
 def _told(value: Any) -> str:
