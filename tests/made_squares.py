@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 
 CLASSES = ("disc", "square")
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import OUT, SHARED
 from depthwise import load, load_data
 from depthwise.scores.accuracy import wilson_interval
-from depthwise.shrinking.exits import add_exits, all_logits, best_thresholds
+from depthwise.shrinking.early_exits import add_exits, all_logits, best_thresholds
 
 TURN = 5  # images
 

@@ -36,7 +36,7 @@ from common import OUT, SHARED, both_parts
 from depthwise import CNN
 from depthwise.measuring.counting import count
 from depthwise.reshaping.edits import reshape
-from depthwise.shrinking.finetuning import fine_tune
+from depthwise.shrinking.fine_tune import fine_tune
 from depthwise.shrinking.pruning import prune
 
 SHARE, ROUNDS = 0.25, 3

@@ -236,7 +236,7 @@ def our_trees(folder: Path, seconds: int, metric: str, scratch: str) -> Asked:
     """The best of GradientBoosting's sizes on validation, trained again on both parts: what choose
     would ship if it tried trees alone, without screening and measuring."""
     from depthwise import GradientBoosting, load_data
-    from depthwise.choosing.refit import together
+    from depthwise.choosing.winner_refit import together
 
     started = time.monotonic()
     data = load_data(folder, label=LABEL)

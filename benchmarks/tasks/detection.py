@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from depthwise.data.load import load
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.models.modelfile import read_model
 from depthwise.tasks.detection.counts import true_counts
 from depthwise.tasks.detection.detector import SIZES, Detector

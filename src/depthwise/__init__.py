@@ -49,11 +49,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 # public name -> where it is defined
 _HOME = {
-    "BoxTable": "depthwise.data.targets.boxes:BoxTable",
+    "BoxTable": "depthwise.data.targets.box_table:BoxTable",
     "Budget": "depthwise.measuring.limits:Budget",
     "CNN": "depthwise.families.cnn:CNN",
     "CNNRegressor": "depthwise.families.cnn:CNNRegressor",
-    "CaptionTable": "depthwise.data.targets.captions:CaptionTable",
+    "CaptionTable": "depthwise.data.targets.caption_table:CaptionTable",
     "Captioner": "depthwise.tasks.captioning.captioner:Captioner",
     "Choice": "depthwise.choosing.choose:Choice",
     "Compute": "depthwise.compute:Compute",
@@ -143,8 +143,8 @@ if TYPE_CHECKING:
     from depthwise.compute import Compute as Compute
     from depthwise.data.dataset import Dataset as Dataset
     from depthwise.data.load import load as _load_data
-    from depthwise.data.targets.boxes import BoxTable as BoxTable
-    from depthwise.data.targets.captions import CaptionTable as CaptionTable
+    from depthwise.data.targets.box_table import BoxTable as BoxTable
+    from depthwise.data.targets.caption_table import CaptionTable as CaptionTable
     from depthwise.errors import DataError as DataError
     from depthwise.errors import DepthwiseError as DepthwiseError
     from depthwise.errors import DivergedError as DivergedError

@@ -32,7 +32,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from depthwise.commands import ask, edge, look, people, train
+from depthwise.commands import ask, edge, look, train
+from depthwise.commands import enroll as people
 from depthwise.commands.deferred import defer
 from depthwise.commands.devices import devices
 from depthwise.commands.edge import say

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise.choosing import refit as refitting
+from depthwise.choosing import winner_refit as refitting
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.refit import best_length, needed_seconds, refit, refit_seconds, together
 from depthwise.choosing.trials import Trained, Trials
+from depthwise.choosing.winner_refit import (
+    best_length,
+    needed_seconds,
+    refit,
+    refit_seconds,
+    together,
+)
 from depthwise.data.dataset import Dataset
 from depthwise.families.dnn.dnn import DNN
 from depthwise.families.dsn.dsn import DSN

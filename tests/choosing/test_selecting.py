@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from depthwise.choosing import answers as kept_answers
-from depthwise.choosing.answers import of_classes
+from depthwise.choosing import kept_answers
 from depthwise.choosing.baselines import Majority
 from depthwise.choosing.clock import Clock
+from depthwise.choosing.kept_answers import of_classes
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.paired import bootstrap_p, mcnemar_p, resamples
 from depthwise.choosing.selecting import LEVEL, select, standing

@@ -18,8 +18,8 @@ from depthwise.commands.screen import (
     print_verdict,
     print_verdicts,
 )
-from depthwise.inference.files import Prediction
 from depthwise.inference.generating import Seen, Verdict
+from depthwise.inference.input_files import Prediction
 from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.metric import Metric
 from made_record import make_record, nothing_fits, of_the_data

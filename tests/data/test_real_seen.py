@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from depthwise.data import load as front
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 
 
 @cache

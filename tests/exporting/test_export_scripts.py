@@ -21,7 +21,7 @@ from depthwise.exporting import FORMATS, export
 from depthwise.exporting.places import Place, place_of
 from depthwise.exporting.script_inputs import NUMBERS, PICTURES, ROWS, reading_of
 from depthwise.exporting.scripts import script_of
-from depthwise.inference.files import read_inputs
+from depthwise.inference.input_files import read_inputs
 
 HEADER = "import sys\nfrom pathlib import Path\nimport numpy as np\n"
 

@@ -10,7 +10,7 @@ from tests.bare_model import Bare
 
 from depthwise.errors import DataError, InputError
 from depthwise.inference.file_list import expanded
-from depthwise.inference.files import Told
+from depthwise.inference.input_files import Told
 from depthwise.inference.writing import _names
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,7 +9,7 @@ from tests.bare_model import BareClassifier
 
 from depthwise.data.load import load
 from depthwise.errors import DataError, InputError
-from depthwise.inference.files import predictions, read_inputs
+from depthwise.inference.input_files import predictions, read_inputs
 
 SHAPE = (1, 5, 7)
 

@@ -18,7 +18,7 @@ from depthwise.choosing import trials
 from depthwise.compute import Compute, fastest, is_here, own_randomness, resolve_device
 from depthwise.errors import InputError
 from depthwise.families.cnn import CNN
-from depthwise.families.dbm.learning import JointUpdate
+from depthwise.families.dbm.joint_learning import JointUpdate
 from depthwise.families.dbm.network import DBMNetwork
 from depthwise.families.rbm import RBM
 from depthwise.losses import smoothed_cross_entropy

@@ -13,7 +13,7 @@ from torch import nn
 from depthwise.measuring.devices.device_catalog import catalog
 from depthwise.measuring.scorecard import measure
 from depthwise.reporting.choice_page import render_report
-from depthwise.reporting.layers import in_bytes, in_joules, in_seconds, in_words, layer_rows
+from depthwise.reporting.layer_costs import in_bytes, in_joules, in_seconds, in_words, layer_rows
 from depthwise.reporting.measure_page import render_measured, write_measured, write_page_of
 from depthwise.reporting.roofline_chart import _points, _whole, roofline, roofline_in_words
 from made_record import fraction, make_record, scorecard

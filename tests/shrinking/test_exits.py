@@ -13,7 +13,7 @@ import torch
 from depthwise import CNN, DNN, InputError
 from depthwise import load as load_model
 from depthwise.reshaping.exits import NEVER, with_all_answers
-from depthwise.shrinking.exits import add_exits, all_logits, best_thresholds, cuts, exit_macs
+from depthwise.shrinking.early_exits import add_exits, all_logits, best_thresholds, cuts, exit_macs
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

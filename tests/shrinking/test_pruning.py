@@ -16,7 +16,7 @@ from depthwise.compute import Compute
 from depthwise.measuring.counting import count
 from depthwise.shrinking.channels import channels_of
 from depthwise.shrinking.distilling import Taught, distillation, taught_targets
-from depthwise.shrinking.finetuning import fine_tune
+from depthwise.shrinking.fine_tune import fine_tune
 from depthwise.shrinking.importance import importance
 from depthwise.shrinking.pruning import lowest, prune, pruned_network
 from depthwise.training.step import Recipe

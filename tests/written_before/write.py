@@ -146,7 +146,7 @@ def in_whole_numbers() -> tuple[Any, Any, Any]:
 
 
 def leaving_early() -> tuple[Any, Any, Any]:
-    from depthwise.shrinking.exits import add_exits
+    from depthwise.shrinking.early_exits import add_exits
 
     X, y = labelled_images(0)
     model = EXAMPLES["dnn"].fit()

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.choosing.answers import ItemScores, of_classes, of_numbers
 from depthwise.choosing.evidence import BLANK
+from depthwise.choosing.kept_answers import ItemScores, of_classes, of_numbers
 from depthwise.choosing.selecting import better_p, test_name
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, classification_of
 from depthwise.measuring.metric import Metric, readable
-from depthwise.measuring.numbers import number_metric
+from depthwise.measuring.number_quality import number_metric
 from depthwise.scores.classification import ClassAnswers, rarer_class
 from depthwise.task import task_named
 

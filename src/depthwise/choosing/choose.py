@@ -31,7 +31,6 @@ from typing import Any
 from depthwise.backbones.kept import keep_features
 from depthwise.catalog import FAMILIES, TASKS, makers_for
 from depthwise.checkpoint import write_atomically
-from depthwise.choosing.answers import compared, scored
 from depthwise.choosing.baselines import baseline
 from depthwise.choosing.choice import Choice, finished, refuse_strangers
 from depthwise.choosing.clock import Clock
@@ -52,14 +51,15 @@ from depthwise.choosing.finishing import (
 )
 from depthwise.choosing.halving import halve
 from depthwise.choosing.heartbeat import Heartbeat
+from depthwise.choosing.kept_answers import compared, scored
 from depthwise.choosing.ladder import Candidate, able, deciding, ladder, worthwhile
 from depthwise.choosing.near_miss import Shrink, near_misses, train_and_shrink
 from depthwise.choosing.parts import within
-from depthwise.choosing.refit import refit
 from depthwise.choosing.second_look import second_look
 from depthwise.choosing.selecting import Selection, select
 from depthwise.choosing.teaching import lesson_seconds, teach, teacher_of
 from depthwise.choosing.trials import Interrupted, Trials
+from depthwise.choosing.winner_refit import refit
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
 from depthwise.data.tables.column_summary import label_line

@@ -151,7 +151,7 @@ def mistakes(
     model: Classifier, data: Dataset, said: dict[str, np.ndarray], most: int = 24
 ) -> list[dict[str, Any]]:
     """The test items the model is most sure and wrong about, by name, with their pictures. `said`:
-    what it answered (answers.py)."""
+    what it answered (kept_answers.py)."""
     X, truth = named(data, "test")
     predicted = said["names"][said["predicted"]]
     wrong = np.flatnonzero(said["predicted"] != said["labels"])

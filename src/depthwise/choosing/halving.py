@@ -29,9 +29,9 @@ from sklearn.base import clone
 
 from depthwise.choosing.beginning import begin, least_passes
 from depthwise.choosing.ladder import Candidate
-from depthwise.choosing.refit import refit_seconds
 from depthwise.choosing.trials import Trials, named
 from depthwise.choosing.whole_fits import train_once
+from depthwise.choosing.winner_refit import refit_seconds
 from depthwise.data.dataset import Dataset
 from depthwise.models.networks import NetworkEstimator
 

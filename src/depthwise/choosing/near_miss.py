@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from depthwise.choosing.answers import scored, write
 from depthwise.choosing.feasibility import Feasible
 from depthwise.choosing.halving import halve
+from depthwise.choosing.kept_answers import scored, write
 from depthwise.choosing.ladder import Candidate
 from depthwise.choosing.trials import Trials
 from depthwise.errors import NothingFitsError

@@ -20,11 +20,19 @@ from functools import partial
 
 import numpy as np
 
-from depthwise.choosing.answers import Arrays, ItemScores, compared, joined, read, scored, write
 from depthwise.choosing.finishing import LAST
-from depthwise.choosing.refit import needed_seconds
+from depthwise.choosing.kept_answers import (
+    Arrays,
+    ItemScores,
+    compared,
+    joined,
+    read,
+    scored,
+    write,
+)
 from depthwise.choosing.selecting import Selection, select_again
 from depthwise.choosing.trials import FAILURES, Trained, Trials
+from depthwise.choosing.winner_refit import needed_seconds
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.scorecard import Scorecard
 from depthwise.models.networks import NetworkEstimator

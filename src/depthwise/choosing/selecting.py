@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.choosing.answers import ItemScores
+from depthwise.choosing.kept_answers import ItemScores
 from depthwise.choosing.paired import bootstrap_p, mcnemar_p, resamples
 from depthwise.choosing.trials import Trained, Trials
 from depthwise.measuring.scorecard import Scorecard

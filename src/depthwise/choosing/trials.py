@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthwise.choosing.answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.clock import Clock
 from depthwise.choosing.heartbeat import Heartbeat
+from depthwise.choosing.kept_answers import ItemScores, compared, read, scored, write
 from depthwise.choosing.ladder import Candidate
 from depthwise.compute import (
     Compute,

@@ -12,7 +12,7 @@ from depthwise.commands.edge import print_json, say
 from depthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from depthwise.inference.files import Files
+    from depthwise.inference.input_files import Files
     from depthwise.models.estimator import Estimator
 
 __all__ = ["predict", "reconstruct", "sample"]
@@ -101,8 +101,8 @@ def _answers(
         print_predictions,
         print_verdicts,
     )
-    from depthwise.inference.files import numbers, predictions, similarities
     from depthwise.inference.generating import verdicts
+    from depthwise.inference.input_files import numbers, predictions, similarities
     from depthwise.inference.matching import matches
 
     match model.answer:

@@ -61,7 +61,7 @@ def export(
     from depthwise.exporting import FORMATS
     from depthwise.exporting import export as write
     from depthwise.exporting.places import place_of
-    from depthwise.inference.files import as_the_model_takes
+    from depthwise.inference.input_files import as_the_model_takes
     from depthwise.reshaping.int8 import is_int8
     from depthwise.reshaping.quantise import quantise
 

@@ -51,7 +51,7 @@ def measure(
     edge.require_one_of("--flexibility", flexibility, ("auto", "quick", "full"))
     page = None if html is None else edge.require_page(html)
     from depthwise.catalog import load_model
-    from depthwise.inference.files import as_the_model_takes, unlike_the_models
+    from depthwise.inference.input_files import as_the_model_takes, unlike_the_models
     from depthwise.measuring.cost import Prices
     from depthwise.measuring.devices.device_finder import find
     from depthwise.measuring.quality import TASKS, reading_for, require_known_metric

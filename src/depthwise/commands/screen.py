@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from depthwise.inference.files import Numbers, Prediction
     from depthwise.inference.generating import Seen, Verdict
+    from depthwise.inference.input_files import Numbers, Prediction
     from depthwise.measuring.devices.device import Device
     from depthwise.measuring.metric import Metric
 

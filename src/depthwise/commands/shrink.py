@@ -49,7 +49,7 @@ def shrink(
     edge.require_positive("--minutes", minutes)
     require_folder(out)
     from depthwise.catalog import load_model
-    from depthwise.inference.files import as_the_model_takes
+    from depthwise.inference.input_files import as_the_model_takes
     from depthwise.measuring.quality import reading_for
     from depthwise.shrinking.shrink import shrink as make_smaller
 

@@ -28,8 +28,8 @@ from depthwise.data.dataset import Problem
 from depthwise.data.item_names import compact, of_arrays
 from depthwise.data.raw import Raw
 from depthwise.data.tables.columns import from_plain, to_plain
-from depthwise.data.targets.boxes import BoxTable
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.box_table import BoxTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.host import cache_folder
 from depthwise.scratch import scratch_suffix, sweep_once

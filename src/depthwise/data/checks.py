@@ -22,7 +22,7 @@ from depthwise.data.raw import Raw
 from depthwise.data.readers.trees.tree import listed
 from depthwise.data.strata import classes_shown
 from depthwise.data.tables.leaks import giveaways
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import DataError
 
 __all__ = ["check", "examine", "require_usable"]

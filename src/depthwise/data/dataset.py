@@ -30,8 +30,8 @@ from depthwise.data.item_names import ItemNames
 from depthwise.data.problem import Problem
 from depthwise.data.summary import PARTS, summary
 from depthwise.data.tables.columns import Column, label_of
-from depthwise.data.targets.boxes import BoxTable
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.box_table import BoxTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import InputError
 from depthwise.task import DATA_TASKS, Task, data_task_named

@@ -45,11 +45,11 @@ from depthwise.data.readers import (
 from depthwise.data.readers.boxes import boxes_csv, coco, voc, yolo
 from depthwise.data.readers.class_lists import call_classes, lists_in
 from depthwise.data.readers.clips import frame_folders, strips, videos
-from depthwise.data.readers.masks import masks
+from depthwise.data.readers.masks import mask_pictures as masks
 from depthwise.data.readers.trees.archive import TarTree, ZipTree, is_tar
 from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.joined import ARCHIVES, JoinedTree
-from depthwise.data.readers.trees.texts import alike_classes
+from depthwise.data.readers.trees.small_texts import alike_classes
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.readers.unread_labels import require_labels_read
 from depthwise.data.tables.readings import Readings

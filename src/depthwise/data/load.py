@@ -29,7 +29,7 @@ from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree, read_tree
 from depthwise.data.item_names import compact
 from depthwise.data.options import Options
-from depthwise.data.pictures.refit import fit
+from depthwise.data.pictures.resize import fit
 from depthwise.data.quantities import numbered_classes
 from depthwise.data.raw import Raw
 from depthwise.data.readers import arrays, idx, npz, table, text_tables

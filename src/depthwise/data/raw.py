@@ -11,8 +11,8 @@ import numpy as np
 from depthwise.data.dataset import Problem
 from depthwise.data.item_names import ItemNames
 from depthwise.data.tables.columns import Column
-from depthwise.data.targets.boxes import BoxTable
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.box_table import BoxTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError
 from depthwise.task import Task, data_task_named

@@ -14,7 +14,7 @@ import numpy as np
 from depthwise.data.dataset import IGNORE, PARTS, Problem
 from depthwise.data.quantities import bins
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 
 __all__ = ["classes_shown", "missing_classes", "parts_by_people", "strata"]
 

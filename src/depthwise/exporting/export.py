@@ -34,7 +34,7 @@ from torch import nn
 from depthwise.checkpoint import write_atomically
 from depthwise.data.tables.columns import to_plain
 from depthwise.errors import InputError, MissingExtraError, one_line
-from depthwise.exporting.formats import FORMATS, Format
+from depthwise.exporting.export_formats import FORMATS, Format
 from depthwise.exporting.places import USUAL, Place, place_of
 from depthwise.exporting.scripts import script_of
 from depthwise.folder_lock import sole_use

@@ -33,8 +33,8 @@ from depthwise.compute import own_randomness
 from depthwise.data.inputs import as_tensor
 from depthwise.errors import InputError
 from depthwise.families.boltzmann.contrastive import ContrastiveUpdate
-from depthwise.families.boltzmann.generation import draw_items, fill_missing
 from depthwise.families.boltzmann.network import RBMNetwork
+from depthwise.families.boltzmann.new_items import draw_items, fill_missing
 from depthwise.families.boltzmann.partition import BASE_SHARE, log_partition
 from depthwise.families.boltzmann.products import full_speed
 from depthwise.families.boltzmann.sampling import sample_bernoulli

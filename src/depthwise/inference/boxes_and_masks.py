@@ -20,7 +20,7 @@ from depthwise.data.pictures.images import looks_like_picture, open_picture, to_
 from depthwise.errors import InputError
 from depthwise.inference import drawing
 from depthwise.inference.boxes_drawn import draw_boxes
-from depthwise.inference.files import Files, Tell, Told, each_item, read_inputs
+from depthwise.inference.input_files import Files, Tell, Told, each_item, read_inputs
 from depthwise.inference.masks_drawn import index_png, overlay, with_names
 from depthwise.inference.writing import place_pictures
 from depthwise.models.abilities import FindsObjects

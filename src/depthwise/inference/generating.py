@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 
 from depthwise.catalog import FAMILIES
 from depthwise.errors import InputError
-from depthwise.inference.files import Files, Tell, Told, each_item
+from depthwise.inference.input_files import Files, Tell, Told, each_item
 from depthwise.models.estimator import Estimator
 from depthwise.models.generative import Generative
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from depthwise.data.readers.text_tables import parse_texts
 from depthwise.errors import DataError, InputError
-from depthwise.inference.files import Files, Tell, Told, each_item
+from depthwise.inference.input_files import Files, Tell, Told, each_item
 from depthwise.models.abilities import Searches
 from depthwise.models.estimator import Estimator
 

@@ -27,8 +27,8 @@ from depthwise.data.tables.dates import nearest_date
 from depthwise.errors import InputError
 from depthwise.host import require_folder
 from depthwise.inference import drawing
-from depthwise.inference.files import Told
 from depthwise.inference.generating import Seen
+from depthwise.inference.input_files import Told
 from depthwise.models.estimator import Estimator
 
 __all__ = [

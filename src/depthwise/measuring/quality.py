@@ -40,7 +40,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.numbers import regression, regression_of
+from depthwise.measuring.number_quality import regression, regression_of
 from depthwise.models.datasets import columns_of
 from depthwise.models.estimator import Estimator
 from depthwise.models.generative import Generative

@@ -13,7 +13,7 @@ from typing import Any
 from depthwise.checkpoint import write_atomically
 from depthwise.reporting import roofline_chart
 from depthwise.reporting.figures import plain
-from depthwise.reporting.layers import in_words, layer_rows
+from depthwise.reporting.layer_costs import in_words, layer_rows
 
 __all__ = ["layers_context", "render", "write_page"]
 

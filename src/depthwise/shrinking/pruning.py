@@ -4,7 +4,7 @@
         score every channel on real items                       importance.py
         rank all of them, from every layer, by                  importance / what removing it saves
         remove the lowest until the round's share is reached    channels.py
-        fine-tune a little                                      finetuning.py
+        fine-tune a little                                      fine_tune.py
 
 The shares fall geometrically, s_r = s^(r / R): each round removes the same part of what is left
 (Molchanov et al. 2017). What is saved is counted in macs, weights, or microseconds (each layer's
@@ -29,7 +29,7 @@ from depthwise.errors import InputError
 from depthwise.models.networks import NetworkEstimator
 from depthwise.reshaping.edits import edits_of
 from depthwise.shrinking.channels import Channels, channels_of
-from depthwise.shrinking.finetuning import compute_of, fine_tune
+from depthwise.shrinking.fine_tune import compute_of, fine_tune
 from depthwise.shrinking.importance import CRITERIA, importance
 
 __all__ = ["lowest", "prune", "pruned_network"]

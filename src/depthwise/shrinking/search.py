@@ -26,8 +26,8 @@ from depthwise.models.networks import NetworkEstimator
 from depthwise.models.supervised import Classifier
 from depthwise.runtimes.onnx_graph import sharing_graphs
 from depthwise.shrinking.costing import FLOAT, Way
-from depthwise.shrinking.exits import add_exits
-from depthwise.shrinking.finetuning import compute_of, fine_tune
+from depthwise.shrinking.early_exits import add_exits
+from depthwise.shrinking.fine_tune import compute_of, fine_tune
 from depthwise.shrinking.pruning import prune
 from depthwise.shrinking.storing import low_rank
 from depthwise.shrinking.structures import narrowed, on_rung, rungs_below

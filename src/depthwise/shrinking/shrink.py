@@ -33,8 +33,8 @@ from depthwise.models.modelfile import read_model, versions
 from depthwise.models.networks import NetworkEstimator
 from depthwise.models.supervised import Classifier, Regressor
 from depthwise.scratch import remove_whole
+from depthwise.shrinking.comparing import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.costing import Costing
-from depthwise.shrinking.scoring import Scoring, scoring_named, scoring_of
 from depthwise.shrinking.search import Search
 from depthwise.shrinking.trying import Parts, Tried, Trying
 

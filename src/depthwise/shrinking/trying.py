@@ -20,9 +20,9 @@ from depthwise.measuring.limits import Limits, Miss
 from depthwise.models.modelfile import read_model
 from depthwise.models.networks import NetworkEstimator
 from depthwise.runtimes import Program
+from depthwise.shrinking.comparing import CLASSES, Scoring
 from depthwise.shrinking.costing import Costing, Figures, Way
-from depthwise.shrinking.finetuning import fine_tune
-from depthwise.shrinking.scoring import CLASSES, Scoring
+from depthwise.shrinking.fine_tune import fine_tune
 
 __all__ = ["Parts", "Tried", "Trying"]
 

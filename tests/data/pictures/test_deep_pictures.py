@@ -13,7 +13,7 @@ from depthwise.data.load import load
 from depthwise.data.pictures.deep import depth_of, pixel_range, to_bytes
 from depthwise.errors import InputError
 from depthwise.exporting.script_inputs import PICTURES
-from depthwise.inference.files import as_the_model_takes, read_inputs
+from depthwise.inference.input_files import as_the_model_takes, read_inputs
 
 
 def counts(k, high=4095, size=(12, 16)):

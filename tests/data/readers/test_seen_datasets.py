@@ -17,7 +17,7 @@ from test_masks_reader import make_masks
 from depthwise.data.checks import check
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import DataError, InputError
 
 

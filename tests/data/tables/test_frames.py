@@ -251,7 +251,7 @@ def test_a_saved_model_takes_frames_and_csv_rows(model: DNN, frame: Any, tmp_pat
     np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
     assert again.columns_ == model.columns_
     frame.to_csv(tmp_path / "new.csv", index=False)
-    from depthwise.inference.files import read_inputs
+    from depthwise.inference.input_files import read_inputs
 
     rows = read_inputs(tmp_path / "new.csv", again.input_shape_, "float32", again.columns_)
     np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(frame))

@@ -9,7 +9,7 @@ from made_tables import NAMES, ROWS, arff, excel, json_lines, put, records, tabl
 from depthwise.data.load import load
 from depthwise.data.tables.record_files import columns_in
 from depthwise.errors import DataError, MissingExtraError
-from depthwise.inference.files import read_inputs
+from depthwise.inference.input_files import read_inputs
 
 DICTS = [dict(zip(NAMES, row)) for row in ROWS]
 BY_COLUMN = {name: {str(k): row[j] for k, row in enumerate(ROWS)} for j, name in enumerate(NAMES)}

@@ -11,7 +11,7 @@ from made_pictures import encoded, noise_u8
 from made_seen import kinds
 
 from depthwise.data.load import load
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import DataError, InputError
 
 N = 8

@@ -12,7 +12,7 @@ from torch import nn
 from depthwise.compute import Compute
 from depthwise.families.autoencoder.convolutions import conv_decoder, conv_encoder, map_shapes
 from depthwise.families.autoencoder.network import AutoencoderNetwork, dense_stack
-from depthwise.families.autoencoder.pretraining import (
+from depthwise.families.autoencoder.rbm_stack import (
     CodeRBM,
     CodeUpdate,
     activations,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from depthwise.compute import Compute
-from depthwise.families.dbm.learning import JointUpdate
+from depthwise.families.dbm.joint_learning import JointUpdate
+from depthwise.families.dbm.layer_pretraining import balance, compose, layer_machine, layer_update
+from depthwise.families.dbm.log_partition import enumerated_log_partition
 from depthwise.families.dbm.network import DBMNetwork
-from depthwise.families.dbm.partition import enumerated_log_partition
-from depthwise.families.dbm.pretraining import balance, compose, layer_machine, layer_update
 from depthwise.training.loop import train
 from depthwise.training.step import Recipe
 

@@ -10,12 +10,12 @@ import torch
 
 from depthwise.errors import InputError
 from depthwise.families.boltzmann.partition import UntrustedEstimateWarning
-from depthwise.families.dbm.network import DBMNetwork
-from depthwise.families.dbm.partition import (
+from depthwise.families.dbm.log_partition import (
     annealed_log_partition,
     base_biases,
     enumerated_log_partition,
 )
+from depthwise.families.dbm.network import DBMNetwork
 
 
 def machine(

@@ -15,7 +15,7 @@ from depthwise.errors import InputError, ModelFileError
 from depthwise.families.dsn.dsn import DSN, DSNRegressor
 from depthwise.families.dsn.learning import Growth, fit_softmax
 from depthwise.families.dsn.network import DSNNetwork
-from depthwise.families.dsn.rows import FILE_BLOCK, Rows, column_statistics
+from depthwise.families.dsn.row_blocks import FILE_BLOCK, Rows, column_statistics
 from depthwise.models.modelfile import read_model
 
 pytestmark = pytest.mark.numerical

@@ -15,12 +15,12 @@ import torch
 
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.data.dataset import Dataset
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.models.modelfile import read_model
+from depthwise.tasks.captioning.beam_search import beam_search
 from depthwise.tasks.captioning.captioner import SIZES, Captioner
 from depthwise.tasks.captioning.network import Writer, caption_nats, places
-from depthwise.tasks.captioning.search import beam_search
 from depthwise.tasks.captioning.step import drawn, token_rows
 from depthwise.text.tokens import Tokenizer
 from made_captions import told_shapes

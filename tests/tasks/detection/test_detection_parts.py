@@ -12,7 +12,7 @@ from torch.nn import functional
 from depthwise.backbones.images.named import backbone
 from depthwise.boxes import giou, iou
 from depthwise.data.pictures.augment_targets import mirrored, unmoved
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import InputError
 from depthwise.tasks.detection.loss import (
     BOX_WEIGHT,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.tasks.detection.counts import (
     GRID,
     best_thresholds,

@@ -14,7 +14,7 @@ import torch
 
 from depthwise.boxes import iou_matrix, nms
 from depthwise.data.dataset import Dataset
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import InputError, ModelFileError
 from depthwise.models.modelfile import read_model
 from depthwise.tasks.detection.counter import Counter

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from depthwise.backbones.texts.transformer import Rung
 from depthwise.data.dataset import Dataset
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import DivergedError, InputError, ModelFileError
 from depthwise.models.modelfile import read_model
 from depthwise.scores.accuracy import wilson_interval

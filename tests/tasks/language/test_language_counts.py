@@ -13,10 +13,10 @@ import torch
 from depthwise.errors import InputError, ModelFileError
 from depthwise.exporting.export import export
 from depthwise.models.modelfile import read_model
-from depthwise.tasks.language.counts import Counts, best_share
 from depthwise.tasks.language.generation import drawn_tokens
 from depthwise.tasks.language.kneser_ney import KneserNey
 from depthwise.tasks.language.language_model import LanguageModel
+from depthwise.tasks.language.ngram_counts import Counts, best_share
 
 FAMILIES = {"language": LanguageModel}
 DRAWN = np.random.default_rng(0)

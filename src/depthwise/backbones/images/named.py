@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from depthwise.backbones.images import convolutions, huggingface, residual
+from depthwise.backbones.images import cnn_backbone as convolutions
+from depthwise.backbones.images import huggingface, residual
 from depthwise.backbones.images.efficientnet import NAMES, EfficientNetLite
 from depthwise.backbones.images.features import Backbone, Shape, as_times, checked_shape
 from depthwise.backbones.images.weights import load_pretrained

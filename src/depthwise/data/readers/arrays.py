@@ -24,7 +24,7 @@ from depthwise.data.quantities import (
 from depthwise.data.raw import Raw, encode_labels
 from depthwise.data.tables.offsets import less_offsets, offset_columns
 from depthwise.data.tables.sparse import densified, is_sparse
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import DataError
 
 __all__ = ["as_array", "as_images", "as_table", "check_labels", "read", "require_lengths"]

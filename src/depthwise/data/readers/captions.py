@@ -34,8 +34,7 @@ from depthwise.data.readers.pictures import (
     require_most,
 )
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.split_lists import split_lists
-from depthwise.data.readers.trees.texts import (
+from depthwise.data.readers.trees.small_texts import (
     MAX_JSON_BYTES,
     json_of,
     lines_of,
@@ -43,8 +42,9 @@ from depthwise.data.readers.trees.texts import (
     stem,
     text_of,
 )
+from depthwise.data.readers.trees.split_lists import split_lists
 from depthwise.data.readers.trees.tree import Tree, left_out
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import DataError
 
 __all__ = ["has_captions", "read"]

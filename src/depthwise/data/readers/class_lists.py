@@ -14,7 +14,7 @@ import re
 
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import Raw
-from depthwise.data.readers.trees.texts import lines_of
+from depthwise.data.readers.trees.small_texts import lines_of
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

@@ -21,7 +21,7 @@ from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import Raw
 from depthwise.data.readers import pictures
 from depthwise.data.readers.boxes.boxed import told
-from depthwise.data.readers.trees.texts import lines_of, require_one_spelling, stem
+from depthwise.data.readers.trees.small_texts import lines_of, require_one_spelling, stem
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.errors import DataError

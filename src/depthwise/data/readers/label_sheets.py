@@ -14,7 +14,7 @@ from typing import Any
 from depthwise.data.raw import part_of
 from depthwise.data.readers.class_lists import lists_in
 from depthwise.data.readers.numbered_split import LISTS
-from depthwise.data.readers.trees.texts import MAX_TEXT_BYTES, stem
+from depthwise.data.readers.trees.small_texts import MAX_TEXT_BYTES, stem
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.data.tables.delimited import cut, decoded
 from depthwise.data.tables.encoding import no_column

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from depthwise.data.raw import TEST, TRAIN
-from depthwise.data.readers.trees.texts import lines_of
+from depthwise.data.readers.trees.small_texts import lines_of
 from depthwise.data.readers.trees.tree import Tree
 
 __all__ = ["LISTS", "numbered_split"]

@@ -34,7 +34,7 @@ from depthwise.data.readers.pictures import (
     require_most,
 )
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import part_in, stem
+from depthwise.data.readers.trees.small_texts import part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.data.tables.encoding import Cells
 from depthwise.errors import DataError

@@ -21,7 +21,7 @@ from depthwise.data.dataset import Problem
 from depthwise.data.options import Options
 from depthwise.data.pictures.decode import Allocate
 from depthwise.data.raw import TEST, TRAIN, VALIDATION, Raw, part_of
-from depthwise.data.readers.trees.texts import text_of
+from depthwise.data.readers.trees.small_texts import text_of
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 from depthwise.text.words import words_of

@@ -34,7 +34,7 @@ from depthwise.data.readers.text_columns import (
     knows_a_name,
     texts_named,
 )
-from depthwise.data.readers.trees.texts import bytes_of
+from depthwise.data.readers.trees.small_texts import bytes_of
 from depthwise.data.readers.trees.tree import Tree, listed
 from depthwise.data.tables.delimited import cut, decoded, lines_in
 from depthwise.data.tables.header import is_header, told_of_header

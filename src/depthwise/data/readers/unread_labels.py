@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from depthwise.data.readers.trees.texts import stem
+from depthwise.data.readers.trees.small_texts import stem
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

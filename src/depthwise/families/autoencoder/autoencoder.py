@@ -7,7 +7,7 @@ Hinton and Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural 
 
     pretrain=None   end to end: rectified layers, weights begun as He et al. 2015, AdamW
     pretrain="rbm"  the paper's: a greedy stack of restricted Boltzmann machines with logistic
-                    units and a linear code, unrolled, then fine-tuned (pretraining.py)
+                    units and a linear code, unrolled, then fine-tuned (rbm_stack.py)
 
 The network is in network.py and convolutions.py. Besides codes and reconstructions
 it has
@@ -42,7 +42,7 @@ from depthwise.families.autoencoder.density import elbo, fit_posterior
 from depthwise.families.autoencoder.head import codes_of, head_recipe, head_validation
 from depthwise.families.autoencoder.network import ACTIVATIONS, AutoencoderNetwork, dense_stack
 from depthwise.families.autoencoder.objective import Objective, Penalties, squared_error
-from depthwise.families.autoencoder.pretraining import pretrain_stack, unroll
+from depthwise.families.autoencoder.rbm_stack import pretrain_stack, unroll
 from depthwise.families.autoencoder.sizes import SIZES, check_together, widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative

@@ -2,15 +2,15 @@
 Its energy, inference and sampling are in network.py. It learns in three stages:
 
     layers      each by itself, with its inputs doubled where a neighbour is absent
-                (pretraining.py); a layer that is wide enough begins as the one below it upside
+                (layer_pretraining.py); a wide enough layer begins as the one below it upside
                 down, which is what the doubling stands for
     joint       all layers together: mean-field for the data, persistent chains for the model
-                (learning.py), learning rate falling to 0
+                (joint_learning.py), learning rate falling to 0
     fine-tune   given labels, a classifier that begins with the machine's weights and hears the
                 mean-field means of the upper layers (classifier.py); the machine stays as it is
 
 log Z, and with it `score_samples` (a lower bound of the log-likelihood), comes from
-partition.py; missing pixels from inpainting.py.
+log_partition.py; missing pixels from inpainting.py.
 
 Shapes: N items, B batch, D visible units, H_l units of layer l, K classes.
 """
@@ -33,20 +33,20 @@ from depthwise.data.inputs import as_tensor, fingerprint_arrays
 from depthwise.errors import InputError
 from depthwise.families.boltzmann.sampling import sample_bernoulli
 from depthwise.families.dbm.inpainting import inpaint_by_gibbs, inpaint_by_mean_field
-from depthwise.families.dbm.learning import JointUpdate
-from depthwise.families.dbm.network import DBMNetwork
-from depthwise.families.dbm.partition import (
-    annealed_log_partition,
-    enumerated_log_partition,
-    listed_units,
-)
-from depthwise.families.dbm.pretraining import (
+from depthwise.families.dbm.joint_learning import JointUpdate
+from depthwise.families.dbm.layer_pretraining import (
     balance,
     compose,
     layer_machine,
     layer_update,
     turn_upside_down,
 )
+from depthwise.families.dbm.log_partition import (
+    annealed_log_partition,
+    enumerated_log_partition,
+    listed_units,
+)
+from depthwise.families.dbm.network import DBMNetwork
 from depthwise.families.dbm.sizes import SIZES, layer_widths
 from depthwise.losses import smoothed_cross_entropy
 from depthwise.models.generative import Generative

@@ -7,8 +7,8 @@
     variant "tensor"   all products of two such layers' units     TensorModule (T-DSN, 2013)
     variant "kernel"   random features of a Gaussian kernel       KernelModule (K-DCN, 2012)
 
-U, c: ridge regression on targets, from Gram matrices gathered in shards (gram.py, rows.py); W:
-gradient descent through that closed form in large batches (update.py); how the stack grows:
+U, c: ridge regression on targets, from Gram matrices gathered in shards (gram.py, row_blocks.py);
+W: gradient descent through that closed form in large batches (update.py); how the stack grows:
 learning.py. Nothing of size N x L is held, and inputs in a memmap are read block by block.
 
 Shapes: N items, B batch, D features, L features of a module, K classes or targets.
@@ -22,7 +22,7 @@ import numpy as np
 from torch import nn
 
 from depthwise.families.dsn.estimator import DeepStacking
-from depthwise.families.dsn.rows import Rows
+from depthwise.families.dsn.row_blocks import Rows
 from depthwise.layers import Rescaled
 from depthwise.models.supervised import Classifier, Regressor
 from depthwise.settings import settings

@@ -26,7 +26,7 @@ from depthwise.families.dsn.module import (
     TensorModule,
 )
 from depthwise.families.dsn.network import DSNNetwork
-from depthwise.families.dsn.rows import Rows, column_statistics
+from depthwise.families.dsn.row_blocks import Rows, column_statistics
 from depthwise.layers import Rescaled
 from depthwise.losses import Weighted
 from depthwise.models.estimator import Estimator

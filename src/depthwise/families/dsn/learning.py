@@ -4,7 +4,7 @@ For each module, from the bottom up:
 
     begin       W of the inputs from an RBM, from the module below, or random; of predictions random
     fine-tune   W by the gradient through the closed form, in large batches (update.py)
-    solve       U once more, from the Gram of all items (rows.py)
+    solve       U once more, from the Gram of all items (row_blocks.py)
     predict     the items' new column block, which the next module sees
 
 With a held-out part fine-tuning keeps the weights of its best epoch, and the stack ends below the
@@ -36,7 +36,7 @@ from depthwise.families.dsn.module import (
     TensorModule,
 )
 from depthwise.families.dsn.network import DSNNetwork
-from depthwise.families.dsn.rows import Rows, gather
+from depthwise.families.dsn.row_blocks import Rows, gather
 from depthwise.families.dsn.update import ClosedFormUpdate
 from depthwise.losses import Weighted, smoothed_cross_entropy
 from depthwise.training.stages import Interrupted, Stages

@@ -5,7 +5,7 @@
     model.assess(X, y)                   BLEU-4 with its interval, ROUGE-L, CIDEr
 
 The network is in network.py, a step of learning in step.py, writing in
-search.py, the scores in scores.py. With a backbone that does not learn
+beam_search.py, the scores in scores.py. With a backbone that does not learn
 (`freeze="all"`), what it sees is computed once for every image and kept in memory in float16.
 
 Shapes: N images, B batch, C channels, H W image, K captions of an image, T tokens, S positions of
@@ -28,15 +28,15 @@ from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
 from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_images, as_tensor
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Predicts
 from depthwise.models.frozen_features import FrozenFeatures
 from depthwise.settings import AUTO, check_settings, no_setting, one_of, setting, settings, whole
 from depthwise.tasks.backbone_estimator import BackboneEstimator
+from depthwise.tasks.captioning.beam_search import BEAMS, WholeCaption, beam_search
 from depthwise.tasks.captioning.network import CaptionNetwork, caption_nats
 from depthwise.tasks.captioning.scores import caption_report
-from depthwise.tasks.captioning.search import BEAMS, WholeCaption, beam_search
 from depthwise.tasks.captioning.step import CaptionUpdate, as_said, token_rows
 from depthwise.text.tokens import KINDS, Tokenizer, learn_tokens
 from depthwise.training.compute_for import compute_for
@@ -145,7 +145,7 @@ class Captioner(BackboneEstimator):
         """A caption for each image.
 
         beams: beginnings that are followed at once, 1 (greedy search) .. 8; length_penalty: 0 is
-        for short captions, 1 for long ones, see search.py.
+        for short captions, 1 for long ones, see beam_search.py.
         Raises InputError for wrong images or settings, DivergedError for answers that are none.
         """
         check_is_fitted(self, "network_")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from depthwise.compute import Compute
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.tasks.captioning.network import FILLING, CaptionNetwork, Writer, caption_nats
 from depthwise.tasks.captioning.scores import plain_caption
 from depthwise.text.tokens import Tokenizer

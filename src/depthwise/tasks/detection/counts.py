@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.tasks.detection.scores import INTERVAL, Detections, resamples
 
 __all__ = ["GRID", "best_thresholds", "counted", "counting_report", "true_counts"]

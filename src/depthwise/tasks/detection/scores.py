@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from depthwise.boxes import area, iou_matrix
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 
 __all__ = [
     "INTERVAL", "MOST", "OVERLAPS", "Detections", "Matches", "average_precision",

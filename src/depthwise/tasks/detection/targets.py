@@ -27,7 +27,7 @@ from depthwise.data.pictures.augment_targets import (
     random_colours,
     random_windows,
 )
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import InputError
 
 __all__ = ["AUGMENTATIONS", "as_table", "augmented", "encoded", "moved", "table_of", "upside_down"]

@@ -6,7 +6,7 @@
     model.assess(X, y)                         recall at 1, 5 and 10, both ways
 
 The networks and the loss are in network.py, what a fitted model tells in
-search.py, recall in scores.py. An item of
+vector_search.py, recall in scores.py. An item of
 the loop is an image; at each visit one of its captions is drawn. With a backbone that does not
 learn (`freeze="all"`) images are embedded once, and so are texts by a pretrained sentence encoder.
 
@@ -28,7 +28,7 @@ from depthwise.backbones.texts.transformer import Rung
 from depthwise.compute import Compute
 from depthwise.data.dataset import Dataset
 from depthwise.data.inputs import as_images, shape_of
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.errors import InputError
 from depthwise.models.abilities import Searches
 from depthwise.models.frozen_features import FrozenFeatures
@@ -42,14 +42,14 @@ from depthwise.tasks.image_text.network import (
     one_caption_each,
 )
 from depthwise.tasks.image_text.scores import retrieval_report
-from depthwise.tasks.image_text.search import as_vectors, finite, nearest, placed_texts
-from depthwise.tasks.image_text.texts import (
+from depthwise.tasks.image_text.text_arrays import (
     caption_rows,
     frozen_encoder,
     rebuilt_words,
     vocabulary_of,
     word_rows,
 )
+from depthwise.tasks.image_text.vector_search import as_vectors, finite, nearest, placed_texts
 from depthwise.text.files import as_texts
 from depthwise.text.words import Words
 from depthwise.training.compute_for import compute_for

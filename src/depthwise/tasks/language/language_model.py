@@ -42,7 +42,6 @@ from depthwise.settings import (
     settings,
     whole,
 )
-from depthwise.tasks.language.counts import Counts, best_share
 from depthwise.tasks.language.generation import (
     Writing,
     check_writing,
@@ -51,6 +50,7 @@ from depthwise.tasks.language.generation import (
 )
 from depthwise.tasks.language.kneser_ney import KneserNey
 from depthwise.tasks.language.network import SIZES, LanguageNetwork
+from depthwise.tasks.language.ngram_counts import Counts, best_share
 from depthwise.tasks.language.scoring import assessed, token_nats
 from depthwise.tasks.language.step import NextTokenUpdate
 from depthwise.text.files import as_texts
@@ -105,7 +105,7 @@ class LanguageModel(Learning, Estimator):
         default=None,
         range=whole(f"[1, {MOST_ORDER}]", usual=(5, 7)) | NONE,
         doc="n-grams of so many tokens are counted too and mixed in, for texts of a few "
-        "megabytes; None for the network alone; see counts.py",
+        "megabytes; None for the network alone; see ngram_counts.py",
     )
     dropout: float = setting(
         default=0.1,

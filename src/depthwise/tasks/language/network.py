@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from depthwise.backbones.texts.transformer import Cache, Rung, Transformer
-from depthwise.tasks.language.counts import Counts
+from depthwise.tasks.language.ngram_counts import Counts
 
 __all__ = ["SIZES", "LanguageNetwork"]
 

@@ -26,9 +26,9 @@ from depthwise.data.pictures.orientation import orientations, stored_sizes
 from depthwise.data.raw import Raw, sort_classes
 from depthwise.data.readers.boxes.box_units import EDGE, Box, Pictures, Units, in_upright_pixels
 from depthwise.data.readers.pictures import decode_all, odd_sizes, picture_reader, require_most
-from depthwise.data.readers.trees.texts import require_one_spelling
+from depthwise.data.readers.trees.small_texts import require_one_spelling
 from depthwise.data.readers.trees.tree import Tree, left_out
-from depthwise.data.targets.boxes import BoxTable
+from depthwise.data.targets.box_table import BoxTable
 from depthwise.errors import DataError
 
 __all__ = ["LARGEST", "Annotated", "Box", "assemble", "told"]

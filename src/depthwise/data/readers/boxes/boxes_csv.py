@@ -28,7 +28,7 @@ from depthwise.data.readers.boxes.box_columns import (
 from depthwise.data.readers.boxes.boxed import Annotated, Box, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import number, part_in, stem, text_of
+from depthwise.data.readers.trees.small_texts import number, part_in, stem, text_of
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 

@@ -21,7 +21,7 @@ from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.boxes.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import MAX_JSON_BYTES, json_of, number, part_in, stem
+from depthwise.data.readers.trees.small_texts import MAX_JSON_BYTES, json_of, number, part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 

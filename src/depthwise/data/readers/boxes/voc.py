@@ -19,8 +19,8 @@ from depthwise.data.raw import Raw
 from depthwise.data.readers.boxes.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
+from depthwise.data.readers.trees.small_texts import number, part_in, stem
 from depthwise.data.readers.trees.split_lists import split_lists
-from depthwise.data.readers.trees.texts import number, part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.data.readers.trees.xml_tree import parse_xml
 from depthwise.errors import DataError

@@ -28,8 +28,8 @@ from depthwise.data.readers.boxes.yolo_lines import (
 )
 from depthwise.data.readers.boxes.yolo_names import class_names, keypoint_shape
 from depthwise.data.readers.pictures import picture_names
+from depthwise.data.readers.trees.small_texts import part_in, require_one_spelling
 from depthwise.data.readers.trees.split_lists import split_lists
-from depthwise.data.readers.trees.texts import part_in, require_one_spelling
 from depthwise.data.readers.trees.tree import Tree, left_out
 
 __all__ = ["has_labels", "label_files", "read"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from depthwise.data.readers.boxes.boxed import Box
 from depthwise.data.readers.boxes.yolo_names import MOST_CLASSES
-from depthwise.data.readers.trees.texts import number, numbered_lines
+from depthwise.data.readers.trees.small_texts import number, numbered_lines
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

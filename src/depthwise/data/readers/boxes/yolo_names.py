@@ -11,7 +11,7 @@ than guessed:
 import re
 from collections.abc import Iterator, Sequence
 
-from depthwise.data.readers.trees.texts import lines_of, text_of
+from depthwise.data.readers.trees.small_texts import lines_of, text_of
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

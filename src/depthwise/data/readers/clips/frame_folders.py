@@ -25,7 +25,7 @@ from depthwise.data.pictures.images import (
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.clips.clips import assemble, evenly
 from depthwise.data.readers.pictures import picture_names, picture_reader, placed, without_wrapper
-from depthwise.data.readers.trees.texts import stem
+from depthwise.data.readers.trees.small_texts import stem
 from depthwise.data.readers.trees.tree import Tree
 
 __all__ = ["clip_of", "has_frames", "may_be_frames", "read"]

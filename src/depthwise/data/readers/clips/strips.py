@@ -30,12 +30,12 @@ from depthwise.data.pictures.images import (
     to_pixels,
     upright_size,
 )
-from depthwise.data.pictures.refit import resized
+from depthwise.data.pictures.resize import resized
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.clips.clips import assemble, evenly
 from depthwise.data.readers.pictures import Placed, picture_names, picture_reader
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import text_of
+from depthwise.data.readers.trees.small_texts import text_of
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depthwise.data.dataset import IGNORE
-from depthwise.data.readers.trees.texts import lines_of, require_one_spelling
+from depthwise.data.readers.trees.small_texts import lines_of, require_one_spelling
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from depthwise.data.readers.trees.texts import part_in
+from depthwise.data.readers.trees.small_texts import part_in
 from depthwise.errors import DataError
 
 __all__ = ["Asked", "PathFinder"]

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from depthwise.data.dataset import Problem
 from depthwise.data.raw import TRAIN, part_of
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import lines_of, stem
+from depthwise.data.readers.trees.small_texts import lines_of, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 

@@ -16,7 +16,7 @@ from depthwise.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from depthwise.inference.files import Files
+    from depthwise.inference.input_files import Files
     from depthwise.models.abilities import RecognizesPeople
     from depthwise.models.estimator import Estimator
 
@@ -123,7 +123,7 @@ class Found:
 def _identified(
     model: Estimator, people: RecognizesPeople, files: Files
 ) -> Iterator[Found | InputError]:
-    from depthwise.inference.files import each_item
+    from depthwise.inference.input_files import each_item
 
     def ask(pictures: np.ndarray) -> list[tuple[str, float]]:
         nearest = people.similarities(pictures).max(axis=1)
@@ -168,7 +168,7 @@ def _usable(model: Estimator, files: list[str]) -> tuple[list[np.ndarray], list[
 
 def _pictures(model: Estimator, file: str) -> np.ndarray:
     """The pictures of a file, as the model takes them: (N, C, H, W)."""
-    from depthwise.inference.files import read_inputs
+    from depthwise.inference.input_files import read_inputs
 
     shape, dtype = model.input_shape_, model.input_dtype_
     return read_inputs(Path(file), shape, dtype, levels=model.pixel_range_)

@@ -21,7 +21,7 @@ from depthwise.checkpoint import write_atomically
 from depthwise.data.dataset import Dataset
 from depthwise.measuring.classes import ClassMetric, class_answers, classification_of
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.numbers import NumberMetric, number_metric, regressor
+from depthwise.measuring.number_quality import NumberMetric, number_metric, regressor
 from depthwise.measuring.quality import quality
 from depthwise.models.estimator import Estimator
 from depthwise.scores.classification import CLASS_SCORES, ClassAnswers

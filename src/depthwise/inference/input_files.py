@@ -29,7 +29,7 @@ import numpy as np
 from depthwise.data.dataset import Dataset, Problem
 from depthwise.data.formats import open_tree
 from depthwise.data.pictures.images import Unreadable, looks_like_picture, picture_pixels
-from depthwise.data.pictures.refit import refit
+from depthwise.data.pictures.resize import refit
 from depthwise.data.readers import arrays, npz, table, text_tables
 from depthwise.data.readers.clips import frame_folders, videos
 from depthwise.data.readers.clips.clips import evenly

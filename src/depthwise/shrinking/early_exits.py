@@ -30,7 +30,7 @@ from depthwise.measuring.counting import count
 from depthwise.models.networks import NetworkEstimator
 from depthwise.reshaping.edits import edits_of
 from depthwise.reshaping.exits import NEVER, exits, with_all_answers
-from depthwise.shrinking.finetuning import compute_of, fine_tune
+from depthwise.shrinking.fine_tune import compute_of, fine_tune
 from depthwise.training.loop import train
 from depthwise.training.step import GradientUpdate, Recipe
 

@@ -10,8 +10,8 @@ from depthwise.data.options import Options
 from depthwise.data.pictures.decode import target_size
 from depthwise.data.raw import Raw
 from depthwise.data.readers.clips.clips import evenly
-from depthwise.data.targets.boxes import BoxTable
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.box_table import BoxTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.host import available_cores
 
 __all__ = ["fit", "refit", "resized"]

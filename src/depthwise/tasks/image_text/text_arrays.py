@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.backbones.texts import named
-from depthwise.data.targets.captions import CaptionTable
+from depthwise.data.targets.caption_table import CaptionTable
 from depthwise.text.words import FILLING, Words, learn_words
 
 __all__ = [

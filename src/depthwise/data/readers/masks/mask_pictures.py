@@ -35,8 +35,8 @@ from depthwise.data.readers.pictures import (
     picture_reader,
     require_most,
 )
+from depthwise.data.readers.trees.small_texts import part_in, stem
 from depthwise.data.readers.trees.split_lists import split_lists
-from depthwise.data.readers.trees.texts import part_in, stem
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 
