@@ -31,7 +31,7 @@ MUCH = 0.8  # of the items in one class
 
 
 class Baseline:
-    """Always one answer, scored by `metric`; `answer` as it is told."""
+    """A model that gives every item one answer, scored by `metric`; `answer`: in words."""
 
     name: str
     answer: str

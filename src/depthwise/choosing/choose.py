@@ -153,7 +153,7 @@ def choose(
 
 
 def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[Dataset, str]:
-    """The data as the task needs it, and the task where nobody said which; both are told."""
+    """The data as the task needs it, and the task: `asked`, or the likely one, which is logged."""
     if asked is not None:
         task_named(asked)  # raises for a misspelt one before anything is read
     data = given if isinstance(given, Dataset) else _loaded(given, asked, seed, tell)
@@ -179,7 +179,7 @@ def _understood(given: Any, asked: str | None, seed: int, tell: Tell) -> tuple[D
 
 
 def _loaded(given: Any, asked: str | None, seed: int, tell: Tell) -> Dataset:
-    """The data, read; which column of a table is the label is told."""
+    """The data, read; logs which column of a table was taken for the label."""
     data = load(given, seed=seed, **reading(asked))
     if label := label_line(data):
         tell(f"label: {label}")

@@ -13,9 +13,9 @@ SILENCE = 4.5  # seconds
 
 
 class Heartbeat:
-    """Passes lines on to `tell`; while it is entered and nothing is told for `silence` seconds, it
-    tells what is being done (`doing`) and for how long. Lines never overlap; those of its own come
-    from another thread. An error that `tell` raises there is left to the next line."""
+    """Passes lines on to `tell`; while it is entered, after `silence` seconds without a line it
+    logs what is being done (`doing`) and for how long. Lines never overlap; its own come from
+    another thread. An error that `tell` raises there is left to the next line."""
 
     def __init__(self, tell: Callable[[str], None], silence: float = SILENCE):
         self.tell, self.silence = tell, silence
@@ -27,7 +27,7 @@ class Heartbeat:
 
     @classmethod
     def of(cls, tell: Callable[[str], None]) -> Heartbeat:
-        """`tell` itself if it is one already."""
+        """A heartbeat around `tell`, or `tell` itself if it is one."""
         return tell if isinstance(tell, cls) else cls(tell)
 
     def __call__(self, line: str) -> None:

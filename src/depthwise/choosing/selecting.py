@@ -210,8 +210,8 @@ def _p(p: float) -> str:
 
 
 def _equals(ranked: list[Trained], scores: dict[str, float], p: dict[str, float]) -> list[Trained]:
-    """The first of `ranked` and those that neither the test tells from it nor, by their `scores`,
-    are more than CLOSE behind it."""
+    """The first of `ranked`, and those that differ from it neither significantly nor, by their
+    `scores`, by more than CLOSE."""
     best = scores[ranked[0].candidate.name]
     bounded = ranked[0].accuracy.unit in AT_MOST_1
     furthest = CLOSE + 1e-9 if bounded else math.inf

@@ -72,7 +72,7 @@ def needed_seconds(trials: Trials, best: Trained, to_come: float = 0.0) -> float
 
 
 def _attempt(trials: Trials, best: Trained, folder: Path) -> dict[str, Any]:
-    """What was done, or {"reason": why it was not}, "" where there is nothing to tell."""
+    """The record of a refit, or {"reason": why there was no refit}, "" where nobody expects one."""
     validated, both, length = best.model(), together(trials.data), best_length(best)
     settings = None if length is None else validated.refit_settings(length)
     if both is None or length is None or settings is None:
@@ -130,7 +130,7 @@ def best_length(entry: Trained) -> float | None:
 
 
 def together(data: Dataset) -> Dataset | None:
-    """The data with validation items among the training items; None where there are none."""
+    """The data with validation items among the training items; None without validation items."""
     parts = data.indices
     if not len(parts["validation"]):
         return None

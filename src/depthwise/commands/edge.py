@@ -1,5 +1,5 @@
-"""Where the command line meets the person: what is told on stderr, what is asked of options before
-anything is computed, and how an error becomes one line and an exit code.
+"""Input and output of the command line: progress on stderr, checks of options before anything is
+computed, and errors as one line and an exit code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def say(text: str) -> None:
 
 
 def teller(quiet: bool) -> Callable[[str], None]:
-    """Tells progress on stderr, with the time since the command began."""
+    """Prints progress on stderr, with the time since the command began."""
     began = time.monotonic()
     if quiet:
         return lambda text: None

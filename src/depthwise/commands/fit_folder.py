@@ -60,8 +60,8 @@ class Fitted:
 def make_model(
     family: str, settings: dict[str, Any], more: Sequence[str] = (), task: str | None = None
 ) -> Estimator:
-    """A family by its name with these settings, those that are None being the family's own, and
-    `more` as NAME=VALUE. task: what the data are for; where it is of numbers and the family learns
+    """An unfitted model of a family, with these settings (None: the family's default) and `more` as
+    NAME=VALUE. task: what the data are for; where it is of numbers and the family learns
     labels, its counterpart that learns numbers.
 
     Raises InputError for an unknown family, for a setting that the family does not have, and for

@@ -110,8 +110,8 @@ def script_of(place: Place, files: tuple[str, ...], about: Mapping[str, Any]) ->
 
 
 def _place(about: Mapping[str, Any]) -> str:
-    """Which class a row of logits tells: the likeliest, or the second from a probability t on, that
-    is where its logit leads by log(t / (1 - t))."""
+    """Python code for the class of a row of logits: the likeliest, or the second from a probability
+    t on, that is where its logit leads by log(t / (1 - t))."""
     threshold = about.get("decision_threshold")
     if threshold is None:
         return "row.argmax()"

@@ -62,7 +62,7 @@ def _is_there(name: str) -> bool:
 
 
 def _of_folder(folder: str, model: Estimator, tell: Tell) -> Iterator[str | InputError]:
-    """The files below a folder of the first kind that there is any of; what is left out is told."""
+    """The files below a folder of the first kind that it holds; logs what is left out."""
     try:
         tree = FolderTree(Path(folder))
     except InputError as error:

@@ -120,7 +120,8 @@ def _timed(network: nn.Module) -> Iterator[dict[str, float]]:
 
 
 def _as_measured(layers: list[LayerCost], seconds: dict[str, float]) -> list[LayerCost]:
-    """A module that runs no operator of its own has a few microseconds that no layer stands for."""
+    """Layers with their measured seconds; the few microseconds of modules without an operator of
+    their own belong to no layer."""
     return [replace(cost, seconds=seconds.get(cost.layer, cost.seconds)) for cost in layers]
 
 

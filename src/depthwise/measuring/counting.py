@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product in `groups` equal parts; kernel: side of the window, 1 if there is none;
+    """A matrix product in `groups` equal parts; kernel: side of the window, 1 without a window;
     area: positions in it."""
 
     rows: int
@@ -198,8 +198,8 @@ class _Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Never: torch would load its compiler only to be told to leave this alone, which takes
-        longer than all else of a prediction."""
+        """False: else torch would load its compiler only to skip this mode, which takes longer than
+        all else of a prediction."""
         return False
 
     def __torch_dispatch__(

@@ -225,7 +225,7 @@ class Battery:
 
 
 def _is_plugged_in() -> bool:
-    """By psutil; where it cannot tell, the battery's own status does."""
+    """Whether mains power is on, by psutil, or where it does not know by the battery's status."""
     try:
         battery = psutil.sensors_battery()
     except Exception:  # a gauge that reports nonsense is none

@@ -74,7 +74,7 @@ class Metric:
 
     @property
     def _is_share(self) -> bool:
-        """Whether it is told in per cent; in `value` and in JSON it is 0 .. 1."""
+        """Whether it is printed in per cent; in `value` and in JSON it is 0 .. 1."""
         return self.unit in SCORES and SCORES[self.unit].is_share
 
     def __str__(self) -> str:

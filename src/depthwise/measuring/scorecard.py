@@ -49,7 +49,7 @@ METRICS = ("accuracy", "throughput", "latency", "energy", "hardware_cost", "flex
 
 @dataclass
 class Scorecard:
-    """A metric is None where it was not asked for."""
+    """The metrics of one model on one device; None for those that were not asked for."""
 
     device: str
     accuracy: Metric | None = None

@@ -131,8 +131,8 @@ class Estimator(BaseEstimator, abc.ABC):
 
     @classmethod
     def rungs(cls, input_shape: tuple[int, ...]) -> list[str]:
-        """What `choose` tries of it on such items: its sizes, and by name the settings that stand
-        on learnt weights (`pretrained`)."""
+        """Names of what `choose` tries of it on such items: its sizes, and the settings with learnt
+        weights (`pretrained`)."""
         return [*cls.sizes, *cls.pretrained]
 
     @classmethod

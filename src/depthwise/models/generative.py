@@ -155,7 +155,7 @@ class Generative(Learning, TransformerMixin, Classifier):
         return data
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now.
+        """One more pass over X, y at a constant learning rate.
 
         `classes`: every label there will ever be; needed on the first call unless y has them all.
         """

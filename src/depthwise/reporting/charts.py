@@ -211,7 +211,7 @@ def _beside(width: float) -> list[tuple[float, float]]:
 
 
 class Scale:
-    """Where a score stands on its axis; as it is. `shown`: what of a point must be in sight."""
+    """The linear scale of an axis of scores. `shown`: the keys of a point that must be in sight."""
 
     shown: ClassVar[tuple[str, ...]] = ("accuracy", "low", "high")
 

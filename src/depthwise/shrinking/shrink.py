@@ -120,7 +120,7 @@ def _limits(
     max_energy_mj: float | None,
     max_memory_mb: float | None,
 ) -> Limits:
-    """Raises InputError for a limit that is not above 0, or where there is none."""
+    """The limits. Raises InputError for one that is not above 0, or where no limit is given."""
     given = {
         "size_mb": max_size_mb,
         "latency_ms": max_latency_ms,

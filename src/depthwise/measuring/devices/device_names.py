@@ -49,7 +49,7 @@ NOT_SHORT = ("nano",)  # which of three boards?
 
 
 def known_as(name: str, catalogue: Iterable[str]) -> str | None:
-    """The catalogue's name, "this" or "cuda", for what people write; None if it is none of them."""
+    """The catalogue's name, "this" or "cuda", for what people write; None for an unknown name."""
     return _spellings(catalogue).get(_plain(name))
 
 
@@ -61,7 +61,7 @@ def nearest(name: str, catalogue: Iterable[str], most: int = 3) -> list[str]:
 
 
 def _spellings(catalogue: Iterable[str]) -> dict[str, str]:
-    """Plain spellings -> names; the catalogue's own come first, and what is said of two is none."""
+    """Plain spellings -> names; the catalogue's own come first, ambiguous ones are left out."""
     own = {_plain(name): name for name in ("this", "cuda", *catalogue)}
     short: dict[str, set[str]] = {}
     for name in own.values():

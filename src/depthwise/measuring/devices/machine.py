@@ -237,7 +237,7 @@ def _clock_ghz() -> float | None:
 
 
 def _cache_kb() -> float | None:
-    """The largest cache of the first core, as Linux tells it."""
+    """The largest cache of the first core in KB, as Linux reports it."""
     try:
         sizes = [p.read_text("ascii").strip() for p in CACHES.glob("index*/size")]
         return max((float(size.removesuffix("K")) for size in sizes), default=None)
