@@ -15,6 +15,7 @@ The map of the floors; a file imports only from floors below its own:
      9  inference/             files in, answers out
         reporting/             the pages of choose and measure
         exporting/ shrinking/  a file that runs elsewhere; a trained model made to keep limits
+        inspecting/            labels, copies and strangers that one embedding shows
      8  catalog                all families and tasks by name
      7  tasks/                 image classification, detection, faces, language, ...: a folder each
      6  backbones/             what images and texts start from
@@ -74,6 +75,7 @@ _HOME = {
     "DivergedError": "depthwise.errors:DivergedError",
     "FAMILIES": "depthwise.catalog:FAMILIES",
     "FaceRecognizer": "depthwise.tasks.faces.recognizer:FaceRecognizer",
+    "Findings": "depthwise.inspecting.findings:Findings",
     "GradientBoosting": "depthwise.families.shallow.shallow:GradientBoosting",
     "GradientBoostingRegressor": "depthwise.families.boosting.regressor:GradientBoostingRegressor",
     "ImageClassifier": "depthwise.tasks.image_classification.classifier:ImageClassifier",
@@ -101,6 +103,7 @@ _HOME = {
     "choose": "depthwise.choosing.choose:choose",
     "export": "depthwise.exporting:export",
     "find_device": "depthwise.measuring.devices.device_finder:find",
+    "inspect": "depthwise.inspecting.inspect:inspect",
     "load": "depthwise.catalog:load_model",
     "load_data": "depthwise.data.load:load",
     "measure": "depthwise.measuring.scorecard:measure",
@@ -170,6 +173,8 @@ if TYPE_CHECKING:
     from depthwise.families.shallow.shallow import GradientBoosting as GradientBoosting
     from depthwise.families.shallow.shallow import LogisticRegression as LogisticRegression
     from depthwise.families.tabular.tabular import TabularNet as TabularNet
+    from depthwise.inspecting.findings import Findings as Findings
+    from depthwise.inspecting.inspect import inspect as inspect
     from depthwise.measuring.cost import Prices as Prices
     from depthwise.measuring.devices.device import Device as Device
     from depthwise.measuring.devices.device_finder import find as _find_device

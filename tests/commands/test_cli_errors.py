@@ -166,18 +166,21 @@ def failing(monkeypatch, error: BaseException) -> None:
 )
 def test_every_error_is_one_line_with_its_exit_code(monkeypatch, capsys, error, code, said):
     failing(monkeypatch, error)
-    got, line = outcome(capsys, "inspect", "digits")
+    got, line = outcome(capsys, "inspect", "digits", "--quick")
     assert got == code and said in line
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(monkeypatch):
     failing(monkeypatch, KeyError("lable"))
-    for arguments in (["--debug", "inspect", "digits"], ["inspect", "digits", "--debug"]):
+    for arguments in (
+        ["--debug", "inspect", "digits", "--quick"],
+        ["inspect", "digits", "--quick", "--debug"],
+    ):
         with pytest.raises(KeyError, match="lable"):
             main(arguments)
 
 
-INSPECT = [sys.executable, "-m", "depthwise", "inspect", "digits"]
+INSPECT = [sys.executable, "-m", "depthwise", "inspect", "digits", "--quick"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

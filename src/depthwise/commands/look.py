@@ -14,6 +14,8 @@ from depthwise.commands.edge import load_told, print_json, say, teller
 
 __all__ = ["inspect", "measure"]
 
+MANY = 1000  # items, from which on looking at them takes long enough to be told
+
 
 def measure(
     model: give.Model,
@@ -92,9 +94,18 @@ def inspect(
     label: give.Label = None,
     text_columns: give.TextColumns = None,
     image_size: give.ImageSize = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Only what reading finds; no network looks at the items."),
+    ] = False,
     json: give.Json = False,
 ) -> None:
-    """Say what is in the data and what is wrong."""
+    """Say what is in the data and what is likely wrong, what to look at first.
+
+    A frozen network looks at every item once, which takes a minute for some ten thousand pictures:
+    it finds labels that are likely wrong, pictures that are one picture, items unlike all others,
+    and parts of the split that differ.
+    """
     options: dict[str, Any] = {"format": format, "label": label, "image_size": image_size}
     options["text_columns"] = text_columns
     if task is not None:
@@ -103,12 +114,17 @@ def inspect(
         edge.require_one_of("--task", task, TASKS)
         options |= reading(task)
     dataset = load_told(data, teller(quiet=True), seed=seed, **options)
+    from depthwise.inspecting.inspect import inspect as look
+
+    found = look(dataset, quick=quick, log=say if len(dataset.labels) >= MANY else None)
     if json:
         from depthwise.choosing.evidence import dataset_record
         from depthwise.data.tables.column_summary import column_records
 
         columns = column_records(dataset)
         about = {"source": dataset.source} | ({} if columns is None else {"columns": columns})
-        print_json({**dataset_record(dataset), **about})
+        print_json({**dataset_record(dataset), **about, "inspection": found.to_dict()})
         return
-    print(dataset.summary() + ("" if dataset.problems else "\n\n  nothing wrong was found"))
+    nothing = not dataset.problems and not found.rows
+    print(dataset.summary() + ("\n\n  nothing wrong was found" if nothing else ""))
+    print(f"\n{found}")
