@@ -32,6 +32,7 @@ keeps it. Exit code 1 if anything went wrong.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -434,7 +435,8 @@ def _import_all() -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     for name in ("onnx", "onnxscript", "onnxruntime", "openvino", "torch.onnx"):
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def main() -> None:

@@ -249,6 +249,16 @@ def idx_truth(folder: Path) -> list[str]:
     return [str(label) for label in found[1]]
 
 
+def tar_truth(folder: Path) -> list[str]:
+    """The folders of the files up to the first block of zeros, after which all must be zeros."""
+    data, at, labels = (folder / "data.tar").read_bytes(), 0, []
+    while data[at : at + 512].strip(b"\0"):
+        labels.append(data[at : at + 100].split(b"/")[0].decode("ascii"))
+        at += 512 + (int(data[at + 124 : at + 135], 8) + 511) // 512 * 512
+    assert at + 512 <= len(data) and not data[at:].strip(b"\0")
+    return labels
+
+
 def cifar_truth(folder: Path) -> list[str]:
     labels = []
     for name in ("data_batch_1.bin", "test_batch.bin"):
@@ -311,7 +321,7 @@ KINDS = [
     Kind("tiff", lambda f: class_folders(f, "tif"), "*.tif"),
     Kind("ppm", lambda f: class_folders(f, "ppm"), "*.ppm"),
     Kind("zip", lambda f: packed(f, "zip"), source="data.zip"),
-    Kind("tar", lambda f: packed(f, "tar"), source="data.tar"),
+    Kind("tar", lambda f: packed(f, "tar"), source="data.tar", truth=tar_truth),
     Kind("tar.gz", lambda f: packed(f, "tar.gz"), source="data.tar.gz"),
     Kind("idx", idx, truth=idx_truth),
     Kind("idx.gz", lambda f: idx(f, ".gz"), truth=idx_truth),

@@ -16,6 +16,7 @@ from PIL import Image
 
 from depthwise.data.dataset import Dataset
 from depthwise.data.load import load
+from depthwise.errors import DataError
 
 
 def kinds(data: Dataset) -> set[str]:
@@ -71,3 +72,12 @@ def test_a_tar_cut_between_two_files_or_with_zeros_over_a_header_is_told(tmp_pat
         (tmp_path / "data.tar").write_bytes(damaged)
         read = load(tmp_path / "data.tar", cache=False)
         assert len(read.inputs) == 8 and "cut archive" in kinds(read)
+
+
+def test_an_npy_whose_first_bytes_are_damaged_is_refused_and_not_left_out(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(48, dtype=np.uint8).reshape(24, 2))
+    np.save(tmp_path / "y.npy", np.arange(24) % 3)
+    data = (tmp_path / "y.npy").read_bytes()
+    (tmp_path / "y.npy").write_bytes(data[:2] + b"\xff" + data[3:])
+    with pytest.raises(DataError, match=r"y\.npy is not a sound npy file .it begins with 93 4e ff"):
+        load(tmp_path, cache=False)

@@ -69,6 +69,7 @@ def read(tree: Tree, task: str | None = None) -> Raw:
     """All pairs of arrays in the tree; `task` as `arrays.read` has it. Raises DataError when no
     names pair."""
     names = [name for name in tree.sizes if is_npy(tree.head(name))]
+    _require_sound(tree, names)
     wanted = {n for pair_ in pair([_stem(n) for n in names], tree.where) for n in pair_[1:] if n}
     found = {
         _stem(n): parse(tree.read(n), f"{tree.where}/{n}") for n in names if _stem(n) in wanted
@@ -76,6 +77,17 @@ def read(tree: Tree, task: str | None = None) -> Raw:
     raw = read_arrays(found, tree.where, task)
     raw.problems = [*tree.problems, *raw.problems]
     return raw
+
+
+def _require_sound(tree: Tree, names: list[str]) -> None:
+    """That no .npy is damaged in its first bytes: left out it might be the labels."""
+    for name in tree.sizes:
+        if name.endswith(".npy") and name not in names:
+            begin = tree.head(name)[:6].hex(" ") or "nothing"
+            raise DataError(
+                f"{tree.where}/{name} is not a sound npy file (it begins with {begin}); save it "
+                "again, or take it out of the folder."
+            )
 
 
 def read_arrays(named: Mapping[str, Any], where: str, task: str | None = None) -> Raw:
