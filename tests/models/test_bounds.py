@@ -31,6 +31,8 @@ AMPLIFIED: list[tuple[str, tuple[Any, ...], Any]] = [
     ("dbm", ("settings", "hidden"), [4] * 200_000),
     ("dsn", ("settings", "n_modules"), 10**9),
     ("captioner", ("settings", "max_tokens"), 10**9),
+    ("linear", ("n_features_in",), 4e300),
+    ("linear", ("n_features_in",), 5),
 ]
 
 
@@ -70,6 +72,7 @@ def test_an_input_shape_is_one_to_five_sides_and_no_larger_than_a_picture(shape)
 
 def test_a_list_may_be_as_long_as_the_longest_side_of_a_tensor():
     about = {"network": {"tokens": ["a"] * 20_000}, "settings": {}, "input_shape": [4]}
+    about["n_features_in"] = 4
     require_in_proportion(about, {"embedding": torch.zeros(20_000, 1)})
     with pytest.raises(ValueError, match="20,000 entries"):
         require_in_proportion(about, {"embedding": torch.zeros(10, 1)})

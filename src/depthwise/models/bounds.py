@@ -34,6 +34,7 @@ def require_in_proportion(description: Mapping[str, Any], tensors: Mapping[str, 
     shapes = [description["input_shape"], network.get("input_shape", description["input_shape"])]
     for shape in shapes:
         _require_shape(shape)
+    _require_features(description)
     longest = max([LONGEST_LIST, *(max(t.shape, default=0) for t in tensors.values())])
     for name in ("settings", "network", "shrunk"):
         _require_few(name, description.get(name), longest)
@@ -45,6 +46,14 @@ def _require_shape(shape: Any) -> None:
         raise ValueError(f"an input shape of {str(shape)[:100]}")
     if math.prod(sides) > MOST_VALUES:
         raise ValueError(f"an input of {math.prod(sides):,} values, where {MOST_VALUES:,} are most")
+
+
+def _require_features(description: Mapping[str, Any]) -> None:
+    """As many columns as there are values of an item, or as the table had that was fitted on."""
+    features = description["n_features_in"]
+    most = max(math.prod(description["input_shape"]), len(description.get("columns") or ()))
+    if type(features) is not int or not 1 <= features <= most:
+        raise ValueError(f"{str(features)[:30]} features of items of {most:,} values")
 
 
 def _require_few(name: str, value: Any, longest: int) -> None:
