@@ -60,9 +60,11 @@ class FrozenFeatures:
         return self.finish(self.raw(inputs))
 
     def of_data(self, data: TrainingData) -> TrainingData:
-        """s in place of the items, the held-out ones too."""
+        """s in place of the items, and after these, which may set how s is finished, in place of
+        the held-out ones."""
+        features = self.of(data.inputs)
         held = data.held_out and (self.of(data.held_out[0]), data.held_out[1])
-        return replace(data, inputs=self.of(data.inputs), held_out=held)
+        return replace(data, inputs=features, held_out=held)
 
     def of_data_in_time(self, data: TrainingData, run: Run) -> tuple[TrainingData, bool]:
         """s of those items that a share of the run's seconds suffices to look at, the held-out part

@@ -37,7 +37,8 @@ FAMILIES = {"detector": Detector, "counter": Counter}
 def _one_way_to_compute() -> Iterator[None]:
     """Layouts are not timed: that takes longer than these fits, and may end in either."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Detector, "_ways", lambda self, plain, images: [plain])
+        alone = "depthwise.models.compute_choice._ways"
+        patch.setattr(alone, lambda work, plain, auto_precision: [plain])
         yield
 
 
