@@ -310,11 +310,21 @@ MOVED_NAMES = {
     "tasks.spatial_estimator": {"Seeing": "tasks.spatial_estimator:SpatialEstimator"},
     "choosing.near_miss": {"rescue": "choosing.near_miss:shrink_near_miss"},
     "models.supervised": {"Supervised": "models.estimator:Estimator"},
+    "families.boosting.rounds": {
+        "ClassLoss": "families.boosting.boosting_losses",
+        "NumberLoss": "families.boosting.boosting_losses",
+    },
     "measuring.devices.device": {
         "THIS": "measuring.devices.device_finder",
         "catalog": "measuring.devices.device_catalog",
         "find": "measuring.devices.device_finder",
         "read": "measuring.devices.device_finder",
+    },
+    "reporting.figures": {
+        "is_worthless": "reporting.verdict",
+        "limits": "reporting.verdict",
+        "promise": "reporting.verdict",
+        "verdict": "reporting.verdict",
     },
 }
 

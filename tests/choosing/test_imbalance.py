@@ -13,8 +13,8 @@ from depthwise import Budget, Choice, Dataset, choose, load_data
 from depthwise.choosing.baselines import Majority
 from depthwise.errors import InputError
 from depthwise.reporting.choice_page import render_report
-from depthwise.reporting.figures import verdict
 from depthwise.reporting.judging import headline, score_rows, why_this_one, worthless
+from depthwise.reporting.verdict import verdict
 
 FEW = {"families": ["logistic"], "budget": Budget(train_minutes=0.2)}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from depthwise.reporting import figures
+from depthwise.reporting import figures, verdict
 from made_record import fraction, make_record, metric, of_the_data, score
 
 
@@ -41,7 +41,7 @@ def test_size_over_its_limit_is_marked_and_memory_without_a_limit_is_not():
 def test_limits_on_counted_figures_are_told_to_the_last_one():
     record = make_record()
     record["budget"] |= {"parameters": 78_000, "macs": 12_500_000}
-    assert figures.limits(record)[-2:] == [
+    assert verdict.limits(record)[-2:] == [
         "parameters at most 78,000",
         "multiply-accumulates at most 12,500,000 an item",
     ]
@@ -60,14 +60,14 @@ def test_the_verdict_leaves_out_what_nobody_knows():
     record = make_record()
     card = record["candidates"][0]["scorecard"]
     card["energy"] = {"value": None, "unit": "mJ", "how": "predicted"}
-    assert "mJ" not in figures.verdict(record)
-    assert "0.620 ms and weighs 0.560 MB" in figures.verdict(record)
+    assert "mJ" not in verdict.verdict(record)
+    assert "0.620 ms and weighs 0.560 MB" in verdict.verdict(record)
 
 
 def test_the_interval_of_the_verdict_is_that_of_the_test_part():
     record = make_record()
     record["test"] = fraction(0.5, 4)  # 0.5 +- 1.96 * sqrt(0.25 / 4) = 0.01 .. 0.99
-    assert "50.0% (95% interval 1.0–99.0) of 4 test items" in figures.verdict(record)
+    assert "50.0% (95% interval 1.0–99.0) of 4 test items" in verdict.verdict(record)
 
 
 def test_control_characters_of_names_never_reach_a_terminal():
@@ -119,9 +119,9 @@ def test_the_unit_is_the_tasks_where_nothing_has_been_scored():
 
 
 def test_the_verdict_tells_what_the_task_asks_for():
-    said = figures.verdict(of_the_data("generate"))
+    said = verdict.verdict(of_the_data("generate"))
     assert "Its log-likelihood is -86.1\xa0nats (95% interval ±0.7) an item" in said
     assert "the mean of 270 test items that no choice had seen" in said
-    said = figures.verdict(of_the_data("anomaly"))
+    said = verdict.verdict(of_the_data("anomaly"))
     assert "an AUROC of 0.985 (95% interval 0.981–0.989), on 270 test items" in said
     assert score("anomaly", 0.985)["value"] == 0.985

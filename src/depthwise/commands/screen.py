@@ -21,15 +21,14 @@ from depthwise.reporting.figures import (
     NOTHING,
     Row,
     Score,
-    limits,
     plain,
     rows,
     score_of,
     told_of_items,
     unit_of,
-    verdict,
 )
 from depthwise.reporting.judging import worthless
+from depthwise.reporting.verdict import limits, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,8 @@
                     operators.py and corrections.py for a measured one;
                     fitting.py: a described Device corrected by networks that were run on it;
                     reference_networks.py: MLPerf Tiny's four networks
-    counting.py     operations, bytes and live memory of one forward pass
+    operations.py   Counts: the operations, bytes and live memory of one forward pass
+    counting.py     count: takes them by running the network once
     schedule.py     the least memory, in the best order of execution
     speed.py        latency, throughput and peak memory, timed here
     predict.py      the same from counts and a Device's figures

@@ -20,22 +20,19 @@ from depthwise.reporting.figures import (
     accuracy_of,
     bound,
     items_of,
-    limits,
     megabytes,
     number,
     plain,
-    promise,
     rows,
     score,
     score_of,
     share,
     told,
     unit_of,
-    verdict,
-    winner_of,
 )
 from depthwise.reporting.judging import headline, score_rows, why_this_one, worthless
 from depthwise.reporting.page import layers_context, render, write_page
+from depthwise.reporting.verdict import limits, promise, verdict, winner_of
 from depthwise.task import per_cent
 
 __all__ = ["device_figures", "highlights", "render_report", "support", "write_report"]

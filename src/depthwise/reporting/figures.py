@@ -25,18 +25,15 @@ __all__ = [
     "accuracy_of",
     "bound",
     "counted",
-    "is_worthless",
     "items_of",
-    "limits",
     "plain",
-    "promise",
+    "row_of",
     "rows",
     "score",
     "score_of",
     "told",
     "told_of_items",
     "unit_of",
-    "verdict",
 ]
 
 NOTHING = "–"
@@ -97,7 +94,7 @@ class Row:
 
 def rows(record: Record) -> list[Row]:
     """Every candidate, the winner first, then by how far it got and by accuracy."""
-    made = [_row(candidate, record.get("budget") or {}) for candidate in record["candidates"]]
+    made = [row_of(candidate, record.get("budget") or {}) for candidate in record["candidates"]]
     scores = [_value(accuracy_of(c)) for c in record["candidates"]]
 
     def place(entry: tuple[Row, float | None]) -> tuple[int, float]:
@@ -127,7 +124,7 @@ def accuracy_of(candidate: Record) -> Record | None:
     )
 
 
-def _row(candidate: Record, budget: Record) -> Row:
+def row_of(candidate: Record, budget: Record) -> Row:
     card = candidate.get("scorecard") or {}
     bounds = {LIMITS[name][0]: value for name, value in budget.items() if name in LIMITS}
     cost = (card.get("hardware_cost") or {}).get("details") or {}
@@ -269,127 +266,3 @@ def plain(text: str) -> str:
 def _value(metric: Record | None) -> float | None:
     value = metric.get("value") if metric else None
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-# -- in words ----------------------------------------------------------------------------------
-
-
-def limits(record: Record) -> list[str]:
-    """["latency at most 2 ms", ...]: the limits that were given."""
-    budget = record.get("budget") or {}
-    return [
-        f"{name} at most {bound(value)} {unit}".rstrip()
-        for key, (_, name, unit) in LIMITS.items()
-        if (value := budget.get(key)) is not None
-    ]
-
-
-def winner_of(record: Record) -> Record | None:
-    found = [c for c in record["candidates"] if c["name"] == record.get("winner")]
-    return found[0] if found else None
-
-
-def verdict(record: Record) -> str:
-    """One paragraph: which network to ship, what it costs, and why it and no other."""
-    winner = winner_of(record)
-    if winner is None:
-        return _nearest_miss(record)
-    lead = "The best of them all the same is" if is_worthless(record) else "Ship"
-    return f"{lead} {plain(winner['name'])}. {promise(record, winner)}"
-
-
-def is_worthless(record: Record) -> bool:
-    """Whether the winner was not shown to be better than always answering the same."""
-    return (record.get("baseline") or {}).get("beaten") is False
-
-
-def promise(record: Record, winner: Record) -> str:
-    """What the network to ship does and costs, and why it is the one: "It gets 98.4% ..."."""
-    return f"{_does(record, winner)} {_why(record, winner)}"
-
-
-def _does(record: Record, winner: Record) -> str:
-    figures = _row(winner, {}).figures
-    test = record.get("test") or (winner.get("scorecard") or {}).get("accuracy")
-    said = []
-    if test:
-        strange = record.get("task") == "anomaly"
-        said.append(_quality(test, items_of(test, "test ") or "test items", strange))
-    costs = [
-        ("answers in {} ms", "latency"),
-        ("weighs {} MB", "size"),
-        ("spends {} mJ an item", "energy"),
-    ]
-    known = [
-        text.format(("about " if figures[key].predicted else "") + figures[key].text)
-        for text, key in costs
-        if figures[key].text != NOTHING
-    ]
-    where = plain(str((record.get("device") or {}).get("name", "the device")))
-    if known:
-        said.append(f"On {where} it {_listed(known)}.")
-    return " ".join(said)
-
-
-def _quality(test: Record, unseen: str, strange: bool) -> str:
-    unit = str(test.get("unit", "fraction"))
-    if unit == "fraction":
-        return f"It gets {told(test)} of {unseen} right that no choice had seen."
-    if unit == "AUROC" and strange:
-        return (
-            f"It tells spoilt items from sound ones with an AUROC of {told(test)}, on {unseen} "
-            "that no choice had seen."
-        )
-    name = score_of(unit).name
-    if unit == "nats":
-        return f"Its {name} is {told(test)} an item, the mean of {unseen} that no choice had seen."
-    return f"Its {name} is {told(test)} on {unseen} that no choice had seen." + _errors(test)
-
-
-def _errors(test: Record) -> str:
-    """ " Its numbers are off by 43.2 (36.9-49.6) on average ...": of a metric of numbers."""
-    scores = (test.get("details") or {}).get("scores") or {}
-    known = [scores.get(name) for name in ("mae", "rmse")]
-    if not all(known):
-        return ""
-    mean, root = (
-        f"{readable(each['value'])} ({readable(each['low'])}–{readable(each['high'])})"
-        for each in known
-        if each
-    )
-    return f" Its numbers are off by {mean} on average (MAE; RMSE {root}), in their own units."
-
-
-def _why(record: Record, winner: Record) -> str:
-    candidates = [c for c in record["candidates"] if c.get("status") != "baseline"]
-    statuses = [c.get("status") for c in candidates]
-    ends = {
-        "trained to the end": statuses.count("trained") + statuses.count("winner"),
-        "stopped early": statuses.count("stopped"),
-        "dropped before any training": statuses.count("dropped"),
-    }
-    counted = [f"{n} {'was' if n == 1 else 'were'} {words}" for words, n in ends.items() if n]
-    given = _listed(limits(record))
-    under = f" under your limits ({given})" if given else ""
-    reason = _sentence(plain(str(winner.get("reason") or "")))
-    return f"{reason} Of {len(candidates)} candidates{under}, {_listed(counted)}.".strip()
-
-
-def _nearest_miss(record: Record) -> str:
-    miss = record.get("nearest_miss") or {}
-    if miss.get("advice"):
-        return _sentence(plain(str(miss["advice"])))
-    given = _listed(limits(record))
-    return f"No candidate meets the limits ({given})." if given else "No candidate was chosen."
-
-
-def _listed(parts: list[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    if not text:
-        return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

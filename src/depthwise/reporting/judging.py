@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthwise.measuring.classes import told_of, told_score
-from depthwise.reporting.figures import is_worthless, items_of, plain, score_of, told
+from depthwise.reporting.figures import items_of, plain, score_of, told
+from depthwise.reporting.verdict import is_worthless
 
 __all__ = ["headline", "score_rows", "why_this_one", "worthless"]
 

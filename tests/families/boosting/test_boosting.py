@@ -18,7 +18,8 @@ from depthwise.data.dataset import Dataset
 from depthwise.data.tables.columns import NUMBER, TEXT, Column, category_slices
 from depthwise.errors import InputError
 from depthwise.families.boosting import sizes
-from depthwise.families.boosting.rounds import ClassLoss, Growth, NumberLoss, Plan
+from depthwise.families.boosting.boosting_losses import ClassLoss, NumberLoss
+from depthwise.families.boosting.rounds import Growth, Plan
 from depthwise.families.boosting.tree_ensemble import as_ensemble
 from depthwise.families.shallow.shallow import GradientBoosting
 

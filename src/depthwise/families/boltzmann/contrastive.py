@@ -29,7 +29,6 @@ Shapes: B batch, M chains, D visible units, H hidden units, K labels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,6 +37,7 @@ from torch import Tensor
 from depthwise.compute import Compute
 from depthwise.errors import InputError
 from depthwise.families.boltzmann.network import RBMNetwork
+from depthwise.families.boltzmann.phases import Phases
 from depthwise.families.boltzmann.products import Products, full_speed
 from depthwise.families.boltzmann.sampling import sample_bernoulli
 from depthwise.families.boltzmann.tempering import Base, Path, exchange
@@ -47,29 +47,6 @@ __all__ = ["ContrastiveUpdate"]
 
 RUNNING = 0.99  # how much of the running means a step keeps
 ERROR_ROWS, ERROR_STEPS = 20, 10  # items reconstructed to watch the error, and how often
-
-
-@dataclass
-class Phases:
-    """Statistics of both halves of the gradient, the rows of the data above those of the model.
-
-    v (B + M, D), h (B + M, H), labels (B + M, K) or None. `v` and `h` are the upper parts of
-    `v_and_spare` and `h_and_spare`, which have room for the two rows of centring.
-    """
-
-    items: int
-    v_and_spare: Tensor
-    h_and_spare: Tensor
-    labels: Tensor | None
-
-    def __post_init__(self) -> None:
-        self.v, self.h = self.v_and_spare[:-2], self.h_and_spare[:-2]
-
-    def shares(self) -> Tensor:
-        """What a row counts in the difference of the means, times B: (B + M, 1)."""
-        shares = self.h.new_ones(len(self.h), 1)
-        shares[self.items :] = -self.items / (len(self.h) - self.items)
-        return shares
 
 
 class ContrastiveUpdate:

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from torch import nn
 
-from depthwise.families.boosting.rounds import Grown, NumberLoss
+from depthwise.families.boosting.boosting_losses import NumberLoss
+from depthwise.families.boosting.rounds import Grown
 from depthwise.families.boosting.sizes import Boosting, as_columns
 from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.layers import Rescaled

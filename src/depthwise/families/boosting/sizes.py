@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from depthwise.compute import free_cores
 from depthwise.data.tables.columns import category_slices
-from depthwise.families.boosting.rounds import Grown, Growth, Loss, Plan
+from depthwise.families.boosting.boosting_losses import Loss
+from depthwise.families.boosting.rounds import Grown, Growth, Plan
 from depthwise.models.estimator import Estimator
 from depthwise.settings import AUTO, NONE, check_settings, number, one_of, setting, settings, whole
 from depthwise.training.events import Event, Watch

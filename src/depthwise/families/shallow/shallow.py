@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from depthwise.compute import Compute, free_cores
 from depthwise.data.inputs import as_tensor, statistics
-from depthwise.families.boosting.rounds import ClassLoss, Grown
+from depthwise.families.boosting.boosting_losses import ClassLoss
+from depthwise.families.boosting.rounds import Grown
 from depthwise.families.boosting.sizes import Boosting, as_columns
 from depthwise.families.boosting.tree_ensemble import TreeEnsemble, as_ensemble, joined
 from depthwise.layers import Standardise
