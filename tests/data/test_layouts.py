@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_marks import cvat, label_studio, labelme, marks
 from made_pictures import encoded, make_folder, noise_u8
 from made_seen import make_coco, make_csv, make_voc, make_yolo, pictures, some_items
 from made_tables import TABLE_MAKERS
@@ -121,6 +122,12 @@ MAKERS = {
     ),
     "Pascal VOC": lambda root: make_voc(root, some_items()),
     "COCO": lambda root: make_coco(root, some_items()),
+    "labelme": labelme,
+    "labelme with the pictures inside": lambda root: labelme(root, inside=True),
+    "Label Studio": label_studio,
+    "CVAT for images": lambda root: cvat(
+        root, "".join(f'<image name="{n}.png">{marks(b)}</image>' for n, b in some_items().items())
+    ),
     "YOLO": lambda root: make_yolo(root, some_items()),
     "a table of boxes": lambda root: make_csv(root, some_items()),
     "a table with a box as a list": with_box_lists,

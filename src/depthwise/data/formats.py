@@ -45,6 +45,7 @@ from depthwise.data.readers import (
 from depthwise.data.readers.boxes import boxes_csv, coco, voc, yolo
 from depthwise.data.readers.class_lists import call_classes, lists_in
 from depthwise.data.readers.clips import frame_folders, strips, videos
+from depthwise.data.readers.marks import coco_outlines, cvat, label_studio, labelme
 from depthwise.data.readers.masks import mask_pictures as masks
 from depthwise.data.readers.trees.archive import TarTree, ZipTree, is_tar
 from depthwise.data.readers.trees.folder import FolderTree
@@ -149,10 +150,23 @@ class _Seen(NamedTuple):
 
 _SEEN = {
     "voc": _Seen("detection", voc.has_annotations, voc.read),
+    "cvat": _Seen("detection", cvat.has_images, cvat.read),
     "coco": _Seen("detection", coco.has_instances, coco.read),
+    "labelme": _Seen("detection", labelme.has_shapes, labelme.read),
+    "labelstudio": _Seen("detection", label_studio.has_tasks, label_studio.read),
     "yolo": _Seen("detection", yolo.has_labels, yolo.read),
     "boxes": _Seen("detection", boxes_csv.has_boxes, boxes_csv.read),
     "masks": _Seen("segmentation", masks.has_masks, masks.read),
+    "coco-outlines": _Seen(
+        "segmentation",
+        lambda tree: coco.has_instances(tree) and coco_outlines.has_outlines(tree),
+        coco_outlines.read,
+    ),
+    "cvat-outlines": _Seen("segmentation", cvat.has_images, cvat.read_outlines),
+    "labelme-outlines": _Seen("segmentation", labelme.has_shapes, labelme.read_outlines),
+    "labelstudio-outlines": _Seen(
+        "segmentation", label_studio.has_tasks, label_studio.read_outlines
+    ),
     "videos": _Seen("video", videos.has_videos, videos.read),
     "clips": _Seen("video", strips.has_strips, strips.read),
     "frames": _Seen(

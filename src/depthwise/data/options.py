@@ -15,15 +15,34 @@ __all__ = ["FORMATS", "READINGS", "Options", "other_reading", "text_columns_of"]
 FORMATS = (
     *("folder", "idx", "cifar", "npz", "csv"),
     *("voc", "coco", "yolo", "boxes", "masks", "videos", "frames", "clips", "captions", "labels"),
-    *("text", "pairs", "text-folder", "prose"),
+    *("cvat", "labelme", "labelstudio", "coco-outlines", "cvat-outlines", "labelme-outlines"),
+    *("labelstudio-outlines", "text", "pairs", "text-folder", "prose"),
 )
 READINGS = {  # after a colon: what is meant where the files themselves do not decide
     "outlines": ("yolo",),  # "class x y x y ...": points round the object
     "keypoints": ("yolo",),  # "class x y w h, then points": a box first
     "shares": ("boxes", "coco", "voc"),  # boxes in shares of the picture
     "pixels": ("boxes", "coco", "voc"),  # boxes in its pixels
-    "stored": ("boxes", "coco", "voc", "yolo", "masks"),  # on the pixels before EXIF turns them
-    "upright": ("boxes", "coco", "voc", "yolo", "masks"),  # on the picture as it is seen
+    "stored": (
+        "boxes",
+        "coco",
+        "cvat",
+        "labelme",
+        "labelstudio",
+        "voc",
+        "yolo",
+        "masks",
+    ),  # on the pixels before EXIF turns them
+    "upright": (
+        "boxes",
+        "coco",
+        "cvat",
+        "labelme",
+        "labelstudio",
+        "voc",
+        "yolo",
+        "masks",
+    ),  # on the picture as it is seen
     "numbers": ("masks",),  # values are numbers of classes, 255 is ignored
     "levels": ("masks",),  # each value is a class, 255 too
     "threshold": ("masks",),  # from 128 on foreground, below background

@@ -17,6 +17,7 @@ from typing import Any
 
 from depthwise.data.options import Options
 from depthwise.data.pictures.decode import Allocate
+from depthwise.data.problem import Problem
 from depthwise.data.raw import Raw, part_of
 from depthwise.data.readers.boxes.boxed import Annotated, assemble
 from depthwise.data.readers.pictures import picture_names
@@ -25,7 +26,7 @@ from depthwise.data.readers.trees.small_texts import MAX_JSON_BYTES, json_of, nu
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 
-__all__ = ["has_instances", "read"]
+__all__ = ["documents_in", "has_instances", "part_of_document", "read"]
 
 _KEYS = ("images", "annotations", "categories")
 
@@ -37,11 +38,7 @@ def has_instances(tree: Tree) -> bool:
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
     """Raises DataError for broken files, unknown numbers, and categories that disagree."""
-    names = _instance_files(tree)
-    documents = {name: _document(tree, name) for name in names}
-    if not documents:
-        raise DataError(f"{tree.where} holds no JSON with {', '.join(_KEYS)}.")
-    classes = _one_list({name: _categories(said, name) for name, said in documents.items()})
+    documents, classes = documents_in(tree)
     finder = PathFinder(picture_names(tree))
     items: dict[str, Annotated] = {}
     absent: list[str] = []
@@ -55,6 +52,12 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         *left_out("annotation without picture", absent, detail),
         *left_out("picture listed twice", twice, "one item, with the boxes of both"),
     ]
+    outlined = sum(
+        bool(r.get("segmentation")) for d in documents.values() for r in d["annotations"]
+    )
+    if outlined:
+        detail = "the boxes were taken; --task segmentation learns the outlines"
+        problems.append(Problem("outlines", "", detail, outlined))
     return assemble(
         tree,
         list(items.values()),
@@ -64,6 +67,16 @@ def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
         classes=_used(documents, classes),
         problems=problems,
     )
+
+
+def documents_in(tree: Tree) -> tuple[dict[str, dict[str, Any]], dict[int, str]]:
+    """The JSON files of instances and their one list of categories. Raises DataError where there
+    are none, or where they disagree."""
+    documents = {name: _document(tree, name) for name in _instance_files(tree)}
+    if not documents:
+        raise DataError(f"{tree.where} holds no JSON with {', '.join(_KEYS)}.")
+    lists = {name: _categories(said, name) for name, said in documents.items()}
+    return documents, _one_list(lists)
 
 
 def _instance_files(tree: Tree) -> list[str]:
@@ -143,7 +156,7 @@ def _add_document(
 ) -> tuple[list[str], list[str]]:
     """Adds the pictures of one file and their boxes; returns those that are not there, and those
     that it lists twice."""
-    part, files = _part_of(name), _files(said, name)
+    part, files = part_of_document(name), _files(said, name)
     asked = {key: Asked(file, name, part) for key, file in files.items()}
     found = finder.find(asked.values())
     by_key: dict[Any, Annotated] = {}
@@ -205,7 +218,7 @@ def _add_box(
     items[key].add(corners, classes[category], bool(record.get("iscrowd")))
 
 
-def _part_of(name: str) -> int | None:
+def part_of_document(name: str) -> int | None:
     """The part that a JSON's name says, or its folder."""
     words = re.split(r"[^a-z]+", stem(name).lower())
     named = [part for part in map(part_of, words) if part is not None]

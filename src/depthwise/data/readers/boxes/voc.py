@@ -8,6 +8,7 @@ one that `<filename>` names or that is called as the XML is. An XML without an o
 with nothing in it; a picture without an XML has not been annotated and is left out.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
@@ -29,12 +30,13 @@ __all__ = ["has_annotations", "read"]
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _LOOKED_AT = 16
+_ROOT = re.compile(rb"<annotation[\s>]")
 _DRAWN = ("segmentationclass", "segmentationobject")  # pictures that are answers
 
 
 def has_annotations(tree: Tree) -> bool:
     """Whether there are pictures and, beside them, XML files that begin as annotations do."""
-    return any(b"<annotation" in tree.head(name) for name in _xml_files(tree)[:_LOOKED_AT])
+    return any(_ROOT.search(tree.head(name)) for name in _xml_files(tree)[:_LOOKED_AT])
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
