@@ -256,7 +256,8 @@ def recognise(tree: Tree) -> str:
 def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) -> Raw:
     """Reads the tree in the format asked for or recognised; classes that are numbers get the names
     of a list beside them."""
-    if not pictures.picture_names(tree) and (records := record_tree(tree)):
+    pictured = pictures.picture_names(tree) or labelme.has_shapes(tree)
+    if not pictured and (records := record_tree(tree)):
         tree = records
         if records.has_names:
             options = replace(options, readings=(*options.readings, "header"))
