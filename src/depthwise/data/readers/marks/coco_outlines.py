@@ -16,7 +16,7 @@ from depthwise.data.readers.boxes.coco import documents_in, part_of_document
 from depthwise.data.readers.marks.drawn import in_masks
 from depthwise.data.readers.marks.marked import Marked, Shape, placed_marks
 from depthwise.data.readers.trees.path_finder import Asked
-from depthwise.data.readers.trees.texts import number
+from depthwise.data.readers.trees.small_texts import number
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

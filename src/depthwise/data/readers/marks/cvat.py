@@ -31,7 +31,7 @@ from depthwise.data.readers.marks.marked import (
 )
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.path_finder import Asked
-from depthwise.data.readers.trees.texts import number, stem
+from depthwise.data.readers.trees.small_texts import number, stem
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.data.readers.trees.xml_tree import parse_xml
 from depthwise.errors import DataError

@@ -17,7 +17,7 @@ from depthwise.data.readers.boxes.boxed import LARGEST
 from depthwise.data.readers.marks.marked import Marked, Shape, parts_of
 from depthwise.data.readers.masks.mask_classes import colour_wheel
 from depthwise.data.readers.pictures import decode_all, odd_sizes, picture_reader, require_most
-from depthwise.data.readers.trees.texts import require_one_spelling
+from depthwise.data.readers.trees.small_texts import require_one_spelling
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

@@ -33,7 +33,7 @@ from depthwise.data.readers.marks.marked import (
     placed_marks,
 )
 from depthwise.data.readers.trees.path_finder import Asked
-from depthwise.data.readers.trees.texts import json_of, number
+from depthwise.data.readers.trees.small_texts import json_of, number
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 

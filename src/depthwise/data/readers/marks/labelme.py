@@ -28,7 +28,7 @@ from depthwise.data.readers.marks.marked import (
 )
 from depthwise.data.readers.pictures import picture_names
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import json_of, number
+from depthwise.data.readers.trees.small_texts import json_of, number
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 

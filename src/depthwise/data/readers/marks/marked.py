@@ -24,7 +24,7 @@ from depthwise.data.readers.pictures import (
     require_most,
 )
 from depthwise.data.readers.trees.path_finder import Asked, PathFinder
-from depthwise.data.readers.trees.texts import part_in
+from depthwise.data.readers.trees.small_texts import part_in
 from depthwise.data.readers.trees.tree import Tree, left_out
 from depthwise.errors import DataError
 
