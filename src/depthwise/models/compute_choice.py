@@ -81,7 +81,7 @@ class Work:
             return settled_step_seconds(update, *batch, compute)
 
     def race(self, plain: Compute, ways: list[Compute]) -> Compute | None:
-        """The fastest way; None where a first step tells that trying all would take too long."""
+        """The fastest way; None where a first step shows that trying all takes too long."""
         few = min(self.batch_size, FEW_ITEMS)
         for _ in range(2):  # the first steps prepare kernels
             started = time.perf_counter()

@@ -97,7 +97,7 @@ class Estimator(BaseEstimator, abc.ABC):
     table_only: ClassVar[bool] = False  # not tried on images, of which it could learn
     resource: ClassVar[str] = "epochs"
     sizes: ClassVar[dict[str, Any]] = {}
-    # settings that stand on learnt weights, by the name of their rung
+    # settings with pretrained weights, by the name of their rung
     pretrained: ClassVar[dict[str, dict[str, Any]]] = {}
     # whether a fit that was killed goes on from its `checkpoint`, bit for bit
     resumes: ClassVar[bool] = True

@@ -102,8 +102,7 @@ class NetworkEstimator(TransformerMixin, Estimator):
         else:
             self.network_ = self._new_network(data.inputs, data.targets)
         self._optimizer_state = None
-        teacher = self.__dict__.pop("teacher_logits", None)
-        return replace(data, teacher=teacher)
+        return replace(data, teacher=self.__dict__.pop("teacher_logits", None))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """One pass over X, y at a constant learning rate, from the network's present weights. The
@@ -116,7 +115,7 @@ class NetworkEstimator(TransformerMixin, Estimator):
         return self._learn_more(X, y, classes)
 
     def _learn_more(self, X: Any, y: Any, classes: Any) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now."""
+        """`partial_fit`, of what a family makes of its arguments."""
         first = not self.is_fitted
         inputs, labels = self._take_more(X, y, classes)
         self._check_settings(inputs)
@@ -214,8 +213,8 @@ class NetworkEstimator(TransformerMixin, Estimator):
                     f"teacher_logits must be of the {len(targets):,} items that are learnt; got "
                     f"{len(data.teacher):,}. Leave validation_fraction at 0."
                 )
-            ones = torch.ones(len(targets))
-            return Taught(targets, ones, torch.from_numpy(data.teacher).float())
+            logits = torch.from_numpy(data.teacher).float()
+            return Taught(targets, torch.ones(len(targets)), logits)
         weights = data.weights
         if weights is None or (weights == weights[0]).all():
             return targets

@@ -1,8 +1,8 @@
-"""What every estimator that stands on a backbone shares: the arguments `backbone`, `freeze` and
-`backbone_rate`, weights filled in at the start of a fit, and a saved model that needs neither the
+"""The base of estimators with an image backbone: the arguments `backbone`, `freeze` and
+`backbone_rate`, pretrained weights at the start of a fit, and a saved model that needs neither the
 package nor the folder they came from.
 
-A task says `stand(backbone, n_outputs)`: its network, with the backbone as its attribute of that
+A task says `build_on(backbone, n_outputs)`: its network, with the backbone as its attribute of that
 name. The rest is here.
 
 Shapes: B batch, C channels, H W image.
@@ -57,17 +57,17 @@ class BackboneEstimator(NetworkEstimator):
     embedded: ClassVar[bool] = True  # whether the task uses the backbone's embedding
 
     @abc.abstractmethod
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
-        """The task's whole network; `below` is its attribute `backbone`."""
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
+        """The task's whole network; `backbone` is its attribute `backbone`."""
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        """Raises InputError for inputs that are no images or a backbone that is none."""
-        network = self.stand(self._below(input_shape, pretrained=False), n_outputs)
+        """Raises InputError for inputs that are no images, or an unknown backbone."""
+        network = self.build_on(self._below(input_shape, pretrained=False), n_outputs)
         network.backbone.freeze(self._frozen())  # type: ignore[operator, union-attr]
         return network
 
     def rebuild(self, description: dict[str, Any]) -> nn.Module:
-        return self.stand(rebuild(description["backbone"]), int(description["n_classes"]))
+        return self.build_on(rebuild(description["backbone"]), int(description["n_classes"]))
 
     def describe_network(self) -> dict[str, Any]:
         below: Any = self.network_.backbone

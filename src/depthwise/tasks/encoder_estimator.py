@@ -1,6 +1,6 @@
-"""What every estimator that stands on a sentence encoder shares: the arguments `encoder`, `freeze`
-and `encoder_rate`, weights filled in at the start of a fit, learning the head alone while all the
-encoder is frozen, and a saved model that needs neither the package nor the folder of the weights.
+"""The base of estimators with a sentence encoder: the arguments `encoder`, `freeze` and
+`encoder_rate`, pretrained weights at the start of a fit, frozen features where all of the encoder
+is frozen, and a saved model that needs neither the package nor the folder of the weights.
 
     z = head(vectors(tokens))        vectors: the encoder's, of every text once where it is frozen
 
@@ -82,7 +82,7 @@ class EncoderEstimator(NetworkEstimator):
     dropout: float = 0.1
     pieces_: Pieces = no_setting()
 
-    def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
+    def build_on(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
         """The task's network on this encoder."""
         raise AssertionError("a task on an encoder says what stands on it")
 
@@ -90,7 +90,7 @@ class EncoderEstimator(NetworkEstimator):
         assert self.encoder is not None
         below = sentence_encoder(self.encoder, pretrained, dropout=self._inner_dropout())
         below.freeze(self.freeze)
-        return self.stand(below, n_outputs)
+        return self.build_on(below, n_outputs)
 
     def _find_pieces(self) -> None:
         """The encoder's tokeniser, before there is an encoder."""
@@ -128,7 +128,7 @@ class EncoderEstimator(NetworkEstimator):
         """On the encoder of a saved model."""
         below = rebuild(description["encoder"], self._inner_dropout())
         self.pieces_ = below.words
-        return self.stand(below, int(description["n_classes"]))
+        return self.build_on(below, int(description["n_classes"]))
 
     def _rows(
         self,

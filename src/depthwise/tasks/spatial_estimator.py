@@ -4,7 +4,7 @@ They take images (N, C, H, W) and targets that are no labels (N,): a BoxTable, o
 Classes are numbered in the order in which they are given, by a Dataset or by `fit(classes=...)`.
 Augmentation moves images and targets together. A task says
 
-    stand(backbone, n_classes)      its network, from raw images to one tensor
+    build_on(backbone, n_classes)      its network, from raw images to one tensor
     _targets(y, images, places)     checked targets as one array, a row an image, for the loop
     _highest(y)                     the largest class number in y
     _loss(), _moved(images, targets), assess(X, y)
@@ -49,7 +49,7 @@ class JointUpdate(BackboneUpdate):
 
 
 class SpatialEstimator(BackboneEstimator):
-    """See the top of this file. `seen_task` is the task of the Datasets that it learns from."""
+    """The base of estimators of boxes and of masks. seen_task: the task of Datasets to learn."""
 
     seen_task: ClassVar[str]
     embedded: ClassVar[bool] = False
@@ -112,7 +112,7 @@ class SpatialEstimator(BackboneEstimator):
         )
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> Self:
-        """One pass over X, y at a constant learning rate, from where the network stands now."""
+        """One pass over X, y at a constant learning rate, from the network's present weights."""
         return self._learn_more(X, ClassedTargets(y, classes), None)
 
     def _dataset_parts(self, dataset: Any, validation: Any) -> tuple[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""Clocks that tell the truth about a GPU, which is given work long before it does it.
+"""Clocks that measure a GPU's own pace: it is given work long before it does it.
 
 A processor can be hundreds of steps ahead of its GPU: a clock read then tells how long it took to
 ask, and a limit of seconds is passed while the queue is emptied. `Pace` lets it be a few steps

@@ -51,7 +51,7 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the limit, at least 0; None where there is none."""
+        """Of the limit, at least 0; None without one."""
         return time_left(self.limit, self.begun)
 
     @contextlib.contextmanager
@@ -66,7 +66,7 @@ class Run:
 
 
 def time_left(limit: float | None, since: float) -> float | None:
-    """Seconds of a limit that ran from `since` (time.monotonic()); None where there is none."""
+    """Seconds of a limit that ran from `since` (time.monotonic()); None without a limit."""
     return None if limit is None else max(0.0, limit - (time.monotonic() - since))
 
 

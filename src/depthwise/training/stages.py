@@ -268,7 +268,7 @@ class Stages:
         return None if self.watch is None else partial(self._pass_on, self.watch, name)
 
     def _pass_on(self, watch: Watch, name: str, event: Event) -> None:
-        """What a stage tells, as of the whole run."""
+        """Call `watch` with a stage's event as one of the whole run."""
         before, left = self._epochs_done(), self._seconds_left(name, event)
         stage = name if len(self.shares) > 1 else ""
         epoch, epochs = event.epoch + before, event.epochs + before

@@ -30,7 +30,7 @@ class TrainingData:
 
     @property
     def scored(self) -> tuple[np.ndarray, Any]:
-        """The held-out items and their targets; where there are none, those that are learnt."""
+        """The held-out items and their targets; otherwise those that are learnt."""
         return self.held_out or (self.inputs, self.targets)
 
     def at(self, places: np.ndarray) -> Self:

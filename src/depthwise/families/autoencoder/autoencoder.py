@@ -335,7 +335,7 @@ class DeepAutoencoder(Generative):
     # -- what it can do -------------------------------------------------------------------------
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
-        """Items (N, *input_shape_) that codes (N, Z) stand for, in the data's units and type."""
+        """Decode codes (N, Z) into items (N, *input_shape_), in the data's units and type."""
         check_is_fitted(self, "network_")
         network: Any = self.network_
         rows = torch.from_numpy(check_array(codes, dtype=np.float32))

@@ -273,8 +273,8 @@ class DBM(Generative):
         return torch.cat(parts)
 
     def fine_tune(self, X: Any, y: Any, *, validation: Any = None, **options: Any) -> Self:
-        """Learn labels y (N,) of X on top of the machine as it stands: few items with labels, say,
-        after `fit` on many without. An earlier classifier is replaced.
+        """Learn labels y (N,) of X on top of the machine, which stays as it is: few items with
+        labels, say, after `fit` on many without. An earlier classifier is replaced.
 
         `validation` (X, y) chooses the best epoch; options: checkpoint, seconds_limit, watch, as of
         `fit`. Raises InputError.

@@ -70,7 +70,7 @@ class DirectedLayer(nn.Module):
 
     @torch.no_grad()
     def give_to(self, rbm: RBMNetwork) -> None:
-        """A machine goes on from where the layer's generative direction stands."""
+        """Copy the layer's generative weights into a machine, which goes on from them."""
         rbm.weight.copy_(self.generative_weight)
         rbm.visible_bias.copy_(self.generative_bias)
         rbm.hidden_bias.copy_(self.recognition_bias)

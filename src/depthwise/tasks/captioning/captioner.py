@@ -134,10 +134,10 @@ class Captioner(BackboneEstimator):
     def predictor(self) -> Predicts | None:
         return self
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
-        return CaptionNetwork(below, n_outputs, self._rung().writer, float(self.dropout))
+        return CaptionNetwork(backbone, n_outputs, self._rung().writer, float(self.dropout))
 
     # -- writing ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The network that tells what is on an image: a backbone that sees, a Transformer that writes.
+"""The captioning network: an image backbone, and a Transformer that writes from its maps.
 
     m      = [W_g n(map_1) + p_1, .., W_g n(map_S) + p_S, W_e n(e(x))]    memory (B, S + 1, D)
     x_0    = E[token]
@@ -197,7 +197,7 @@ class CaptionNetwork(nn.Module):
 
 
 def places(height: int, width: int, numbers: int, like: Tensor) -> Tensor:
-    """p (1, S, D): half of the numbers tell the row, half the column."""
+    """Position vectors p (1, S, D): half of the numbers encode the row, half the column."""
     quarter = -(-numbers // 4)
     steps = torch.arange(quarter, device=like.device) / quarter
     rates = WAVELENGTHS**-steps  # (D/4,)

@@ -151,9 +151,9 @@ class Detector(SpatialEstimator):
 
     # -- learning ---------------------------------------------------------------------------------
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         rung = SIZES[self.size]
-        return DetectionNetwork(below, n_outputs, width=rung.width, depth=rung.depth)
+        return DetectionNetwork(backbone, n_outputs, width=rung.width, depth=rung.depth)
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         network: Any = self.network_
@@ -283,7 +283,7 @@ class Detector(SpatialEstimator):
         return answers
 
     def _suppressed(self, answers: Tensor, size: tuple[int, ...], lows: np.ndarray) -> Detections:
-        """(A, 4 + K) of a picture -> what is there: a position stands for its likeliest class."""
+        """(A, 4 + K) of a picture -> its detections, each position of its likeliest class."""
         scores, labels = answers[:, 4:].sigmoid().max(dim=1)
         boxes = clip(answers[:, :4], *map(float, size))
         may = (scores > torch.from_numpy(lows).float()[labels]) & (area(boxes) > 0)

@@ -53,7 +53,7 @@ def as_table(y: Any) -> BoxTable:
 
 
 def encoded(table: BoxTable, images: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(N, M, 5) float32; class k becomes places[k]. Raises InputError for boxes that are none."""
+    """(N, M, 5) float32; class k becomes places[k]. Raises InputError for wrong boxes."""
     if len(table) != len(images):
         raise InputError(
             f"y has the boxes of {len(table)} pictures, and there are {len(images)}: give each "

@@ -111,7 +111,7 @@ def without(vectors: Tensor, row: int) -> Tensor:
 
 
 def checked_name(name: Any) -> str:
-    """Raises InputError for a name that is none, or that `identify` answers for strangers."""
+    """The name. Raises InputError for no text, or what `identify` answers for strangers."""
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"name must be a person's name; got {name!r}.")
     if name == UNKNOWN:

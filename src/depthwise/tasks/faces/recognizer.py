@@ -76,7 +76,7 @@ SIZES: dict[str, Rung] = {
 
 @settings
 class FaceRecognizer(BackboneEstimator, Classifier):
-    """Tells people apart by their faces: aligned images (N, C, H, W), all of one size.
+    """Recognises people by their faces: aligned images (N, C, H, W), all of one size.
 
     `predict` and `predict_proba` speak of the people trained on; `identify` of those enrolled.
 
@@ -157,7 +157,7 @@ class FaceRecognizer(BackboneEstimator, Classifier):
         return self
 
     def assess(self, X: Any, y: Any) -> dict[str, Any]:
-        """How well pairs of these images are told apart, who need not have been trained on.
+        """How well it verifies pairs of these images, of people not necessarily trained on.
 
         "value" is 1 - EER: the accuracy where as many pairs of one person are refused as pairs of
         two are accepted, whatever the threshold; "low" and "high" its 95% interval, by drawing
@@ -246,9 +246,9 @@ class FaceRecognizer(BackboneEstimator, Classifier):
 
     # -- learning -------------------------------------------------------------------------------
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         return FaceNetwork(
-            below,
+            backbone,
             SIZES[self.size].n_embedding if self.n_embedding is None else int(self.n_embedding),
             n_outputs,
             enrolled=len(vars(self).get("enrolled_", ())),

@@ -1,4 +1,4 @@
-"""How well faces are told apart, from the similarities of pairs of images.
+"""Scores of face verification, from the similarities of pairs of images.
 
     a pair is accepted as one person where its similarity is above a threshold t
     FAR(t)  false accept rate: share of pairs of two people that are accepted
@@ -100,8 +100,8 @@ def best_threshold(similarities: np.ndarray, same: np.ndarray) -> float:
 
 
 def fold_accuracies(similarities: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Of each fold the share of pairs that are told right, with the threshold that is best on all
-    other folds. (N,), (N,) bool, (N,) int -> (folds,)."""
+    """Accuracy on the pairs of each fold, with the threshold that is best on all other folds.
+    (N,), (N,) bool, (N,) int -> (folds,)."""
     accuracies = []
     for fold in np.unique(folds):
         inside = folds == fold
@@ -125,7 +125,7 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
 def assessment(
     embeddings: np.ndarray, names: np.ndarray, threshold: float, rate: float, seed: int = 0
 ) -> dict[str, Any]:
-    """How well all pairs of these images are told, by 1 - EER, with its 95% interval over people.
+    """1 - EER over all pairs of these images, with its 95% interval over people.
 
     embeddings (M, E) of length 1, names (M,); threshold: the model's own; rate: the FAR at which
     TAR is told. per_class: of each person with two images the mean of TAR and 1 - FAR at the

@@ -130,9 +130,9 @@ class ImageClassifier(BackboneEstimator, Classifier):
             )
         return ""
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         check_settings(self)
-        return BackboneClassifier(below, n_outputs, self.dropout, self.levels, int(self.hidden))
+        return BackboneClassifier(backbone, n_outputs, self.dropout, self.levels, int(self.hidden))
 
     def _enlarge(self, input_shape: tuple[int, ...]) -> float:
         if self.side is None:

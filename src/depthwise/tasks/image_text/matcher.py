@@ -149,18 +149,18 @@ class ImageTextMatcher(BackboneEstimator):
         """D."""
         return self._rung().n_embedding if self.n_embedding is None else int(self.n_embedding)
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         check_settings(self)
         rung, size = self._rung(), self.n_outputs
         dropout, silent = float(self.dropout), float(self.word_dropout)
         sentences = frozen_encoder(self.encoder, self._described)
         if sentences is not None:
-            matching = Matching(below.n_embedding, sentences.n_embedding, size, None, dropout)
-            return ImageTextNetwork(below, matching, sentences)
+            matching = Matching(backbone.n_embedding, sentences.n_embedding, size, None, dropout)
+            return ImageTextNetwork(backbone, matching, sentences)
         known = int(self.vocabulary) if self.words_ is None else self.words_.size
         reader = WordEncoder(known, rung.word, rung.reader, dropout, silent)
-        matching = Matching(below.n_embedding, reader.n_embedding, size, reader, dropout)
-        return ImageTextNetwork(below, matching)
+        matching = Matching(backbone.n_embedding, reader.n_embedding, size, reader, dropout)
+        return ImageTextNetwork(backbone, matching)
 
     # -- vectors, cosines, search -----------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class ImageTextMatcher(BackboneEstimator):
         return self.encode_images(X) if layer is None else super().transform(X, layer)
 
     def score_pairs(self, X: Any, texts: Any) -> np.ndarray:
-        """(N,) cosines, -1 .. 1, of each image with the text that stands at its place."""
+        """(N,) cosines, -1 .. 1, of each image with the text at the same position."""
         given = as_texts(texts, "texts")
         images = self.encode_images(X)
         if len(given) != len(images):
@@ -280,7 +280,7 @@ class ImageTextMatcher(BackboneEstimator):
         return CaptionTable.of(y, items)
 
     def _encode(self, targets: Any, reset: bool, classes: np.ndarray | None) -> np.ndarray:
-        """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where a caption is none."""
+        """(N, K, T) int64, or (N, K, E') of a pretrained encoder; zeros where there are fewer."""
         check_settings(self)
         if reset and not (self.warm_start and self.is_fitted):
             most, read = int(self.vocabulary), int(self.max_words)

@@ -125,7 +125,7 @@ class ImageTextNetwork(nn.Module):
 
 
 def one_caption_each(texts: Tensor) -> Tensor:
-    """(B, K, ...) -> (B, ...): one caption of each image at random; a row of zeros is none."""
+    """(B, K, ...) -> (B, ...): one caption of each image at random; rows of zeros are left out."""
     there = (texts != 0).flatten(2).any(dim=2).float()
     chosen = torch.multinomial(there, 1)[:, 0]
     return texts[torch.arange(len(texts), device=texts.device), chosen]

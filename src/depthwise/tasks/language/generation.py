@@ -131,7 +131,7 @@ def pieces_of_text(
 
 
 def _cut(text: str, stop: Sequence[str]) -> tuple[bool, int]:
-    """Whether a stop text is in `text`, and how much of `text` can go out: what stands before it,
+    """Whether a stop text is in `text`, and how much of `text` can go out: what comes before it,
     or before the longest end of `text` that begins one."""
     found = [text.index(s) for s in stop if s in text]
     if found:

@@ -226,8 +226,8 @@ class LanguageModel(Learning, Estimator):
         self.network_.counts = counts
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One pass over X at a constant learning rate, from where the network stands now. The first
-        call fixes the tokens, and its text is what is counted."""
+        """One pass over X at a constant learning rate, from the network's present weights. The
+        first call fixes the tokens, and its text is what is counted."""
         texts = as_texts(X)
         check_settings(self)
         first = not self.is_fitted

@@ -17,7 +17,7 @@ __all__ = ["as_masks", "checked_against"]
 
 
 def as_masks(y: Any) -> np.ndarray:
-    """Masks as uint8 (N, H, W). Raises InputError for what is none."""
+    """Masks as uint8 (N, H, W). Raises InputError for other shapes or values."""
     masks = y.numpy() if isinstance(y, Tensor) else _array(y)
     if masks.ndim != 3:
         remedy = " Leave out the channel axis: masks[:, 0]." if masks.ndim == 4 else ""

@@ -152,8 +152,8 @@ class Segmenter(SpatialEstimator):
 
     # -- the network ------------------------------------------------------------------------------
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
-        return UNet(below, n_outputs, SIZES[self.size].widest, self.dropout)
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
+        return UNet(backbone, n_outputs, SIZES[self.size].widest, self.dropout)
 
     # -- learning ---------------------------------------------------------------------------------
 

@@ -59,8 +59,8 @@ JOINING = Rung(width=64, layers=1, heads=2, groups=2)  # of a cross-encoder at t
 
 
 def pieces_of(text: str, most: int) -> tuple[list[int], list[int], bool]:
-    """Words of a text, as they stand, at most so many; its grams, each once; and whether there
-    were more words."""
+    """The first words of a text, in order; its grams, each once; and whether there were more
+    words."""
     words = list(itertools.islice(words_of(text), most + 1))
     kept = words[:most] or [NOTHING]
     grams = dict.fromkeys(gram for word in kept for gram in grams_of(word))
@@ -174,7 +174,7 @@ class JoinedEncoder(nn.Module):
 
 
 def to_the_end(words: Tensor) -> Tensor:
-    """Rows (B, T) moved to the right, so that nothing stands between them and what follows:
+    """Rows (B, T) moved to the right, so that no filling is between them and what follows:
     filling there would put the second sentence further off."""
     places = torch.arange(words.shape[1], device=words.device)
     lengths = ((words != FILLING) * (places + 1)).amax(dim=1, keepdim=True)

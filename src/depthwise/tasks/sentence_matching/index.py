@@ -60,7 +60,7 @@ class SentenceIndex:
     def load(
         cls, path: str | Path, encode: Callable[[Any], np.ndarray], mark: str
     ) -> SentenceIndex:
-        """Raises ModelFileError for a file that is none, or was made by other weights."""
+        """Read a saved index. Raises ModelFileError for other files, or another model's."""
         try:
             with safe_open(path, framework="np") as file:
                 about, vectors = file.metadata() or {}, file.get_tensor("vectors")

@@ -249,7 +249,7 @@ class SentenceMatcher(EncoderEstimator, Classifier):
         below = make(self._rung(), self.dropout, self.word_dropout)
         return self._network(below, n_outputs, FILLING)
 
-    def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
+    def build_on(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
         return self._network(encoder, n_outputs, encoder.filling)
 
     def _network(self, below: Any, n_outputs: int, filling: int) -> nn.Module:

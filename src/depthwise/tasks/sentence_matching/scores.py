@@ -1,4 +1,4 @@
-"""How well pairs of sentences are told: similarities by their order, classes by F1 or accuracy.
+"""Scores of sentence pairs: similarities by their order, classes by F1 or accuracy.
 
     rho = corr(rank(s), rank(y))                 Spearman 1904; equal values share their mean rank
     its 95% interval: tanh(atanh rho -+ 1.96 sqrt((1 + rho^2 / 2) / (N - 3)))    Bonett, Wright 2000

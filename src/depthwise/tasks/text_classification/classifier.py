@@ -182,7 +182,7 @@ class EncodedText(nn.Module):
 
 @settings
 class TextClassifier(EncoderEstimator, Classifier):
-    """Tells texts apart; trained on texts (N,) and labels (N,), from scratch or on an encoder. In
+    """Text classifier, trained on texts (N,) and labels (N,), from scratch or on an encoder. In
     `partial_fit` the wide half learns from the first piece of data, all else from all.
     """
 
@@ -267,7 +267,7 @@ class TextClassifier(EncoderEstimator, Classifier):
         words = learn_words(items, most, least=2, words=read)
         self.words_ = [words, learn_words(items, RUNS * most, longest=2, words=read)]
 
-    def stand(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
+    def build_on(self, encoder: SentenceEncoder, n_outputs: int) -> nn.Module:
         return EncodedText(encoder, n_outputs, self.dropout)
 
     def _tokens(self, items: list[str]) -> np.ndarray:

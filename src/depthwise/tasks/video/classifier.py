@@ -99,7 +99,7 @@ class VideoClassifier(BackboneEstimator, Classifier):
 
     @property
     def rung(self) -> Rung:
-        """The size's, with what was said in its place. Raises InputError for what is none."""
+        """The size's, with the settings in its place. Raises InputError for unknown ones."""
         rung, backbone = self._rung(), self.backbone
         rung = Rung(
             rung.backbone if backbone is None else str(backbone),
@@ -117,12 +117,12 @@ class VideoClassifier(BackboneEstimator, Classifier):
 
     # -- the network ----------------------------------------------------------------------------
 
-    def stand(self, below: Backbone, n_outputs: int) -> nn.Module:
+    def build_on(self, backbone: Backbone, n_outputs: int) -> nn.Module:
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be in [0, 1); got {self.dropout!r}.")
         _, temporal, frames, width, layers = self.rung
         return VideoNetwork(
-            below,
+            backbone,
             n_outputs,
             frames=int(frames),
             temporal=temporal,
