@@ -31,6 +31,8 @@ AMPLIFIED: list[tuple[str, tuple[Any, ...], Any]] = [
     ("dbm", ("settings", "hidden"), [4] * 200_000),
     ("dsn", ("settings", "n_modules"), 10**9),
     ("captioner", ("settings", "max_tokens"), 10**9),
+    ("captioner", ("network", "backbone", "input_shape"), [3, 20, 2 * 10**10]),
+    ("video", ("network", "backbone", "input_shape"), [1, 8, 80]),
     ("linear", ("n_features_in",), 4e300),
     ("linear", ("n_features_in",), 5),
 ]

@@ -35,6 +35,9 @@ def require_in_proportion(description: Mapping[str, Any], tensors: Mapping[str, 
     for shape in shapes:
         _require_shape(shape)
     _require_features(description)
+    below = network.get("backbone")
+    if isinstance(below, dict) and below.get("input_shape") not in (None, shapes[0][-3:]):
+        raise ValueError(f"a backbone for pictures of {str(below['input_shape'])[:100]}")
     longest = max([LONGEST_LIST, *(max(t.shape, default=0) for t in tensors.values())])
     for name in ("settings", "network", "shrunk"):
         _require_few(name, description.get(name), longest)
