@@ -22,12 +22,14 @@ from depthwise.models.estimator import Estimator
 from depthwise.models.supervised import Regressor
 from depthwise.scores.regression import number_score, regression_report
 
-__all__ = ["NumberMetric", "number_metric", "regression", "regression_of", "regressor"]
+__all__ = ["NumberMetric", "number_metric", "quality_of_items", "quality_of_part", "regressor"]
 
 NumberMetric = str | Callable[..., Any] | None
 
 
-def regression(model: Estimator, data: Dataset, part: str, metric: NumberMetric = None) -> Metric:
+def quality_of_part(
+    model: Estimator, data: Dataset, part: str, metric: NumberMetric = None
+) -> Metric:
     """The score `metric` (None: R2) on a part of `data`."""
     X, y = data.part(part)
     return number_metric(np.asarray(y, np.float64), regressor(model, data).predict(X), metric)
@@ -41,7 +43,7 @@ def regressor(model: Estimator, data: Dataset) -> Regressor:
     return model
 
 
-def regression_of(model: Regressor, X: Any, y: Any, metric: NumberMetric = None) -> Metric:
+def quality_of_items(model: Regressor, X: Any, y: Any, metric: NumberMetric = None) -> Metric:
     """The same on items X (N, ...) and their numbers y (N,) or (N, T)."""
     return number_metric(np.asarray(y, np.float64), model.predict(X), metric)
 

@@ -40,7 +40,7 @@ from depthwise.errors import DivergedError, InputError
 from depthwise.measuring.classes import ClassMetric, accuracy, classification
 from depthwise.measuring.corruption import SEED, corrupted
 from depthwise.measuring.metric import Metric
-from depthwise.measuring.number_quality import regression, regression_of
+from depthwise.measuring.number_quality import quality_of_items, quality_of_part
 from depthwise.models.datasets import columns_of
 from depthwise.models.estimator import Estimator
 from depthwise.models.generative import Generative
@@ -78,7 +78,7 @@ class _Scoring(NamedTuple):
 
 _SCORING: dict[str, _Scoring] = {  # by the kind of answer
     "class": _Scoring(tuple(CLASS_SCORES), class_score, classification),
-    "numbers": _Scoring(tuple(NUMBER_SCORES), number_score, regression, regression_of),
+    "numbers": _Scoring(tuple(NUMBER_SCORES), number_score, quality_of_part, quality_of_items),
 }
 _CHOICES = {  # the tasks that `metric` is for
     row.name: _SCORING[row.answer] for row in TASK_ROWS.values() if row.answer in _SCORING
