@@ -6,7 +6,6 @@ Shapes: N items, D features.
 from __future__ import annotations
 
 import io
-import re
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from depthwise.data.tables.rows import Known, Table, table_of
 __all__ = ["all_numbers"]
 
 FIRST = 1024  # lines, by which it is looked at
-_ODD_NUMBER = re.compile(r"(?:^|[,;|\t\s+-])0\d|\d[eE]")  # 007, 1E3: may be names
+BLOCK = 1 << 22  # characters looked through at once
 
 
 def all_numbers(
@@ -88,11 +87,26 @@ def _numbers(text: str, head: Table) -> np.ndarray | None:
 
 def _are_plain(text: str, head: Table, column: int) -> bool:
     """Whether the labels are whole numbers as classes are counted: 007 and 1E3 are names."""
-    if not _ODD_NUMBER.search(text):
-        return True
     separator = None if head.separator == WHITE else head.separator
-    lines = text.split("\n")[head.lines[0] - 1 :]
-    return are_plain({line.split(separator)[column].strip() for line in lines if line.strip()})
+    is_last = separator is not None and column == len(head.columns) - 1
+    place, found = _line_start(text, head.lines[0]), set[str]()
+    while place < len(text):
+        end = text.find("\n", place + BLOCK)
+        lines = text[place : end if end >= 0 else len(text)].split("\n")
+        place = end + 1 if end >= 0 else len(text)
+        if is_last:
+            found.update({line.rpartition(separator)[2] for line in lines if line})
+        else:
+            found.update({line.split(separator)[column] for line in lines if line})
+    return are_plain({label.strip() for label in found} - {""})
+
+
+def _line_start(text: str, number: int) -> int:
+    """Where the line of this number begins, from 1."""
+    place = 0
+    for _ in range(number - 1):
+        place = text.find("\n", place) + 1
+    return place
 
 
 def _raw(
@@ -112,10 +126,13 @@ def _raw(
     if not used:
         return None
     places = find_columns(columns, head.columns, head.has_header, head.where)
-    features = np.empty((len(numbers), len(used)), np.float32)
-    for k, c in enumerate(used):
-        with np.errstate(over="ignore"):
-            features[:, k] = numbers[:, places[c.name]] - c.offset
+    order = [places[c.name] for c in used]
+    in_order = order == [*range(order[0], order[0] + len(order))]
+    taken = numbers[:, order[0] : order[-1] + 1] if in_order else numbers[:, order]
+    if any(c.offset for c in used):
+        taken = taken - np.array([c.offset for c in used])
+    with np.errstate(over="ignore"):
+        features = taken.astype(np.float32)
     if not np.isfinite(features).all():
         return None
     codes, classes = encode_labels(labels, head.where)
