@@ -199,3 +199,10 @@ def test_answers_stay_beside_their_questions():
     ]  # fmt: skip
     features, _ = parse_unlabelled(b"size,name\n1,\n,\n3,c\n", "q.csv", [Column("size", "number")])
     np.testing.assert_array_equal(features, [[1], [np.nan], [3]])
+
+
+def test_titles_above_the_line_of_names_are_left_out_and_told():
+    raw = read("Sales 2024,,\n,by region,\n" + text_of("a,b,label"))
+    same_as_plain(raw)
+    (told,) = [p for p in raw.problems if p.kind == "title"]
+    assert told.count == 2 and "Sales 2024" in told.detail and raw.item_name(0) == "row 4"

@@ -186,6 +186,17 @@ def test_a_target_that_is_a_quantity_is_regression(tmp_path, labels, task):
     assert ("numbers to predict (--task classification" in line) == (task == "regression")
 
 
+def test_how_the_numbers_to_predict_were_read_is_told(tmp_path):
+    rows = "\n".join(f'{k * 7 % 11},"$ {100 + k},{k * 37 % 1000:03}"' for k in range(90))
+    (tmp_path / "d.csv").write_text(f"a,price\n{rows}\n")
+    data = load(tmp_path / "d.csv", cache=False)
+    assert data.targets[1] == 101037
+    (told,) = [p for p in data.problems if p.kind == "numbers as people write them"]
+    assert told.where == "column 'price'" and "--format csv:decimal-comma" in told.detail
+    other = load(tmp_path / "d.csv", format="csv:decimal-comma", cache=False)
+    assert other.targets[1] == 101.037
+
+
 # -- what float32 would merge ----------------------------------------------------------------------
 
 TIMES = 1_700_000_000.0 + 24 * np.arange(300)

@@ -27,6 +27,7 @@ def same_as_csv(folder, name):
     [
         ("d.json", json.dumps(DICTS)),
         ("d.json", json.dumps({"about": "paint", "data": DICTS})),
+        ("d.json", json.dumps({"paints": DICTS, "n": 40})),
         ("d.json", json.dumps(BY_COLUMN)),
         ("d.json", json.dumps({n: [*column.values()] for n, column in BY_COLUMN.items()})),
         ("d.json", json.dumps({"columns": NAMES, "index": [1], "data": ROWS})),

@@ -70,13 +70,14 @@ def label_cells(tables: Tables, place: int) -> Cells:
 
 def targets_in(
     cells: Cells, name: str, task: str | None, mark: str | None = None
-) -> np.ndarray | None:
-    """The numbers to predict, float64 (N,); None where the column `name` holds classes. task:
-    "regression" where numbers are asked for, None to look; mark: of decimals, None to look.
+) -> tuple[np.ndarray | None, list[Problem]]:
+    """The numbers to predict, float64 (N,), and how they were read; None where the column `name`
+    holds classes. task: "regression" where numbers are asked for, None to look; mark: of decimals,
+    where the cells do not say.
 
     Raises DataError for a cell that is no number, and for infinity, where numbers are asked for.
     """
-    found, _ = read_numbers(name, cells, mark)
+    found, told = read_numbers(name, cells, mark)
     where, asked = f"{cells.where}, column {name!r}", asks_for_numbers(task)
     if found is None and asked:
         marked = [i for i, text in enumerate(cells.texts) if not is_number(text, mark or ".")]
@@ -86,11 +87,11 @@ def targets_in(
             "mend it, or leave out --task regression (task=)."
         )
     if found is None or (not asked and any(map(_LEADING_ZERO.match, cells.texts))):
-        return None
+        return None, []
     values = found.values
     if asked or (np.isfinite(values).all() and is_quantity(values)):
-        return as_targets(values, where, cells.place)
-    return None
+        return as_targets(values, where, cells.place), told
+    return None, []
 
 
 def told_of(where: str, raw: Raw) -> list[Problem]:

@@ -210,13 +210,12 @@ def _raw(
 ) -> Raw:
     first = tables[0]
     column = label_place(first, label, known, guess)
-    given = None
+    given, how_read = None, list[Problem]()
     if guess and column is not None and not asks_for_classes(task):
         if asks_for_numbers(task):
             require_every_label(tables, column, readings.na_class)
-        given = targets_in(
-            label_cells(tables, column), first.columns[column], task, readings.decimal
-        )
+        cells, mark = label_cells(tables, column), readings.decimal or _mark_of(tables)
+        given, how_read = targets_in(cells, first.columns[column], task, mark)
     codes, classes = coded_labels(
         tables, None if given is not None else column, guess, readings.na_class
     )
@@ -227,6 +226,8 @@ def _raw(
     raw = Raw("table", features, codes, classes, None, problems, columns=columns)
     if given is not None:
         raw.task, raw.targets = "regression", given
+        problems = [*how_read, *problems]
+        raw.problems = problems
     if column is not None and task is None:
         raw.problems = [*told_of(f"column {first.columns[column]!r}", raw), *problems]
     raw.problems = [*(problem for table in tables for problem in table.told), *raw.problems]

@@ -113,7 +113,8 @@ def _example(column: Column, block: np.ndarray) -> str:
     if column.kind == DATE:
         return ", ".join(f"{part} {value:g}" for part, value in zip(column.parts, block[0]))
     given = np.flatnonzero(block[:, 0] != np.float32(column.median))  # not filled in
-    return f"{float(block[given[0] if len(given) else 0, 0]) + column.offset:.10g}"
+    shown = float(block[given[0] if len(given) else 0, 0]) + column.offset
+    return f"{shown:.15g}" if column.offset else f"{shown:g}"
 
 
 def _laid(rows: list[tuple[str, ...]]) -> Iterable[str]:

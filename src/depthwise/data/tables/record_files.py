@@ -83,6 +83,8 @@ def _frame_of_json(whole: Any, where: str) -> Frame:
         if isinstance(whole.get("columns"), list) and isinstance(whole.get("data"), list):
             return _of_split(whole["columns"], whole["data"], where)
         found = next((whole[k] for k in _LISTS if _are_records(whole.get(k))), None)
+        lists = [value for value in whole.values() if _are_records(value)]
+        found = lists[0] if found is None and len(lists) == 1 else found
         if found is None and whole and all(isinstance(v, dict | list) for v in whole.values()):
             return _by_columns(whole, where)
         whole = found

@@ -21,6 +21,7 @@ from depthwise.errors import DataError
 
 __all__ = ["Known", "Table", "Tables", "headed", "names_of_rows", "table_of", "without_blank_end"]
 
+MOST_TITLES = 5  # lines above the line of names
 Known = Sequence[Column] | None  # the columns that a model learnt, if it is one that asks
 
 
@@ -75,6 +76,7 @@ def table_of(
 
 def headed(found: Cut, known: Known = None, header: bool | None = None) -> Table:
     """With the names of its columns, from its first line or made up."""
+    found = _without_titles(found) if header is None else found
     where, rows, told = found.where, found.rows, found.told
     names = [cell.strip() for cell in rows[0]]
     named = {column.name for column in known or () if column.width}
@@ -91,6 +93,27 @@ def headed(found: Cut, known: Known = None, header: bool | None = None) -> Table
     names = _with_names(names, where)
     told = [*told, *dropped]
     return Table(where, names, below, found.numbers[1:], True, found.separator, told)
+
+
+def _without_titles(found: Cut) -> Cut:
+    """Without lines above the line of names that leave half of their cells or more blank."""
+    rows, k = found.rows, 0
+    while k < min(MOST_TITLES + 1, len(rows) - 2) and 2 * _filled(rows[k]) <= len(rows[k]):
+        k += 1
+    if (
+        not 0 < k <= MOST_TITLES
+        or _filled(rows[k]) < len(rows[k])
+        or not is_header(rows[k], rows[k + 1 :])
+    ):
+        return found
+    shown = " ".join(cell.strip() for cell in rows[0] if cell.strip())
+    titles = Problem("title", "", f"above the line of names, left out: {shown!r:.60}", k)
+    told = [*found.told, titles]
+    return Cut(found.where, rows[k:], found.numbers[k:], found.separator, told)
+
+
+def _filled(row: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)
 
 
 def _with_names(names: Sequence[str], where: str) -> list[str]:
