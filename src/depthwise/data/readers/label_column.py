@@ -25,7 +25,7 @@ from depthwise.errors import DataError
 
 __all__ = [
     "LABEL_NAMES", "are_plain", "coded_labels", "label_cells", "label_place", "named_label",
-    "require_every_label", "targets_in", "told_of",
+    "require_every_label", "targets_in", "targets_read", "told_of",
 ]  # fmt: skip
 
 LABEL_NAMES = ("label", "class", "target", "y", "labels", "classes")
@@ -69,6 +69,13 @@ def label_cells(tables: Tables, place: int) -> Cells:
 
 
 def targets_in(
+    cells: Cells, name: str, task: str | None, mark: str | None = None
+) -> np.ndarray | None:
+    """As `targets_read`, without what is told."""
+    return targets_read(cells, name, task, mark)[0]
+
+
+def targets_read(
     cells: Cells, name: str, task: str | None, mark: str | None = None
 ) -> tuple[np.ndarray | None, list[Problem]]:
     """The numbers to predict, float64 (N,), and how they were read; None where the column `name`

@@ -26,7 +26,7 @@ from depthwise.data.readers.label_column import (
     label_cells,
     label_place,
     require_every_label,
-    targets_in,
+    targets_read,
     told_of,
 )
 from depthwise.data.readers.large_table import all_numbers
@@ -215,7 +215,7 @@ def _raw(
         if asks_for_numbers(task):
             require_every_label(tables, column, readings.na_class)
         cells, mark = label_cells(tables, column), readings.decimal or _mark_of(tables)
-        given, how_read = targets_in(cells, first.columns[column], task, mark)
+        given, how_read = targets_read(cells, first.columns[column], task, mark)
     codes, classes = coded_labels(
         tables, None if given is not None else column, guess, readings.na_class
     )
