@@ -88,14 +88,14 @@ def _numbers(text: str, head: Table) -> np.ndarray | None:
 def _are_plain(text: str, head: Table, column: int) -> bool:
     """Whether the labels are whole numbers as classes are counted: 007 and 1E3 are names."""
     separator = None if head.separator == WHITE else head.separator
-    is_last = separator is not None and column == len(head.columns) - 1
+    last = separator if column == len(head.columns) - 1 else None
     place, found = _line_start(text, head.lines[0]), set[str]()
     while place < len(text):
         end = text.find("\n", place + BLOCK)
         lines = text[place : end if end >= 0 else len(text)].split("\n")
         place = end + 1 if end >= 0 else len(text)
-        if is_last:
-            found.update({line.rpartition(separator)[2] for line in lines if line})
+        if last is not None:
+            found.update({line.rpartition(last)[2] for line in lines if line})
         else:
             found.update({line.split(separator)[column] for line in lines if line})
     return are_plain({label.strip() for label in found} - {""})
