@@ -77,7 +77,8 @@ def test_of_prose_the_beginning_of_a_part_is_read(
     (tmp_path / "prose.txt").write_text("It was a dark night and nobody spoke. What then? " * 6000)
     data, heard = load(tmp_path / "prose.txt", cache=False), list[str]()
     learnt = sum(len(data.inputs[i]) for i in data.indices["train"])
-    monkeypatch.setattr(Trials, "quick_pace", lambda self, c: 1.5 * learnt / 1000)  # 1,000 a second
+    pace = parts.BACKWARD / parts.OVERLAP * learnt / 1000  # 1,000 a second are scored
+    monkeypatch.setattr(Trials, "quick_pace", lambda self, c: pace)
     trials = trials_of(data, tmp_path, "language", heard)
     cut = parts.within(trials, answering(1.0)[0], {})
     texts = {part: "".join(cut.inputs[i] for i in cut.indices[part]) for part in cut.indices}
