@@ -161,9 +161,7 @@ class RBM(Generative):
         range=whole("[1, inf)", usual=(1, 20)),
         doc="above 1, parallel tempering of the chains",
     )
-    batch_size: int = setting(
-        default=100, range=whole("[1, inf)", usual=(20, 500)), doc="items a step"
-    )
+    batch_size: int = setting(default=100, range=whole("[1, inf)", usual=(20, 500)))
     lr: float | str = setting(
         default="auto",
         range=number("(0, inf)", usual=(0.01, 0.5)) | AUTO,

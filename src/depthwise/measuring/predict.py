@@ -32,7 +32,7 @@ class LayerCost:
     """What one layer takes of a run: bytes and macs of the whole batch, in the run's precision."""
 
     layer: str  # the module's name; "" for the network's own operators
-    kind: str  # of its operator with the most work, one of counting.KINDS
+    kind: str  # of its operator with the most work, one of operations.KINDS
     macs: int
     read_bytes: int  # of activations
     written_bytes: int
