@@ -52,7 +52,7 @@ from depthwise.data.readers.trees.folder import FolderTree
 from depthwise.data.readers.trees.joined import ARCHIVES, JoinedTree
 from depthwise.data.readers.trees.small_texts import alike_classes
 from depthwise.data.readers.trees.tree import Tree, listed
-from depthwise.data.readers.unread_labels import require_labels_read
+from depthwise.data.readers.unread_labels import may_hold_labels, require_labels_read
 from depthwise.data.tables.readings import Readings
 from depthwise.data.tables.record_files import is_records
 from depthwise.data.tables.record_tree import record_tree
@@ -207,6 +207,7 @@ def _reader_of(tree: Tree, options: Options) -> str:
     if (
         found == "folder"
         and options.labelled is not False
+        and may_hold_labels(tree)
         and picture_labels.has_labels(tree, options)
     ):
         return "labels"
@@ -271,7 +272,7 @@ def read_tree(tree: Tree, options: Options, allocate: Allocate | None = None) ->
 def _read(tree: Tree, options: Options, allocate: Allocate | None) -> Raw:
     chosen = _reader_of(tree, options)
     memory: Allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
-    if options.labelled is not False and chosen in _WITH_ITEMS:
+    if options.labelled is not False and chosen in _WITH_ITEMS and may_hold_labels(tree):
         items = _WITH_ITEMS[chosen](tree)
         in_classes = len({item.class_name for item in pictures.placed(items)[0]}) > 1
         require_labels_read(tree, items, in_classes)

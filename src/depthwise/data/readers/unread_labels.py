@@ -16,13 +16,18 @@ from depthwise.data.readers.trees.small_texts import stem
 from depthwise.data.readers.trees.tree import Tree
 from depthwise.errors import DataError
 
-__all__ = ["require_labels_read"]
+__all__ = ["may_hold_labels", "require_labels_read"]
 
 _SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".caption")
 _RECORDS = (".xml", ".json")
 _FOLDERS = ("labels", "label", "annotations", "annotation", "labelstxt", "bboxes", "boxes", "ann")
 _LOOKED_AT, _MOST_BYTES, _MOST_LINES = 200, 4 << 20, 5000
 _CELL = re.compile(r"""[^\s,;|"'\[\]{}()<>=]+""")
+
+
+def may_hold_labels(tree: Tree) -> bool:
+    """Whether a file is of a kind that labels are written in; quick, of many pictures too."""
+    return any(name.lower().endswith(_SUFFIXES) for name in tree.sizes)
 
 
 def require_labels_read(tree: Tree, items: Sequence[str], in_classes: bool) -> None:
