@@ -100,12 +100,12 @@ def test_heads_share_the_features_and_answer_as_the_whole_network(
 def test_in_little_time_some_images_are_looked_at_and_learnt_from(
     below: str, digits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from depthwise.training import loop
+    from depthwise.training import run
 
     X, y = digits[0], digits[1]
     clock = iter(range(0, 10**6, 10))
     ticking = SimpleNamespace(monotonic=lambda: float(next(clock)))
-    monkeypatch.setattr(loop, "time", ticking)
+    monkeypatch.setattr(run, "time", ticking)
     model = ImageClassifier(backbone=below, enlarge=1, threads=1)
     model.input_shape_ = X.shape[1:]
     model.classes_ = np.unique(y)
