@@ -309,13 +309,15 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _read_weights(path: Path, expected_sha256: Any) -> dict[str, Tensor]:
+    """The tensors, copied out of the file's memory map: there they are not aligned as torch aligns
+    its own, and on some processors products then differ in the last bit."""
     try:
         if _sha256(path) != expected_sha256:
             raise ModelFileError(
                 f"{path} is not the file that was saved (its SHA-256 differs from model.json). "
                 "Restore it from a copy, or fit again."
             )
-        return load_file(path)
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError, ValueError) as error:
         if isinstance(error, ModelFileError):
             raise
