@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import depthwise
 from depthwise.catalog import FAMILIES
-from depthwise.models import gpu_answers, networks
+from depthwise.models import compute_choice, gpu_answers
 from depthwise.training.loop import Event
 from pretend_gpu import pretend_gpu
 
@@ -164,7 +164,7 @@ def test_broken_off_it_goes_on(
 
 
 def test_the_way_to_compute_is_timed_on_the_gpu(some: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "_is_tiny", lambda network, x: False)
+    monkeypatch.setattr(compute_choice, "_is_tiny", lambda network, x: False)
     with pretend_gpu():
         model = make("cnn", precision="float32", epochs=1).fit(*some)
     assert model.history_["compute"]["device"] == "cuda"
@@ -175,7 +175,7 @@ def test_data_without_room_are_brought_batch_by_batch(
 ) -> None:
     with pretend_gpu():
         expected = make("cnn").fit(*some)
-        for place in ("depthwise.training.loop", "depthwise.models.gpu_answers"):
+        for place in ("depthwise.training.visits", "depthwise.models.gpu_answers"):
             monkeypatch.setattr(f"{place}.has_room", lambda device, size: False)
         model = make("cnn").fit(*some)
     for a, b in zip(expected.network_.parameters(), model.network_.parameters()):

@@ -39,7 +39,7 @@ LOOKED_AT = 20  # files
 def has_text_folders(tree: Tree) -> bool:
     """Whether most files are texts in two class folders or more."""
     names = _texts(tree)
-    if not names or 2 * len(names) < len(tree.sizes):
+    if 2 * len(names) <= len(tree.sizes):  # a text beside each picture is no class of texts
         return False
     found, _ = placed(names, "text")
     classes = {item.class_name for item in found} - {""}
