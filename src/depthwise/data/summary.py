@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from depthwise.data.problem import Problem
-from depthwise.data.tables.column_summary import HasColumns, column_table, label_line
-from depthwise.data.tables.columns import label_of
+from depthwise.data.tables.column_summary import column_table, label_line
+from depthwise.data.tables.columns import Column, label_of
 from depthwise.data.targets.face_pairs import Pairs
 from depthwise.task import Task
 
@@ -23,9 +23,12 @@ _CLASSES_LISTED = 20
 _COUNTED = {"boxes": " (boxes)", "mask": " (images with it)"}  # by what an answer is
 
 
-class Summarised(HasColumns, Protocol):
+class Summarised(Protocol):
     """The fields of a Dataset that are read here; dataset.py explains each."""
 
+    inputs: np.ndarray
+    columns: list[Column] | None
+    missing: list[float] | None
     name: str
     source: str
     kind: str

@@ -14,6 +14,7 @@ from depthwise.data.problem import Problem
 __all__ = ["FIRST", "Finding", "Findings"]
 
 FIRST = 10
+LEAST_RATE = 0.0005  # of wrong labels, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,11 @@ class Findings:
             for row in self.first():
                 yield f"  {row.probability:4.0%}  {row}"
         if self.noise_rate is not None:
+            seen = f"about {self.noise_rate:.1%} of the labels are wrong"
+            seen = seen if self.noise_rate >= LEAST_RATE else "no sign of wrong labels"
             yield (
-                f"about {self.noise_rate:.1%} of the labels are wrong (errors that go to any class "
-                "alike; those towards a class that looks alike cannot be seen)"
+                f"{seen} (where errors go to any class alike; those towards a class that looks "
+                "alike cannot be seen)"
             )
         leaks = {row.items[-1] for row in self.of_kind("leak")}
         if leaks:
