@@ -88,7 +88,7 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """`--debug` is taken out by `main`, so that it may stand anywhere; here it is only shown."""
+    """The global options. `main` handles `--debug` itself, so that it works at any position."""
 
 
 for command in (

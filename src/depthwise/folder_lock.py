@@ -62,7 +62,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _locked(folder: Path) -> int | None:
-    """An open handle that holds the lock; None where there are none."""
+    """An open handle that holds the lock; None on file systems without locks."""
     handle = None
     try:
         handle = _open(folder)

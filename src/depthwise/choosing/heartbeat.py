@@ -13,7 +13,7 @@ SILENCE = 4.5  # seconds
 
 
 class Heartbeat:
-    """Passes lines on to `tell`; while it is entered, after `silence` seconds without a line it
+    """Forwards log lines to `tell`; inside the context, after `silence` seconds without a line it
     logs what is being done (`doing`) and for how long. Lines never overlap; its own come from
     another thread. An error that `tell` raises there is left to the next line."""
 
@@ -27,7 +27,7 @@ class Heartbeat:
 
     @classmethod
     def of(cls, tell: Callable[[str], None]) -> Heartbeat:
-        """A heartbeat around `tell`, or `tell` itself if it is one."""
+        """A heartbeat around a log function; unchanged if that is a heartbeat already."""
         return tell if isinstance(tell, cls) else cls(tell)
 
     def __call__(self, line: str) -> None:

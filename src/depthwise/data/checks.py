@@ -1,4 +1,4 @@
-"""What is inconsistent in the data: found once, before any training, and told as Problems.
+"""Checks for inconsistencies in the data, run once before training; each finding is a Problem.
 
 similar names        classes that differ in case or in the form of their Unicode alone
 giveaway             a column of a table that alone tells almost every label
@@ -178,7 +178,7 @@ def _leakage(raw: Raw, groups: np.ndarray, parts: np.ndarray) -> Iterator[Proble
 
 
 def _groups_with_several(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Groups whose members differ in value, each told by its number."""
+    """The numbers of the groups whose members differ in value."""
     return np.unique(groups[values != values[groups]])
 
 

@@ -41,8 +41,8 @@ def part_drift(data: Dataset, rows: np.ndarray, seed: int = 0) -> list[Finding]:
 def domain_auroc(
     rows: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int = 0
 ) -> tuple[float, float]:
-    """AUROC of telling two sets of items apart, and the largest of NULLS random divisions; (0, 1)
-    of sets that are too small."""
+    """AUROC of a classifier between two sets of items, and the largest of NULLS random divisions;
+    (0, 1) of sets that are too small."""
     rng = np.random.default_rng(seed)
     sets = [
         items if len(items) <= MOST else rng.choice(items, MOST, False) for items in (first, second)

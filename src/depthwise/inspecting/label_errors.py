@@ -1,4 +1,4 @@
-"""Labels that are likely wrong, by how often a label stands where nothing else speaks for it.
+"""Likely label errors, by a noise floor: how often a class is given without any evidence for it.
 
     e_ik    = RIDGE p_ik + (1 - RIDGE) q_ik     p: leave-one-out ridge, q: share of class k among
                                                 the NEIGHBOURS nearest items, copies left out

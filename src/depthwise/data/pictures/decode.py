@@ -210,7 +210,7 @@ def _decode_all(
 
 
 def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dict[int, str] | None:
-    """In processes; None if there are none to be had or the pictures are not alike."""
+    """Decode in worker processes; None without workers or if the pictures differ in shape."""
     if expected is None:
         return None
     try:

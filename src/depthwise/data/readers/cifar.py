@@ -143,7 +143,7 @@ def _kind(batches: list[Batch], label: str | None, where: str) -> str:
 
 
 def _class_names(tree: Tree, kind: str, batches: list[Batch]) -> tuple[list[str], list[Problem]]:
-    """From the meta file, or numbers when there is none."""
+    """Class names from the meta file, or numbers without one."""
     for name in tree.sizes:
         base = PurePosixPath(name).name
         if base in ("batches.meta", "meta"):

@@ -31,8 +31,8 @@ def lists_in(tree: Tree) -> list[str]:
 
 
 def call_classes(tree: Tree, raw: Raw) -> None:
-    """Gives the classes of `raw` that are numbers the names of a list, and tells which was used, or
-    that one fits badly."""
+    """Replace numeric class names of `raw` by those of a list file; adds a Problem that names the
+    list, or says why it does not fit."""
     names = lists_in(tree)
     if not names or not raw.classes:
         return

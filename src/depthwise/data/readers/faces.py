@@ -1,4 +1,4 @@
-"""Faces: a folder of pictures for each person, and perhaps a list of pairs to be told apart.
+"""Faces: a folder of pictures for each person, and optionally a list of pairs to verify.
 
     Ada_Lovelace/Ada_Lovelace_0001.jpg        person and number of the picture
     pairs.txt                                 LFW's form (Huang et al. 2007), cells apart by tabs:

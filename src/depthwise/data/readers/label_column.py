@@ -71,7 +71,7 @@ def label_cells(tables: Tables, place: int) -> Cells:
 def targets_in(
     cells: Cells, name: str, task: str | None, mark: str | None = None
 ) -> np.ndarray | None:
-    """As `targets_read`, without what is told."""
+    """The targets of `targets_read`, without its problems."""
     return targets_read(cells, name, task, mark)[0]
 
 

@@ -85,7 +85,7 @@ def sheets_in(tree: Tree, pictures: Sequence[str], label: str | None = None) -> 
 
 
 def _sheet(tree: Tree, name: str) -> Sheet | None:
-    """The cells of a table; None of what is none."""
+    """The cells of a table file; None if the file is no table."""
     try:
         text, _ = decoded(tree.read(name), name)
         if name.lower().endswith((".jsonl", ".ndjson")):

@@ -57,7 +57,7 @@ def _texts(tree: Tree) -> list[str]:
 
 
 def _may_be_text(name: str) -> bool:
-    """By its suffix: a newsgroup's file has none, a number may stand for one."""
+    """Whether the suffix allows text: .txt, none (newsgroups) or a number."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix in SUFFIXES or not suffix or suffix[1:].isdigit()
 

@@ -87,7 +87,7 @@ def numbered(columns: Sequence[Column]) -> bool:
 
 
 def category_slices(columns: Sequence[Column] | None) -> list[slice]:
-    """Where the features of each category of three values or more are; of two, one tells all."""
+    """The slices of one-hot features: those of each category with three values or more."""
     ends = np.cumsum([column.width for column in columns or ()])
     return [
         slice(int(end) - column.width, int(end))

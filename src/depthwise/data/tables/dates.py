@@ -59,8 +59,8 @@ _Parts = tuple[str, str, tuple[int, int, int], tuple[str, ...]]
 
 
 def _cell(text: str) -> _Parts | None:
-    """The cell, its separator where the year is last (else ""), its three numbers as they stand,
-    and the time's."""
+    """The parts of a date cell: its text, its separator if the year is last (else ""), its three
+    numbers in their order, and those of the time."""
     if match := _YEAR_FIRST.fullmatch(text):
         year, _, month, day, *time = match.groups()
         return text, "", (int(year), int(month), int(day)), tuple(t or "" for t in time)

@@ -43,8 +43,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 @dataclass
 class Cut:
-    """rows: of one width; numbers: of each row in the file, from 1; separator: of its cells; told:
-    what was taken otherwise than as plain rows."""
+    """A table cut into cells. rows: of one width; numbers: of each row in the file, from 1;
+    separator: between cells; told: Problems for whatever was not a plain row."""
 
     where: str
     rows: list[list[str]]
@@ -60,8 +60,8 @@ class Cut:
 
 
 def decoded(data: bytes, where: str) -> tuple[str, list[Problem]]:
-    """The text of a file, and what is told of its encoding. Raises DataError for what is no text,
-    and for UTF-8 that is damaged."""
+    """The text of a file, and Problems about its encoding. Raises DataError for binary files and
+    damaged UTF-8."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     told: list[Problem] = []
     try:
@@ -116,7 +116,7 @@ def separator_of(text: str) -> str:
 
 
 def _decimal_commas(lines: Sequence[str]) -> bool:
-    """Whether commas stand within numbers alone, where semicolons separate."""
+    """Whether all commas are decimal commas, in lines separated by semicolons."""
     cells = [cell.strip() for line in lines for cell in line.split(";") if "," in cell]
     return all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 

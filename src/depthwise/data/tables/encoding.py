@@ -99,8 +99,8 @@ def learn(
 def read_numbers(
     name: str, cells: Cells, mark: str | None, plain_only: bool = False
 ) -> tuple[Written | None, list[Problem]]:
-    """The numbers of a column as programs or people write them, and what is told of it; None if a
-    cell is none. mark: of decimals, where the cells do not say; plain_only: as programs do, but
+    """The numbers of a column as programs or people write them, and Problems; None if a cell is
+    no number. mark: of decimals, where the cells do not say; plain_only: as programs do, but
     for points that part thousands where the mark is a comma."""
     plain = cells.numbers if cells.numbers is not None else as_numbers(cells.texts)
     if plain is not None and (mark != COMMA or cells.numbers is not None):
@@ -142,7 +142,7 @@ def _learn_texts(name: str, cells: Cells) -> tuple[Column, np.ndarray, list[Prob
 
 
 def _odd_one(cells: Cells) -> str:
-    """Of a column that is nearly all numbers the cell that is none."""
+    """The odd cell of a column that is nearly all numbers."""
     for texts in (cells.texts[:LIKELY], cells.texts):
         odd = [i for i, text in enumerate(texts) if not is_number(text, POINT)]
         if 20 * len(odd) > len(texts):
@@ -289,7 +289,7 @@ def _finite(numbers: np.ndarray, column: Column, cells: Cells) -> np.ndarray:
 def find_columns(
     columns: Sequence[Column], names: Sequence[str], has_header: bool, where: str
 ) -> dict[str, int]:
-    """Where each column stands in a table with these names. Other columns there do not matter.
+    """The position of each column in a table with these names; other columns are ignored.
 
     Raises DataError for a column that makes features and is missing, or, where one of the tables
     has no names, for a number of columns that is not the one learnt from.

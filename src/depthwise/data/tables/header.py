@@ -53,7 +53,8 @@ def _is_above(
     columns: Sequence[Sequence[str]],
     over_numbers: Sequence[bool],
 ) -> bool:
-    """Of numbers that count: whether what is beside or below them says that they are names."""
+    """Whether a first row of ascending numbers is a header, judged by the cells beside and
+    below."""
     words = [k for k, name in enumerate(names) if as_number(name) is None]
     if any(over_numbers):
         return True

@@ -102,8 +102,8 @@ def row_numbers(name: str, numbers: np.ndarray) -> Problem | None:
 def giveaways(
     columns: Sequence[Column] | None, features: np.ndarray, answers: np.ndarray, classes: int
 ) -> Iterator[Problem]:
-    """Warnings of columns of features (N, D) that almost tell the answers: int (N,) of `classes`,
-    or numbers (N,) where that is 0."""
+    """Warnings of columns of features (N, D) that nearly determine the answers: int (N,) of
+    `classes`, or numbers (N,) where that is 0."""
     step = max(1, -(-len(features) // LOOKED_AT))
     rows, said = features[::step], answers[::step]
     if len(rows) < 2 * FEWEST or said.ndim != 1:
@@ -134,7 +134,7 @@ def _blocks(columns: Sequence[Column] | None, wide: int) -> list[tuple[str, int,
 
 
 def _day_in(column: Column) -> int:
-    """Of the features of a date the place of the one that tells all days apart, if it is there."""
+    """The position among a date's features of the one that is unique to each day, else 0."""
     return next((column.parts.index(p) for p in ("day", "elapsed") if p in column.parts), 0)
 
 
@@ -144,7 +144,7 @@ def _as_one(block: np.ndarray) -> np.ndarray:
 
 
 def _told_by(values: np.ndarray, answers: np.ndarray, classes: int) -> str | None:
-    """How well each answer is told by the rest with the same value, or else by its neighbours."""
+    """How well the other rows with the same or nearest values predict each answer, in words."""
     known = np.flatnonzero(~np.isnan(values))
     if len(known) < 0.9 * len(values):
         return None

@@ -100,7 +100,7 @@ def as_numbers(texts: Sequence[str]) -> np.ndarray | None:
 
 
 def written_numbers(texts: Sequence[str], mark: str | None = None) -> Written | None:
-    """The numbers of a column as people write them; None if a cell is none, and where all are
+    """The numbers of a column as people write them; None if a cell is no number, or all are
     blank. mark: of decimals, where the cells do not say."""
     if not _may_be(texts):
         return None

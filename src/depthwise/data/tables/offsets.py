@@ -73,7 +73,7 @@ def rebased(
 
 
 def _offsets(columns: Sequence[Column] | None) -> np.ndarray | None:
-    """float64 (D,) of the features; None where there are none."""
+    """The offsets float64 (D,) of the features; None without any."""
     if not any(column.offset for column in columns or ()):
         return None
     return np.array([column.offset for column in columns or () for _ in range(column.width)])

@@ -1,5 +1,5 @@
-"""How the user says that a table be read where it does not decide itself: words after the format,
-such as `--format csv:no-header+keep=id`.
+"""Options for tables that can be read in two ways, as words after the format:
+`--format csv:no-header+keep=id`.
 
     header, no-header               the first line is names, is a row
     decimal-comma, decimal-point    what 1,234 and 1.234 mean

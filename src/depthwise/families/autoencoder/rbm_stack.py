@@ -60,7 +60,7 @@ class CodeRBM(RBMNetwork):
 
 
 class CodeUpdate:
-    """One CD-1 step on a CodeRBM. The loss it tells is the squared error of the reconstruction."""
+    """One CD-1 step on a CodeRBM. Its reported loss is the squared reconstruction error."""
 
     def __init__(
         self,

@@ -47,7 +47,8 @@ def has_labels(tree: Tree) -> bool:
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
-    """Raises DataError for lines that are none, unknown classes, and lists that disagree."""
+    """Read a YOLO data set. Raises DataError for malformed lines, unknown classes and lists that
+    disagree."""
     pictures = picture_names(tree)
     labels = label_files(pictures, tree)
     found = {picture: read_lines(tree, name) for picture, name in labels.items()}

@@ -73,7 +73,7 @@ def has_line(head: bytes) -> bool:
 
 
 def read_lines(tree: Tree, name: str) -> list[Line]:
-    """The lines of a label file. Raises DataError for what is none, with file and line."""
+    """The parsed lines of a label file. Raises DataError with file and line for a malformed one."""
     return [_line(line, f"{name}, line {k}") for k, line in numbered_lines(tree, name)]
 
 
@@ -108,7 +108,7 @@ def long_lines(
     shape: tuple[int, int] | None,
     asked: Sequence[str] = (),
 ) -> Long | None:
-    """What the longer lines are, as the text at the top says; None where there are none.
+    """Whether longer lines are keypoints or outlines (see the top); None without longer lines.
 
     shape: kpt_shape, keypoints and numbers of each. asked: readings that the caller asked for.
     Raises DataError for lines that are neither.

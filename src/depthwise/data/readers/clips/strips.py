@@ -176,7 +176,7 @@ def _clip(clip: str, row: Row, table: str) -> Placed:
 
 
 def _groups(sources: Sequence[str]) -> np.ndarray | None:
-    """int64 (N,): the first clip of the same source; None where no sources are told."""
+    """int64 (N,): the first clip of the same source; None if no clip has a source."""
     first: dict[str, int] = {}
     if not any(sources):
         return None

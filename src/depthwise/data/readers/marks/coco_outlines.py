@@ -32,7 +32,8 @@ def has_outlines(tree: Tree) -> bool:
 
 
 def read(tree: Tree, allocate: Allocate, options: Options) -> Raw:
-    """Raises DataError for outlines that are none, and for unknown numbers."""
+    """Read COCO polygons and run lengths as masks. Raises DataError for malformed outlines and
+    unknown ids."""
     documents, classes = documents_in(tree)
     items: list[Marked] = []
     for name, said in documents.items():

@@ -126,8 +126,8 @@ def _picture(task: dict[str, Any], what: str) -> str:
 
 
 def _results(task: dict[str, Any]) -> tuple[list[Any] | None, int]:
-    """The results of the annotation that counts, None where there is none, and how many there
-    are; of JSON-MIN what stands in the task itself."""
+    """The results of the annotation to use (None without one) and the number of annotations; of
+    JSON-MIN the results are fields of the task itself."""
     given = task.get("annotations", task.get("completions"))
     if isinstance(given, list) and all(isinstance(one, dict) for one in given):
         done = [one for one in given if not one.get("was_cancelled")]

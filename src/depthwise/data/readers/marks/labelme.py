@@ -133,7 +133,7 @@ def _marked(held: _Held) -> list[Marked]:
 
 
 def _add(item: Marked, shape: Any, what: str) -> None:
-    """One shape, or what was drawn that is none."""
+    """Add one shape to the item, or count it as left out."""
     label = shape.get("label") if isinstance(shape, dict) else None
     points = shape.get("points") if isinstance(shape, dict) else None
     if not isinstance(label, str) or not label.strip() or not isinstance(points, list):

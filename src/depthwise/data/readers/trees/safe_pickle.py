@@ -22,7 +22,7 @@ _MAX_VALUES = 500_000
 
 
 class _Dtype:
-    """Stands for numpy.dtype: remembers its name and byte order."""
+    """Stand-in for numpy.dtype that records its name and byte order."""
 
     def __init__(self, name: Any = "", *_: Any):
         self.name, self.order = _text(name), "|"
@@ -38,7 +38,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray: remembers its state (version, shape, dtype, Fortran, bytes)."""
+    """Stand-in for numpy.ndarray that records its state (version, shape, dtype, Fortran, bytes)."""
 
     state: Any = None
 
@@ -106,7 +106,7 @@ def loads(data: bytes, where: str) -> Any:
 
 
 class _Plain:
-    """Turns stand-ins into arrays; bounded, as few bytes can refer to one list many times."""
+    """Convert stand-ins to arrays; bounded, since few bytes can refer to one list many times."""
 
     def __init__(self) -> None:
         self.left = _MAX_VALUES

@@ -103,8 +103,8 @@ def require_one_spelling(names: Mapping[str, str] | Iterable[str], what: str) ->
 
 
 def alike_classes(names: Iterable[str]) -> list[Problem]:
-    """Classes whose names differ by case, spaces or the form of their Unicode only: told, since
-    letters as classes are "a" and "A"."""
+    """A Problem for classes whose names differ only by case, spaces or Unicode form; no error,
+    since letters as classes are "a" and "A"."""
     pairs = [f"{ascii(one)[1:-1]} and {ascii(other)[1:-1]}" for one, other in _spelt_alike(names)]
     detail = "two classes whose names differ by case, spaces or Unicode form only; rename if one"
     return left_out("names alike", pairs, detail)

@@ -62,8 +62,8 @@ def _list_files(tree: Tree, of: str) -> list[str]:
 
 
 def _entries(tree: Tree, name: str, finder: PathFinder) -> list[str]:
-    """The pictures that a list names, and its entries for which there is none: whole lines where
-    they are known (names may hold spaces), else the first word, with or without suffix."""
+    """The pictures that a list names, and its entries without a picture: whole lines where they
+    match (names may hold spaces), else the first word, with or without suffix."""
     lines = list(dict.fromkeys(lines_of(tree, name)))
     found: dict[str, str] = {}
     for way in (str, _first_word, _without_suffix, lambda line: _without_suffix(_first_word(line))):

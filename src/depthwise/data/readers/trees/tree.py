@@ -64,7 +64,7 @@ def listed(names: list[str], most: int = 3) -> str:
 
 
 def left_out(kind: str, names: list[str], detail: str) -> list[Problem]:
-    """One Problem that counts and names them; none where there are none."""
+    """One Problem that counts and names the files; [] without any."""
     return [Problem(kind, listed(names), detail, len(names))] if names else []
 
 
