@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -125,3 +127,29 @@ def test_the_script_beside_an_export_reads_deep_pictures_alike(tmp_path):
 def test_levels_that_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"pixel_range is \(9, 9\)"):
         load(tmp_path, pixel_range=(9, 9))
+
+
+def deep_colours(values):
+    """A PNG of uint16 (H, W, 3), which Pillow cannot write: 16 bits a channel, no filter."""
+    height, width = values.shape[:2]
+
+    def chunk(name, data):
+        check = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + check
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_colours_of_sixteen_bits_are_read_by_their_upper_eight_and_that_is_told(tmp_path):
+    for k in range(12):
+        path = tmp_path / "ab"[k % 2] / f"{k:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(deep_colours(np.stack([16 * counts(k)] * 3, axis=2)))
+    data = load(tmp_path, cache=False)
+    (told,) = [problem for problem in data.problems if problem.kind == "deep colour"]
+    assert "upper 8 of the 16 bits" in told.detail and told.count == 12
+    path = next(i for i in range(12) if data.item_name(i).endswith("00.png"))
+    assert np.array_equal(data.inputs[path][0], (16 * counts(0) >> 8).astype(np.uint8))

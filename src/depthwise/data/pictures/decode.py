@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from depthwise.data.pictures.images import (
     Levels,
     Unreadable,
     deep_values,
+    has_deep_colour,
     is_deep,
     is_grey,
     open_picture,
@@ -45,7 +46,8 @@ class Decoded:
     """pixels uint8 (N', C, H, W) of the readable pictures, `kept` int64 (N',) their positions,
     `broken` position -> reason, `sizes` the (H, W) that occurred before resizing (a sample may do),
     `each_size` int64 (N', 2) those of each picture; `levels` that became 0 and 255, of `deep`
-    pictures, where there are some.
+    pictures, where there are some; `cut` in how many of 16 bits a channel (a sample may do) the
+    lower 8 were left out.
     """
 
     pixels: np.ndarray
@@ -55,6 +57,7 @@ class Decoded:
     each_size: np.ndarray
     levels: Levels | None = None
     deep: int = 0
+    cut: int = 0
 
 
 def decode(
@@ -118,12 +121,13 @@ def _measured(positions: Sequence[int], read: Read) -> Levels:
 
 @dataclass
 class _Survey:
-    """The size (H, W) of each position that could be read, which colours occurred, and which
-    positions are deep."""
+    """The size (H, W) of each position that could be read, which colours occurred, which positions
+    are deep, and how many have colours of 16 bits."""
 
     each: dict[int, tuple[int, int]]
     grey: set[bool]
     deep: set[int]
+    cut: int
 
     @property
     def deep_or_not(self) -> set[bool]:
@@ -134,22 +138,33 @@ class _Survey:
         return set(self.each.values())
 
 
+class _Header(NamedTuple):
+    place: int
+    size: tuple[int, int]
+    is_grey: bool
+    is_deep: bool
+    has_deep_colour: bool
+
+
 def _survey(positions: Sequence[int], read: Read) -> _Survey:
     """Sizes and colour from the headers of these pictures; broken ones do not count."""
 
-    def look(chunk: Sequence[int]) -> list[tuple[int, tuple[int, int], bool, bool]]:
+    def look(chunk: Sequence[int]) -> list[_Header]:
         seen = []
         for i in chunk:
-            try:
+            with contextlib.suppress(Unreadable):
                 image = open_picture(read(i))
-                seen.append((i, upright_size(image), is_grey(image), is_deep(image)))
-            except Unreadable:
-                continue
+                how = is_grey(image), is_deep(image), has_deep_colour(image)
+                seen.append(_Header(i, upright_size(image), *how))
         return seen
 
     found = [one for chunk in in_chunks(positions, look) for one in chunk]
-    sizes = {i: size for i, size, _, _ in found}
-    return _Survey(sizes, {one[2] for one in found}, {one[0] for one in found if one[3]})
+    return _Survey(
+        {one.place: one.size for one in found},
+        {one.is_grey for one in found},
+        {one.place for one in found if one.is_deep},
+        sum(one.has_deep_colour for one in found),
+    )
 
 
 def _shape(
@@ -206,7 +221,9 @@ def _decode_all(
     kept = np.setdiff1d(np.arange(n), np.fromiter(broken, np.int64, len(broken)))
     one = expected[0] if expected else (0, 0)
     each = np.array([survey.each.get(int(i), one) for i in kept], np.int64).reshape(-1, 2)
-    return Decoded(close_gaps(out, kept), kept, broken, survey.sizes, each, levels, deep)
+    return Decoded(
+        close_gaps(out, kept), kept, broken, survey.sizes, each, levels, deep, survey.cut
+    )
 
 
 def _decode_apart(read: Read, out: np.ndarray, expected: Expected | None) -> dict[int, str] | None:

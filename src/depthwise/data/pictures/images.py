@@ -17,7 +17,15 @@ from PIL import Image, UnidentifiedImageError
 from depthwise.data.pictures.deep import to_bytes
 
 __all__ = ["MAX_PIXELS", "TURNS", "Unreadable", "is_grey", "looks_like_picture", "open_picture"]
-__all__ += ["deep_values", "is_deep", "orientation", "picture_pixels", "to_pixels", "upright_size"]
+__all__ += [
+    "deep_values",
+    "has_deep_colour",
+    "is_deep",
+    "orientation",
+    "picture_pixels",
+    "to_pixels",
+    "upright_size",
+]
 
 MAX_PIXELS = 100_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -125,6 +133,11 @@ def _palette(image: Image.Image) -> list[int]:
 def is_deep(image: Image.Image) -> bool:
     """Whether the picture holds more than 8 bits a pixel, grey."""
     return image.mode.startswith("I") or image.mode == "F"
+
+
+def has_deep_colour(image: Image.Image) -> bool:
+    """Whether it holds 16 bits a channel in colour, of which Pillow reads the upper 8."""
+    return not is_deep(image) and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def deep_values(data: bytes) -> np.ndarray:

@@ -289,6 +289,9 @@ def odd_sizes(decoded: Decoded) -> list[Problem]:
         low, high = decoded.levels
         detail = f"levels {low:,g} to {high:,g} brought to 0 to 255, one scale for all"
         found.append(Problem("deep pictures", "", detail, decoded.deep))
+    if decoded.cut:
+        detail = "only the upper 8 of the 16 bits of a channel are read: few levels come out dark"
+        found.append(Problem("deep colour", "", detail, decoded.cut))
     if len(decoded.sizes) < 2:
         return found
     (small, large), shape = (min(decoded.sizes), max(decoded.sizes)), decoded.pixels.shape[2:]
