@@ -12,7 +12,7 @@ import io
 from importlib import import_module
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from depthwise.data.pictures.deep import to_bytes
 
@@ -137,7 +137,8 @@ def is_deep(image: Image.Image) -> bool:
 
 def has_deep_colour(image: Image.Image) -> bool:
     """Whether it holds 16 bits a channel in colour, of which Pillow reads the upper 8."""
-    return not is_deep(image) and any(";16" in str(tile[3]) for tile in image.tile)
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    return not is_deep(image) and any(";16" in str(tile[3]) for tile in tiles)
 
 
 def deep_values(data: bytes) -> np.ndarray:
