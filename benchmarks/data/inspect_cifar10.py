@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from depthwise.backbones.embedding import embed
+from depthwise.backbones.embedding import embed, leading_components
 from depthwise.data.load import load
 from depthwise.inspecting.label_errors import find_label_errors
 from depthwise.inspecting.twins import find_twins
@@ -62,7 +62,7 @@ def leaks() -> None:
     begun = time.process_time()
     rows = embed(data.inputs, "images").rows
     embedded = time.process_time()
-    pairs, _ = find_twins(data.inputs, rows)
+    pairs, _ = find_twins(data.inputs, leading_components(rows))
     is_test = np.zeros(len(rows), bool)
     is_test[data.indices["test"]] = True
     across = pairs[is_test[pairs].sum(axis=1) == 1]

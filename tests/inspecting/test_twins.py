@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depthwise.backbones.embedding import leading_components
 from depthwise.inspecting.twins import FINE, FULL, aligned_correlation, find_twins
 
 
@@ -63,7 +64,9 @@ def test_twins_are_told_among_many():
     everything = np.concatenate([images, copies])
     thumbs = everything.reshape(64, 3, 4, 8, 4, 8).mean(axis=(3, 5))
     rows = (thumbs + thumbs[..., ::-1]).reshape(64, -1)  # alike of a picture and its mirror image
-    pairs, rho = find_twins(everything, (rows - rows.mean(axis=0)).astype(np.float32))
+    pairs, rho = find_twins(
+        everything, leading_components((rows - rows.mean(axis=0)).astype(np.float32))
+    )
     assert {tuple(pair) for pair in pairs.tolist()} == {(i, 60 + i) for i in range(4)}
     assert (rho > 0.9).all()
 
@@ -72,4 +75,4 @@ def test_where_all_pictures_are_alike_nothing_is_a_twin():
     """8 x 8 pixels: any two can be aligned."""
     images = scenes(50, side=8)
     rows = images.reshape(50, -1).astype(np.float32)
-    assert len(find_twins(images, rows - rows.mean(axis=0))[0]) == 0
+    assert len(find_twins(images, leading_components(rows - rows.mean(axis=0)))[0]) == 0

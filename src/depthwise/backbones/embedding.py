@@ -29,6 +29,7 @@ import torch
 
 from depthwise.backbones.images.named import backbone
 from depthwise.backbones.images.weights import missing_package
+from depthwise.backbones.kept import save_rows
 from depthwise.backbones.patches import patch_features
 from depthwise.backbones.texts.named import is_installed, sentence_encoder
 from depthwise.checkpoint import write_atomically
@@ -36,12 +37,13 @@ from depthwise.compute import Compute
 from depthwise.data.inputs import as_tensor
 from depthwise.host import available_cores, cache_folder
 
-__all__ = ["Embedding", "embed"]
+__all__ = ["AXES", "Embedding", "embed", "leading_components"]
 
 FEW, SIDE_OF_FEW, SIDE = 20_000, 96, 64  # pixels a side: of few pictures more are affordable
 BATCH = 16  # pictures at a time: their maps stay in the processor's cache
 TEXT_FEATURES = 256  # of TF-IDF's SVD
 KEPT = 4 << 30  # bytes
+AXES, SAMPLE = 64, 20_000  # leading components, and rows that they are found from
 VERSION = 1
 
 Log = Callable[[str], None]
@@ -66,6 +68,13 @@ def embed(inputs: np.ndarray, kind: str, log: Log | None = None) -> Embedding:
         rows = compute().astype(np.float16)
         _keep(path, rows)
     return Embedding(_standardised(rows.astype(np.float32)), by)
+
+
+def leading_components(rows: np.ndarray) -> np.ndarray:
+    """An embedding (N, F) along its AXES principal components: (N, min(F, AXES))."""
+    sample = rows[:: max(1, len(rows) // SAMPLE)]
+    _, axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))
+    return np.asarray(rows @ axes[:, ::-1][:, :AXES].astype(np.float32))
 
 
 # -- ways ------------------------------------------------------------------------------------------
@@ -187,15 +196,10 @@ def _keep(path: Path, rows: np.ndarray) -> None:
     """Write the rows if they can be written; a cache is done without on a full disk."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda scratch: _save(scratch, rows))
+        write_atomically(path, lambda scratch: save_rows(scratch, rows))
         _sweep(path.parent)
     except OSError:
         return
-
-
-def _save(scratch: Path, rows: np.ndarray) -> None:
-    with scratch.open("wb") as file:
-        np.save(file, rows, allow_pickle=False)
 
 
 def _sweep(folder: Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from depthwise.checkpoint import write_atomically
 
-__all__ = ["PART", "are_kept", "features_of", "keep_features"]
+__all__ = ["PART", "are_kept", "features_of", "keep_features", "save_rows"]
 
 PART = 256  # items to ask for at once
 
@@ -45,7 +45,7 @@ class Store:
             self._take(names, rows)
             return
         path = self.folder / f"{names[0]}.npy"
-        write_atomically(path, lambda scratch: _save(scratch, rows))
+        write_atomically(path, lambda scratch: save_rows(scratch, rows))
         text = "\n".join(names)  # last: rows without names are not looked at
         write_atomically(path.with_suffix(".txt"), lambda scratch: scratch.write_text(text))
         self._take(names, _opened(path))
@@ -61,7 +61,8 @@ def _opened(path: Path) -> np.ndarray:
     return rows
 
 
-def _save(scratch: Path, rows: np.ndarray) -> None:
+def save_rows(scratch: Path, rows: np.ndarray) -> None:
+    """Write an .npy file, whatever the suffix of its scratch name."""
     with scratch.open("wb") as file:
         np.save(file, rows, allow_pickle=False)
 

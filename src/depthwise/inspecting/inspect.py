@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from depthwise.backbones.embedding import embed
+from depthwise.backbones.embedding import embed, leading_components
 from depthwise.data.dataset import Dataset
 from depthwise.data.duplicates import unite
 from depthwise.inspecting.drift import label_drift, part_drift
@@ -42,13 +42,14 @@ def inspect(data: Dataset, *, quick: bool = False, log: Log | None = None) -> Fi
     if why:
         return Findings([], data.problems, unseen=[f"{EMBEDDED}: {why}"])
     found = embed(data.inputs, data.kind, log)
-    pairs, likeness = _twins(data, found.rows)
+    leading = leading_components(found.rows)
+    pairs, likeness = _twins(data, leading)
     copies = np.arange(len(found.rows)) if data.groups is None else data.groups
     errors = _label_errors(data, found.rows, unite(copies, pairs))
     rows = [
         *([] if errors is None else _label_findings(data, errors)),
         *_twin_findings(data, pairs, likeness),
-        *_outliers(data, found.rows),
+        *_outliers(data, leading),
         *part_drift(data, found.rows),
         *label_drift(data),
     ]
@@ -84,12 +85,12 @@ def _label_findings(data: Dataset, errors: LabelErrors) -> list[Finding]:
     return found
 
 
-def _twins(data: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _twins(data: Dataset, leading: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (P, 2) of pictures that are one picture, and how alike they are (P,)."""
     if data.kind == "images":
-        return find_twins(data.inputs, rows)
+        return find_twins(data.inputs, leading)
     if data.kind == "video":
-        return find_twins(data.inputs[:, data.inputs.shape[1] // 2], rows)
+        return find_twins(data.inputs[:, data.inputs.shape[1] // 2], leading)
     return np.zeros((0, 2), np.int64), np.zeros(0)
 
 
@@ -117,8 +118,8 @@ def _pair(
     return Finding(kind, (i, j), names, evidence, min(0.99, alike), action)
 
 
-def _outliers(data: Dataset, rows: np.ndarray) -> list[Finding]:
-    scores = outlier_scores(rows)
+def _outliers(data: Dataset, leading: np.ndarray) -> list[Finding]:
+    scores = outlier_scores(leading)
     strange = np.flatnonzero(scores > STRANGE)
     ordered = strange[np.argsort(-scores[strange], kind="stable")][:MOST_OUTLIERS]
     return [

@@ -1,12 +1,12 @@
 """Items unlike all others, by the distance to their nearest neighbours in an embedding.
 
-    d_i = mean Euclidean distance to the NEAREST nearest items, along the leading AXES components
+    d_i = mean Euclidean distance to the NEAREST nearest items, along the leading components
     score_i = d_i / median d
 
 Ramaswamy, Rastogi and Shim 2000, "Efficient algorithms for mining outliers from large data sets"
 (there the distance to the k-th neighbour; the mean varies less).
 
-Shapes: N items, F features.
+Shapes: N items, A leading components.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from depthwise.host import available_cores
 
 __all__ = ["outlier_scores"]
 
-NEAREST, AXES = 5, 64
+NEAREST = 5
 _BLOCK = 1024
 
 
-def outlier_scores(rows: np.ndarray) -> np.ndarray:
-    """(N,): how many times as far as is typical each item (N, F) lies from its neighbours."""
-    _, axes = np.linalg.eigh((rows.T @ rows).astype(np.float64))
-    points = torch.from_numpy(rows @ axes[:, ::-1][:, :AXES].astype(np.float32))
+def outlier_scores(components: np.ndarray) -> np.ndarray:
+    """(N,): how many times as far as is typical each item lies from its neighbours, of the leading
+    components (N, A) of an embedding."""
+    points = torch.from_numpy(components)
     nearest = min(NEAREST, len(points) - 1)
     distances = []
     with torch.inference_mode(), Compute(threads=available_cores()).active():

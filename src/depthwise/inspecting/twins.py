@@ -1,6 +1,6 @@
 """Pictures that are one picture saved, cut, mirrored or shifted otherwise: near duplicates.
 
-Candidates are the NEAREST others of each picture, by the cosine of the leading AXES components of
+Candidates are the NEAREST others of each picture, by the cosine of the leading components of
 their embeddings. Each candidate pair is aligned: with x the inner part of one picture and y a
 window of the other,
 
@@ -35,7 +35,7 @@ from depthwise.host import available_cores
 
 __all__ = ["aligned_correlation", "find_twins", "nearest_pairs"]
 
-NEAREST, AXES, LEAST = 5, 64, 0.6  # cosine
+NEAREST, LEAST = 5, 0.6  # cosine
 FLAT, MOST, SHARE, DETAIL = 4.0, 0.1, 0.25, 0.55
 SAMPLE = 300  # pictures whose best candidates say what is typical
 _BLOCK, _PAIRS = 1024, 128
@@ -56,9 +56,10 @@ FULL = Alignment(32, 3, (1.0, 1.08, 1 / 1.08))
 FINE = FULL._replace(is_detail=True)
 
 
-def find_twins(images_u8: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (N, C, H, W) and their embedding (N, F) -> pairs (P, 2), i < j, and rho (P,)."""
-    pairs = nearest_pairs(rows)
+def find_twins(images_u8: np.ndarray, components: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (N, C, H, W) and the leading components (N, A) of their embedding -> pairs
+    (P, 2), i < j, and rho (P,)."""
+    pairs = nearest_pairs(components)
     apart = min(MOST, SHARE * _typical_distance(images_u8, pairs))
     pairs = pairs[aligned_correlation(images_u8, pairs, LOOK) > 1 - 2 * apart]
     rho = aligned_correlation(images_u8, pairs, FULL)
@@ -77,9 +78,10 @@ def _typical_distance(images_u8: np.ndarray, pairs: np.ndarray) -> float:
     return float(np.median(1 - best[asked]))
 
 
-def nearest_pairs(rows: np.ndarray) -> np.ndarray:
+def nearest_pairs(components: np.ndarray) -> np.ndarray:
     """int64 (P, 2), i < j: each item with its nearest others, of a cosine of LEAST and more."""
-    unit = torch.from_numpy(_leading(rows))
+    length = np.linalg.norm(components, axis=1, keepdims=True)
+    unit = torch.from_numpy(components / np.maximum(length, 1e-12))
     nearest = min(NEAREST, len(unit) - 1)
     if nearest < 1:
         return np.zeros((0, 2), np.int64)
@@ -94,14 +96,6 @@ def nearest_pairs(rows: np.ndarray) -> np.ndarray:
             found.append(torch.stack([own[:, None].expand_as(places)[close], places[close]], dim=1))
     pairs = np.sort(torch.cat(found).numpy(), axis=1)
     return np.unique(pairs, axis=0)
-
-
-def _leading(rows: np.ndarray) -> np.ndarray:
-    """Unit vectors (N, AXES) along the principal components of the rows."""
-    sample = rows[:: max(1, len(rows) // 20_000)]
-    _, axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))
-    leading = rows @ axes[:, ::-1][:, :AXES].astype(np.float32)
-    return np.asarray(leading / np.maximum(np.linalg.norm(leading, axis=1, keepdims=True), 1e-12))
 
 
 def aligned_correlation(
